@@ -1,0 +1,51 @@
+# Every target uses the environment in .venv, which `make setup` makes from the locked versions.
+# uv is used when it is there; otherwise venv + pip do the same.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+UV     := $(shell command -v uv 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup protos lint types test demo lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## make the environment in .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	@if [ -n "$(UV)" ]; then \
+	  test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
+
+protos: $(STAMP) ## generate the Python code of the contracts
+	$(BIN)/python protos/generate.py
+
+lint: $(STAMP) ## ruff, buf lint and buf breaking
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python protos/lint.py
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+test: $(STAMP) ## every test that needs no system package; the others skip with a sentence
+	$(BIN)/pytest -q -n 2 --dist loadgroup
+
+demo: $(STAMP) ## DICOM in, finished reports out, into demo-out/ (DICOM=<folder or file> for your own data)
+	$(BIN)/imaging demo $(if $(DICOM),"$(DICOM)",) --out demo-out
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile -q --universal --group dev pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
+
+clean: ## remove what the targets made (not the environment)
+	rm -rf build dist demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
