@@ -1,0 +1,104 @@
+"""SQLite: one writing connection a file, readers that cannot write, durable commits."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from imaging.errors import FailedPrecondition, InvalidArgument
+
+CACHE_KIB = 16 * 1024
+"""Page cache of each connection. Small: the pages of the index are in the system's cache as well."""
+
+CHECKPOINT_PAGES = 4096
+"""WAL pages (4 KiB each) between checkpoints: 16 MiB keeps the checkpoint's fsyncs rare beside those of the commits."""
+
+
+def database_file(url: URL) -> Path:
+    """The path of the file that `sqlite:///path` names.
+
+    Raises
+    ------
+    InvalidArgument
+        For a database in memory: it would keep nothing.
+    """
+    if not url.database or url.database == ":memory:":
+        raise InvalidArgument("A SQLite database needs a file", hint="Use sqlite:////absolute/path/to/file.sqlite.")
+    return Path(url.database)
+
+
+def lock_file(path: Path) -> int:
+    """An open descriptor that holds the exclusive lock of a database; closing it, or dying, lets go.
+
+    SQLite before 3.51.3 can lose committed pages when several connections write and checkpoint in WAL mode, so a
+    second writing process is kept out.
+
+    Raises
+    ------
+    FailedPrecondition
+        If another process, or another `Database` of this one, holds it.
+    """
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise FailedPrecondition(
+            "The database is in use by another process",
+            where=str(path),
+            hint="Stop the other service that runs on this data directory, or choose another one.",
+        ) from error
+    return descriptor
+
+
+def writing_engine(path: Path) -> Engine:
+    """An engine with the one connection that writes and checkpoints."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {8 * CHECKPOINT_PAGES * 4096}")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool, hide_parameters=True)
+    _begin_with(engine, "BEGIN IMMEDIATE")
+    return engine
+
+
+def reading_engine(path: Path, connections: int) -> Engine:
+    """An engine whose connections read one snapshot a transaction, and can neither write nor checkpoint."""
+
+    def connect() -> sqlite3.Connection:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        return connection
+
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        hide_parameters=True,
+    )
+    _begin_with(engine, "BEGIN")
+    return engine
+
+
+def _begin_with(engine: Engine, statement: str) -> None:
+    # The driver itself would begin only before a writing statement: reads would see several snapshots.
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
