@@ -1,0 +1,127 @@
+"""The one place where servers are made: limits, errors, traces, credentials, health, reflection, drain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from imaging.errors import Unavailable
+from imaging.rpc.around import Around, AroundEveryCall
+from imaging.rpc.call_errors import typed_errors
+from imaging.rpc.channel import MAX_MESSAGE_BYTES
+from imaging.rpc.credentials import bearer_token
+from imaging.rpc.deadline import deadline
+from imaging.rpc.tracing import server_span
+
+MAX_CONCURRENT_RPCS: Final = 512
+"""More are shed at once with RESOURCE_EXHAUSTED; watches count too."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """Where and how a server listens. `imaging.settings` refuses what is unsafe before this is made."""
+
+    address: str = "127.0.0.1:0"
+    """`host:port`; port 0 takes a free one."""
+
+    certificate_file: Path | None = None
+    """PEM chain; TLS is used when it and `key_file` are given."""
+
+    key_file: Path | None = None
+    """PEM key."""
+
+    token: str = ""
+    """Bearer token that every call must carry; empty: none is asked for."""
+
+
+class RpcServer:
+    """A grpc.aio server with everything that each of our servers has.
+
+    Parameters
+    ----------
+    listen
+        Where and how.
+    services
+        Full name of each gRPC service (`imaging.storage.v1.StorageService`) and what adds its servicer to a server.
+    """
+
+    def __init__(self, listen: ListenSettings, services: Mapping[str, Callable[[grpc.aio.Server], None]]) -> None:
+        self._listen = listen
+        # Outermost first: what `typed_errors` logs carries the trace id, and errors of all that follows are typed.
+        arounds: list[Around] = [server_span, typed_errors, deadline]
+        if listen.token:
+            arounds.insert(2, bearer_token(listen.token))
+        self._server = grpc.aio.server(
+            interceptors=[AroundEveryCall(*arounds)],
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        for add in services.values():
+            add(self._server)
+        self._names = list(services)
+        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        self.port = 0
+
+    async def start(self, *, serving: bool = True) -> int:
+        """Bind and serve; the port. With `serving=False` health says NOT_SERVING until `set_serving(True)`.
+
+        Raises
+        ------
+        Unavailable
+            The address cannot be bound.
+        """
+        try:
+            self.port = self._bind()
+        except RuntimeError as error:
+            raise Unavailable(
+                "the address cannot be listened on",
+                where=self._listen.address,
+                hint="Another process holds the port, or the host is not of this machine; choose another --port-base",
+            ) from error
+        await self.set_serving(serving)
+        await self._server.start()
+        return self.port
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tell health checks whether this server takes work."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ["", *self._names]:
+            await self._health.set(name, status)
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take no new calls, let running ones end within `grace`, then cancel what is left."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace.total_seconds())
+
+    async def wait(self) -> None:
+        """Wait until the server has stopped."""
+        await self._server.wait_for_termination()
+
+    def _bind(self) -> int:
+        listen = self._listen
+        if listen.certificate_file is None or listen.key_file is None:
+            return self._server.add_insecure_port(listen.address)
+        pair = (listen.key_file.read_bytes(), listen.certificate_file.read_bytes())
+        return self._server.add_secure_port(listen.address, grpc.ssl_server_credentials([pair]))
+
+
+_OPTIONS: Final[list[tuple[str, Any]]] = [
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.http2.lookahead_bytes", 4 * 1024 * 1024),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # A port that another process holds is an error to tell, not one to share.
+    ("grpc.so_reuseport", 0),
+]

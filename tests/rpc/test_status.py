@@ -1,0 +1,31 @@
+"""The error table works in both directions for every error class."""
+
+from __future__ import annotations
+
+import pytest
+
+from imaging import errors
+from imaging.errors import ImagingError
+from imaging.rpc.status import code_of, from_status, to_status
+
+
+def _all_classes(kind: type[ImagingError]) -> list[type[ImagingError]]:
+    return [kind, *(found for child in kind.__subclasses__() for found in _all_classes(child))]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _all_classes(ImagingError) if kind is not ImagingError])
+def test_every_error_survives_the_way_over_the_wire(kind: type[ImagingError]) -> None:
+    error = kind("what happened", where="(0028,0010) at byte 340", hint="Do this", metadata={"fact": "7"})
+    back = from_status(to_status(error))
+    assert type(back) is kind
+    assert (back.what, back.where, back.hint, back.metadata) == (error.what, error.where, error.hint, {"fact": "7"})
+
+
+def test_reasons_are_unique() -> None:
+    kinds = [kind for kind in _all_classes(ImagingError) if kind is not ImagingError]
+    assert len({kind.reason for kind in kinds}) == len(kinds)
+
+
+def test_a_subclass_has_the_code_of_its_nearest_class_in_the_table() -> None:
+    assert code_of(errors.TruncatedDicom("short")).name == "INVALID_ARGUMENT"
+    assert code_of(errors.StaleAttempt("old")).name == "FAILED_PRECONDITION"
