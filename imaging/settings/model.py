@@ -1,0 +1,180 @@
+"""The settings of all services as immutable sections, and what is safe of them.
+
+Anything but a loopback address needs TLS and a bearer token, or an explicit `insecure`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from imaging.errors import SettingsInvalid
+from imaging.rpc.channel import ChannelSettings
+from imaging.rpc.server import ListenSettings
+
+SERVICE_NAMES: Final = ("storage", "processing", "analysis", "reporting", "pipeline")
+"""In the order of their ports, from `port_base` on."""
+
+ServiceName = Literal["storage", "processing", "analysis", "reporting", "pipeline"]
+
+
+class Section(BaseModel):
+    """A part of the settings: immutable, and nothing unknown in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class StorageSettings(Section):
+    """The storage service."""
+
+    address: str = "127.0.0.1:50051"
+    """`host:port` to listen on, and where the others find it."""
+
+    quiet_time_seconds: float = Field(5.0, gt=0)
+    """A study without new instances for so long is complete. 5 s suit senders on the same machine; a PACS needs 60."""
+
+    bytes_in_flight: int = Field(64 * 1024 * 1024, ge=8 * 1024 * 1024)
+    """Bytes of uploads held in memory over all streams; a full budget slows the senders down."""
+
+    delete_grace_days: float = Field(7.0, ge=0)
+    """How long a deleted study can be restored."""
+
+    upload_expiry_hours: float = Field(24.0, gt=0)
+    """An unfinished upload is dropped after so long without new bytes."""
+
+    sweep_interval_seconds: float = Field(300.0, gt=0)
+    """How often expired uploads, purged studies and orphan objects are looked for."""
+
+
+class ProcessingSettings(Section):
+    """The processing service."""
+
+    address: str = "127.0.0.1:50052"
+    """`host:port` to listen on, and where the others find it."""
+
+
+class AnalysisSettings(Section):
+    """The analysis service."""
+
+    address: str = "127.0.0.1:50053"
+    """`host:port` to listen on, and where the others find it."""
+
+    model_time_limit_minutes: float = Field(20.0, gt=0)
+    """A model that takes longer fails its stage."""
+
+
+class ReportingSettings(Section):
+    """The reporting service."""
+
+    address: str = "127.0.0.1:50054"
+    """`host:port` to listen on, and where the others find it."""
+
+
+class PipelineSettings(Section):
+    """The pipeline service."""
+
+    address: str = "127.0.0.1:50055"
+    """`host:port` to listen on, and where the others find it."""
+
+    recipes_dir: Path | None = None
+    """Folder of YAML recipes that are tried before the built-in ones."""
+
+    max_parallel_runs: int = Field(2, ge=1)
+    """Runs worked on at the same time; more wait."""
+
+    run_deadline_minutes: float = Field(30.0, gt=0)
+    """A run that takes longer fails, unless its recipe says otherwise."""
+
+
+class SecuritySettings(Section):
+    """Who may reach the services, and how. The same for all services of one installation."""
+
+    certificate_file: Path | None = None
+    """PEM chain of the servers."""
+
+    key_file: Path | None = None
+    """PEM key of the servers; readable by its owner alone."""
+
+    ca_file: Path | None = None
+    """PEM certificates that clients trust."""
+
+    token_file: Path | None = None
+    """File with the bearer token that every call must carry; readable by its owner alone."""
+
+    insecure: bool = False
+    """Listen on addresses other than loopback without TLS and token. Only behind something that does both."""
+
+
+class TelemetrySettings(Section):
+    """Logs. Traces follow the standard OTEL_* variables and are off without an endpoint."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least level that is written."""
+
+
+class Settings(Section):
+    """All settings of one installation."""
+
+    data_dir: Path = Path("imaging-data")
+    """Each service keeps its files in a folder of its own name below."""
+
+    storage: StorageSettings = StorageSettings()
+    processing: ProcessingSettings = ProcessingSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    reporting: ReportingSettings = ReportingSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    security: SecuritySettings = SecuritySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    def address(self, service: ServiceName) -> str:
+        """`host:port` of a service."""
+        section: StorageSettings = getattr(self, service)
+        return section.address
+
+    def listen(self, service: ServiceName) -> ListenSettings:
+        """How a service listens.
+
+        Raises
+        ------
+        SettingsInvalid
+            The address is not loopback, and neither TLS with a token nor `security.insecure` is set.
+        """
+        address, security = self.address(service), self.security
+        secured = security.certificate_file and security.key_file and security.token_file
+        if not (_is_loopback(address) or secured or security.insecure):
+            raise SettingsInvalid(
+                f"{address} can be reached from other machines without TLS and credentials",
+                where=f"{service}.address",
+                hint="Set security.certificate_file, security.key_file and security.token_file, listen on 127.0.0.1,"
+                " or start with --insecure behind a proxy that does both",
+            )
+        return ListenSettings(address, security.certificate_file, security.key_file, self._token())
+
+    def channel(self) -> ChannelSettings:
+        """How clients of this installation reach its services."""
+        return ChannelSettings(self.security.ca_file, self._token())
+
+    def _token(self) -> str:
+        file = self.security.token_file
+        if file is None:
+            return ""
+        if not file.is_file():
+            raise SettingsInvalid("there is no such file", where=f"security.token_file = {file}", hint="Create it")
+        if file.stat().st_mode & 0o077:
+            raise SettingsInvalid(
+                "others can read the token", where=f"security.token_file = {file}", hint=f"chmod 600 {file}"
+            )
+        return file.read_text().strip()
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

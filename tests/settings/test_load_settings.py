@@ -1,0 +1,82 @@
+"""Settings come from file, environment and flags; what is unknown or unsafe is refused with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imaging.errors import SettingsInvalid
+from imaging.settings import Settings, load_settings
+
+
+def _file(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "imaging.toml"
+    file.write_text(text)
+    return file
+
+
+def test_the_defaults_are_loopback() -> None:
+    settings = load_settings(env={})
+    assert settings.storage.address == "127.0.0.1:50051"
+    assert settings.listen("storage").address == "127.0.0.1:50051"
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = _file(tmp_path, '[storage]\naddress = "127.0.0.1:1"\nquiet_time_seconds = 7\n')
+    env = {"IMAGING_STORAGE_ADDRESS": "127.0.0.1:2", "IMAGING_PIPELINE_MAX_PARALLEL_RUNS": "5"}
+    settings = load_settings(file, env, {"storage.address": "127.0.0.1:3"})
+    assert settings.storage.address == "127.0.0.1:3"
+    assert settings.storage.quiet_time_seconds == 7
+    assert settings.pipeline.max_parallel_runs == 5
+
+
+def test_an_unknown_key_is_refused_with_file_line_and_the_nearest_name(tmp_path: Path) -> None:
+    file = _file(tmp_path, '# mine\n[storage]\naddress = "127.0.0.1:1"\nquite_time_seconds = 7\n')
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings(file, {})
+    assert caught.value.where == f"{file}:4"
+    assert "storage.quiet_time_seconds" in caught.value.hint
+
+
+def test_an_unknown_variable_is_refused() -> None:
+    with pytest.raises(SettingsInvalid, match="IMAGING_STORAGE_ADRESS"):
+        load_settings(env={"IMAGING_STORAGE_ADRESS": "x"})
+
+
+def test_a_wrong_value_is_refused_with_its_place(tmp_path: Path) -> None:
+    file = _file(tmp_path, "[storage]\nquiet_time_seconds = -1\n")
+    with pytest.raises(SettingsInvalid, match=r"greater than 0.*imaging\.toml:2"):
+        load_settings(file, {})
+
+
+def test_broken_toml_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="not valid TOML"):
+        load_settings(_file(tmp_path, "[storage\n"), {})
+    with pytest.raises(SettingsInvalid, match="cannot be read"):
+        load_settings(tmp_path / "none.toml", {})
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:50051", "[::]:50051", "192.0.2.7:50051", "storage.example:50051"])
+def test_other_addresses_than_loopback_need_tls_and_token_or_insecure(address: str) -> None:
+    settings = load_settings(env={}, overrides={"storage.address": address})
+    with pytest.raises(SettingsInvalid, match="without TLS and credentials"):
+        settings.listen("storage")
+    allowed = load_settings(env={}, overrides={"storage.address": address, "security.insecure": True})
+    assert allowed.listen("storage").address == address
+
+
+def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    token.chmod(0o644)
+    settings = load_settings(env={}, overrides={"security.token_file": token})
+    with pytest.raises(SettingsInvalid, match="chmod 600"):
+        settings.channel()
+    token.chmod(0o600)
+    assert settings.channel().token == "secret"
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().storage.address = "x"  # type: ignore[misc]
