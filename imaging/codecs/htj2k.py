@@ -1,0 +1,60 @@
+"""High-Throughput JPEG 2000 by OpenJPH (ISO/IEC 15444-15; PS3.5 8.2.17, A.4.11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from imaging.codecs.decoded_samples import DecodedSamples
+from imaging.codecs.j2k_header import check_j2k_header, read_j2k_header
+from imaging.codecs.jpeg_2000 import check_encodable, described
+from imaging.dicom.pixel_description import PixelDescription
+from imaging.dicom.transfer_syntax import TransferSyntax
+from imaging.errors import PixelDataInvalid
+
+_TILE_PARTS_BY_RESOLUTION = 1
+
+
+def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription) -> DecodedSamples:
+    """The samples of one HTJ2K frame, after the inverse of the codestream's own colour transform.
+
+    Raises
+    ------
+    PixelDataInvalid
+        If the codestream contradicts the attributes, was cut, or is classic JPEG 2000.
+    """
+    header = read_j2k_header(frame_bytes)
+    check_j2k_header(header, pixels)
+    if not header.is_high_throughput:
+        raise PixelDataInvalid(
+            "The codestream is classic JPEG 2000",
+            where="Pixel Data (7FE0,0010)",
+            hint=f"{syntax.name} needs high-throughput block coding: the transfer syntax is wrong.",
+        )
+    return described(imagecodecs.htj2k_decode(frame_bytes, planar=False), header, pixels)
+
+
+def encode(samples: NDArray[Any], syntax: TransferSyntax, pixels: PixelDescription) -> bytes:
+    """One frame in reversible HTJ2K: RPCL order, a tile-part for each resolution and a TLM marker.
+
+    A prefix of these bytes is a smaller image. The precision is that of Bits Allocated, which the encoder cannot
+    narrow; decoders take it from the codestream.
+
+    Raises
+    ------
+    InvalidArgument
+        If the samples have more than 16 bits.
+    """
+    check_encodable(pixels)
+    codestream = imagecodecs.htj2k_encode(
+        np.ascontiguousarray(samples),
+        reversible=True,
+        rgb=pixels.photometric_interpretation == "YBR_RCT",
+        planar=False,
+        tlm=True,
+        tilepart=_TILE_PARTS_BY_RESOLUTION,
+    )
+    return bytes(codestream)
