@@ -1,0 +1,129 @@
+"""One frame: from the messages that carry it to its stored values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+from numpy.typing import NDArray
+
+from imaging.codecs.decode import decode_frame
+from imaging.codecs.registry import CODECS
+from imaging.dicom.pixel_description import PixelDescription
+from imaging.dicom.transfer_syntax import EXPLICIT_VR_BIG_ENDIAN, GE_PRIVATE_IMPLICIT
+from imaging.errors import ChecksumMismatch
+from imaging.storage.v1 import storage_service_pb2
+
+if TYPE_CHECKING:
+    from imaging.codecs.sandbox import DecodePool
+
+FrameHeader = storage_service_pb2.RetrieveFramesResponse.Header
+
+DECODABLE = tuple(sorted(set(CODECS) - {EXPLICIT_VR_BIG_ENDIAN, GE_PRIVATE_IMPLICIT}))
+"""Transfer syntaxes that we ask for. Storage turns big-endian pixels round: it knows the VR they were written with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded frame."""
+
+    instance: str
+    """`studies/{uid}/series/{uid}/instances/{uid}`."""
+
+    sop_instance_uid: str
+    frame_number: int
+    """Counts from 1."""
+
+    pixels: NDArray[Any]
+    """Stored values, shape (rows, columns) or (rows, columns, samples); no LUT is applied."""
+
+    header: FrameHeader
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """A frame as it came over the wire."""
+
+    header: FrameHeader
+    content: bytes
+
+
+class FrameAssembly:
+    """Puts the messages of one frame after the other together."""
+
+    def __init__(self) -> None:
+        self._header: FrameHeader | None = None
+        self._content = bytearray()
+
+    @property
+    def is_open(self) -> bool:
+        """True in the middle of a frame."""
+        return self._header is not None
+
+    def add(self, message: storage_service_pb2.RetrieveFramesResponse) -> EncodedFrame | None:
+        """The frame, when this message ends it.
+
+        Raises
+        ------
+        ChecksumMismatch
+            If bytes changed or are missing.
+        """
+        if message.HasField("header"):
+            self._header, self._content = message.header, bytearray()
+        header = self._header
+        if header is None:
+            raise ChecksumMismatch("A frame came without its header", hint="Retrieve it again.")
+        if message.HasField("data"):
+            if google_crc32c.value(message.data.content) != message.data.crc32c:
+                raise ChecksumMismatch("A part of the frame changed on the way", where=header.instance)
+            if message.HasField("finish") and not self._content:
+                self._header = None
+                return self._whole(header, message.data.content)
+            self._content += message.data.content
+        if not message.HasField("finish"):
+            return None
+        self._header = None
+        return self._whole(header, bytes(self._content))
+
+    @staticmethod
+    def _whole(header: FrameHeader, content: bytes) -> EncodedFrame:
+        if len(content) != header.size_bytes:
+            raise ChecksumMismatch(
+                f"A frame of {header.size_bytes} bytes came with {len(content)}",
+                where=header.instance,
+                hint="Retrieve it again.",
+            )
+        return EncodedFrame(header, content)
+
+
+async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
+    """The frame with its stored values; foreign codecs run in the pool's processes.
+
+    Raises
+    ------
+    PixelDataInvalid
+        If the bytes are not the image that the header tells.
+    UnsupportedTransferSyntax
+        If no codec decodes it.
+    """
+    header = encoded.header
+    description = PixelDescription(
+        rows=header.rows,
+        columns=header.columns,
+        samples_per_pixel=header.samples_per_pixel,
+        photometric_interpretation=header.photometric_interpretation,
+        bits_allocated=header.bits_allocated,
+        bits_stored=header.bits_stored,
+        high_bit=header.high_bit,
+        pixel_representation=header.pixel_representation,
+        planar_configuration=header.planar_configuration if header.HasField("planar_configuration") else None,
+        number_of_frames=1,
+        is_float=header.pixel_keyword in ("FloatPixelData", "DoubleFloatPixelData"),
+    )
+    codec = CODECS.get(header.transfer_syntax_uid)
+    if codec is not None and not codec.is_foreign:
+        pixels = decode_frame(encoded.content, header.transfer_syntax_uid, description, bit_offset=header.bit_offset)
+    else:
+        pixels = await pool.decode(encoded.content, header.transfer_syntax_uid, description)
+    return Frame(header.instance, header.instance.rpartition("/")[2], header.frame_number, pixels, header)

@@ -1,0 +1,64 @@
+"""How long a client goes on trying when a service does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from imaging.errors import Cancelled, ImagingError, Overloaded, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Limits of trying again: the delay doubles from `first_delay` to `longest_delay`."""
+
+    first_delay: timedelta = timedelta(milliseconds=100)
+    longest_delay: timedelta = timedelta(seconds=3)
+
+    give_up_after: timedelta = timedelta(seconds=60)
+    """Without any progress; a service that was killed is back within a few seconds under every supervisor we know."""
+
+
+def is_worth_retrying(error: ImagingError) -> bool:
+    """True for errors that say nothing about the request: the service is away, ending, or full of work.
+
+    CANCELLED is one of them because a server that ends its grace time cancels its streams; a cancellation of our own
+    task is `asyncio.CancelledError` and never comes here.
+    """
+    return isinstance(error, Unavailable | Overloaded | Cancelled)
+
+
+class Attempts:
+    """Counts failures in a row, and waits between them."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._failures = 0
+        self._since = 0.0
+
+    def succeed(self) -> None:
+        """Something came through: the next failure is a first one again."""
+        self._failures = 0
+
+    async def fail(self, error: ImagingError) -> None:
+        """Wait before the next attempt.
+
+        Raises
+        ------
+        ImagingError
+            The error itself, if it is not worth a retry or patience is at its end.
+        """
+        now = time.monotonic()
+        if self._failures == 0:
+            self._since = now
+        if not is_worth_retrying(error) or now - self._since >= self._patience.give_up_after.total_seconds():
+            raise error
+        delay = min(
+            self._patience.first_delay.total_seconds() * 2**self._failures, self._patience.longest_delay.total_seconds()
+        )
+        if isinstance(error, Overloaded):
+            delay = max(delay, min(error.retry_after_seconds, self._patience.longest_delay.total_seconds()))
+        self._failures = min(self._failures + 1, 30)
+        await asyncio.sleep(delay)
