@@ -1,0 +1,1 @@
+"""Where the body and the lungs are in a CT: masks that several models need."""

@@ -1,0 +1,62 @@
+"""The codes that findings are told in (PS3.16), each from its published code system.
+
+What no code system has a code for stands under a private designator, which begins with 99 (PS3.16 8.2).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+PRIVATE_SCHEME: Final = "99IMAGINGPIPE"
+
+# Units.
+HOUNSFIELD: Final = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+MILLIMETRE: Final = Code("mm", "UCUM", "mm")
+CUBIC_MILLIMETRE: Final = Code("mm3", "UCUM", "cubic millimeter")
+MILLILITRE: Final = Code("mL", "UCUM", "milliliter")
+PERCENT: Final = Code("%", "UCUM", "Percent")
+NO_UNIT: Final = Code("1", "UCUM", "no units")
+
+# What is measured.
+VOLUME: Final[Code] = codes.SCT.Volume
+LONG_AXIS: Final[Code] = codes.SCT.LongAxis
+SHORT_AXIS: Final[Code] = codes.SCT.ShortAxis
+SPHERICITY: Final = Code("QCFX", "IBSI", "Sphericity")
+MAXIMUM_3D_DIAMETER: Final = Code("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh")
+ATTENUATION: Final[Code] = codes.DCM.AttenuationCoefficient
+MR_SIGNAL: Final[Code] = codes.DCM.MRSignalIntensity
+PIXEL_VALUE: Final = Code("PIXEL_VALUE", PRIVATE_SCHEME, "Pixel value")
+IMAGE_NOISE: Final = Code("IMAGE_NOISE", PRIVATE_SCHEME, "Image noise")
+VOLUME_FRACTION: Final = Code("VOLUME_FRACTION", PRIVATE_SCHEME, "Volume fraction of body")
+LAA_950: Final = Code("LAA_950", PRIVATE_SCHEME, "Low attenuation area below -950 HU")
+PERC15: Final = Code("PERC15", PRIVATE_SCHEME, "15th percentile of lung density")
+LESION_COUNT: Final = Code("246206008", "SCT", "Number of lesions")
+
+# How a number was derived (CID 7464 and percentiles of SNOMED CT).
+MEAN: Final[Code] = codes.SCT.Mean
+MEDIAN: Final = Code("373099004", "SCT", "Median")
+STANDARD_DEVIATION: Final[Code] = codes.SCT.StandardDeviation
+MINIMUM: Final[Code] = codes.SCT.Minimum
+MAXIMUM: Final[Code] = codes.SCT.Maximum
+PERCENTILE_5: Final = Code("371888009", "SCT", "5th Percentile")
+PERCENTILE_95: Final = Code("371889001", "SCT", "95th Percentile")
+
+# Things and places.
+ANATOMICAL_STRUCTURE: Final[Code] = codes.SCT.AnatomicalStructure
+TISSUE: Final[Code] = codes.SCT.Tissue
+ABNORMAL_STRUCTURE: Final[Code] = codes.SCT.MorphologicallyAbnormalStructure
+IMAGE: Final = Code("C48179", "NCIt", "Image")
+BODY: Final = Code("38266002", "SCT", "Entire body")
+LUNG: Final[Code] = codes.SCT.Lung
+LEFT_LUNG: Final = Code("44029006", "SCT", "Left lung")
+RIGHT_LUNG: Final = Code("3341006", "SCT", "Right lung")
+EMPHYSEMA: Final = Code("87433001", "SCT", "Pulmonary emphysema")
+LESION: Final[Code] = codes.SCT.Lesion
+AIR: Final = Code("15158005", "SCT", "Air")
+BODY_SUBSTANCE: Final[Code] = codes.SCT.BodySubstance
+FAT: Final[Code] = codes.SCT.AdiposeTissue
+SOFT_TISSUE: Final[Code] = codes.SCT.SoftTissue
+BONE: Final = Code("272673000", "SCT", "Bone")
