@@ -1,0 +1,48 @@
+"""What clients did and what they were told: the ground on which the state afterwards is judged."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+Told = Literal["stored", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadEntry:
+    """One instance that a client sent."""
+
+    seconds: float
+    study: str
+    sop_instance_uid: str
+    content: bytes
+    told: Told
+    error: str = ""
+    """Reason of the error where it was not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionEntry:
+    """A manifest that a client was told of."""
+
+    seconds: float
+    study: str
+    manifest_version: int
+    sop_instance_uids: frozenset[str]
+
+
+@dataclass(slots=True)
+class History:
+    """Every call of every client, in the order of their answers."""
+
+    start: float = field(default_factory=time.monotonic)
+    uploads: list[UploadEntry] = field(default_factory=list)
+    completions: list[CompletionEntry] = field(default_factory=list)
+    kills: list[tuple[float, str]] = field(default_factory=list)
+    untyped: list[str] = field(default_factory=list)
+    """Errors that reached a client without being one of ours."""
+
+    def now(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.start

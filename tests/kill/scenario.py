@@ -1,0 +1,107 @@
+"""The kill test as a whole: seeded traffic, SIGKILL of random services, then the invariants.
+
+`python -m tests.kill.scenario --seconds 60 --seed 1` runs it by hand and prints what it saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging.settings import SERVICE_NAMES
+from tests.installation.running import Installation, running_installation
+from tests.kill.history import History
+from tests.kill.invariants import State, read_state, violations, wait_for_runs
+from tests.kill.traffic import send_studies
+
+CLIENTS = 2
+RECOVERY_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the test saw."""
+
+    history: History
+    state: State
+    broken: list[str]
+
+    def summary(self) -> dict[str, object]:
+        """Counts, for people."""
+        told = Counter(entry.told for entry in self.history.uploads)
+        return {
+            "uploads_acknowledged": told["stored"],
+            "uploads_failed": told["failed"],
+            "manifests": len(self.history.completions),
+            "runs": len(self.state.runs),
+            "derived_instances": sum(1 for item in self.state.instances if item.origin.run),
+            "kills": dict(Counter(service for _, service in self.history.kills)),
+            "violations": self.broken,
+        }
+
+
+def run_kill_test(folder: Path, seconds: float, seed: int, bug: str = "") -> Outcome:
+    """Run it in `folder`; `bug` names a deliberate bug to switch on."""
+    env = {
+        "IMAGING_PIPELINE_RECIPES_DIR": str(_recipes(folder)),
+        "IMAGING_STORAGE_QUIET_TIME_SECONDS": "30",
+        **({"IMAGING_TEST_BUG": bug} if bug else {}),
+    }
+    with running_installation(folder / "data", env) as installation:
+        return asyncio.run(_run(installation, seconds, seed))
+
+
+async def _run(installation: Installation, seconds: float, seed: int) -> Outcome:
+    history = History()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(CLIENTS):
+            storage = installation.endpoints["storage"]
+            tasks.create_task(send_studies(storage, seed * 100 + number, history, seconds))
+        tasks.create_task(_kill(installation, seed, history, seconds))
+    missing = await wait_for_runs(installation.endpoints["pipeline"], history, RECOVERY_SECONDS)
+    state = await read_state(installation.endpoints)
+    return Outcome(history, state, [*missing, *violations(history, state)])
+
+
+async def _kill(installation: Installation, seed: int, history: History, seconds: float) -> None:
+    chance = random.Random(seed)
+    while history.now() < seconds:
+        await asyncio.sleep(chance.uniform(0.7, 2.5))
+        service = chance.choice(SERVICE_NAMES)
+        if installation.kill(service):
+            history.kills.append((history.now(), service))
+
+
+def _recipes(folder: Path) -> Path:
+    recipes = folder / "recipes"
+    recipes.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(__file__).with_name("recipe.yaml"), recipes / "kill-test.yaml")
+    return recipes
+
+
+def main() -> int:
+    """The program; exit code 1 when an invariant is broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bug", default="", help="switch a deliberate bug on; the test must then fail")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="imaging-kill-") as folder:
+        outcome = run_kill_test(Path(folder), options.seconds, options.seed, options.bug)
+        if outcome.broken and os.environ.get("KILL_TEST_KEEP"):
+            shutil.copytree(folder, os.environ["KILL_TEST_KEEP"], dirs_exist_ok=True)
+    sys.stdout.write(json.dumps(outcome.summary(), indent=2) + "\n")
+    return 1 if outcome.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
