@@ -1,0 +1,151 @@
+"""Objects as files of a local folder: written aside, synced, renamed into place, and the folders synced."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imaging.errors import DataLoss, FailedPrecondition, Unavailable
+from imaging.objectstore.folder_sync import DurableFolders
+from imaging.objectstore.os_failure import os_failures
+from imaging.objectstore.store import Content, ObjectStat, validate_key
+
+_INCOMING = ".incoming"
+_SPOOL = ".spool"
+
+
+class FolderObjectStore:
+    """An `ObjectStore` below `root`. One process at a time; unfinished files are removed when it starts.
+
+    A file system that lies about fsync cannot be helped; one that reports an error is believed: the write fails and
+    is never tried again as if it were the same one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._incoming = self._root / _INCOMING
+        self._spool = self._root / _SPOOL
+        for folder in (self._incoming, self._spool):
+            folder.mkdir(parents=True, exist_ok=True)
+        for left_over in self._incoming.iterdir():
+            left_over.unlink()
+        self._folders = DurableFolders(self._root)
+
+    @property
+    def spool(self) -> Path:
+        """Files here outlive a restart: they belong to uploads that may be resumed."""
+        return self._spool
+
+    def put(self, key: str, content: Content) -> None:
+        validate_key(key)
+        aside = self._incoming / secrets.token_hex(8)
+        with os_failures("storing an object"):
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            try:
+                try:
+                    _write_all(descriptor, content)
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                self._place(key, aside)
+            except BaseException:
+                with suppress(OSError):
+                    aside.unlink(missing_ok=True)
+                raise
+
+    def adopt(self, key: str, path: Path) -> None:
+        validate_key(key)
+        with os_failures("storing an object"):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._place(key, path)
+
+    def _place(self, key: str, path: Path) -> None:
+        target = self._root / key
+        while True:
+            self._folders.make(target.parent)
+            try:
+                # A hard link, unlike a rename, never replaces: a key is written once.
+                os.link(path, target)
+                break
+            except FileExistsError as error:
+                raise FailedPrecondition("The object key is taken", where=key, hint="Use a new key.") from error
+            except FileNotFoundError:
+                if not path.exists():
+                    raise
+                self._folders.forget(target.parent)  # emptied and removed between the two calls
+        try:
+            self._folders.sync(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                target.unlink(missing_ok=True)
+            raise
+        path.unlink()
+
+    def read(self, key: str, offset: int = 0, length: int | None = None) -> bytes:
+        validate_key(key)
+        try:
+            descriptor = os.open(self._root / key, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise DataLoss("A stored object is gone", where=key, hint=_RESTORE) from error
+        except OSError as error:
+            raise Unavailable("A stored object cannot be opened", where=key, hint=str(error.strerror)) from error
+        try:
+            wanted = os.fstat(descriptor).st_size - offset if length is None else length
+            content = os.pread(descriptor, wanted, offset)
+            while len(content) < wanted:  # a single pread gives at most 2 GiB
+                more = os.pread(descriptor, wanted - len(content), offset + len(content))
+                if not more:
+                    raise DataLoss(
+                        f"A stored object ends {wanted - len(content)} bytes too early", where=key, hint=_RESTORE
+                    )
+                content += more
+        except OSError as error:
+            raise DataLoss("A stored object cannot be read", where=key, hint=_RESTORE) from error
+        finally:
+            os.close(descriptor)
+        return content
+
+    def stat(self, key: str) -> ObjectStat | None:
+        validate_key(key)
+        try:
+            return _stat(key, (self._root / key).stat())
+        except FileNotFoundError:
+            return None
+
+    def delete(self, key: str) -> None:
+        validate_key(key)
+        target = self._root / key
+        with os_failures("deleting an object"):
+            target.unlink(missing_ok=True)
+            self._folders.prune(target.parent)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectStat]:
+        top = self._root / validate_key(prefix.rstrip("/")) if prefix else self._root
+        for folder, folders, files in os.walk(top):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
+                    yield _stat(path.relative_to(self._root).as_posix(), path.stat())
+
+
+_RESTORE = "Restore it from a backup, or send the instance again."
+
+
+def _stat(key: str, status: os.stat_result) -> ObjectStat:
+    return ObjectStat(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _write_all(descriptor: int, content: Content) -> None:
+    view = memoryview(content).cast("B")
+    written = 0
+    while written < len(view):
+        written += os.write(descriptor, view[written:])
