@@ -52,7 +52,7 @@ class Outcome:
 def run_kill_test(folder: Path, seconds: float, seed: int, bug: str = "") -> Outcome:
     """Run it in `folder`; `bug` names a deliberate bug to switch on."""
     env = {
-        "IMAGING_PIPELINE_RECIPES_DIR": str(_recipes(folder)),
+        "IMAGING_PIPELINE_RECIPES_DIR": str(recipes_folder(folder)),
         "IMAGING_STORAGE_QUIET_TIME_SECONDS": "30",
         **({"IMAGING_TEST_BUG": bug} if bug else {}),
     }
@@ -81,7 +81,8 @@ async def _kill(installation: Installation, seed: int, history: History, seconds
             history.kills.append((history.now(), service))
 
 
-def _recipes(folder: Path) -> Path:
+def recipes_folder(folder: Path) -> Path:
+    """A folder below `folder` with the recipe of this test alone."""
     recipes = folder / "recipes"
     recipes.mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(__file__).with_name("recipe.yaml"), recipes / "kill-test.yaml")
