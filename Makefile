@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos lint types test demo lock clean
+.PHONY: help setup protos lint types test demo kill-test lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,10 @@ test: $(STAMP) ## every test that needs no system package; the others skip with 
 
 demo: $(STAMP) ## DICOM in, finished reports out, into demo-out/ (DICOM=<folder or file> for your own data)
 	$(BIN)/imaging demo $(if $(DICOM),"$(DICOM)",) --out demo-out
+
+kill-test: $(STAMP) ## 60 s of uploads and runs while services are killed; then three deliberate bugs that must be caught
+	$(BIN)/python -m tests.kill.scenario --seconds 60 --seed 1
+	$(BIN)/python -m tests.kill.deliberate_bugs --seconds 40
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile -q --universal --group dev pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
