@@ -53,7 +53,8 @@ class Volume:
     study_instance_uid: str = ""
     attributes: dict[str, str] = field(default_factory=dict)
     """Facts that models decide by, from the first slice, by DICOM keyword: ConvolutionKernel, BodyPartExamined,
-    ImageType (values joined by a backslash), ContrastBolusAgent, KVP, Manufacturer. Empty ones are left out."""
+    ImageType (values joined by a backslash), ContrastBolusAgent, KVP, Manufacturer. Empty ones are left out.
+    PixelPaddingValue, where all slices have the same, is in the unit of the voxels (after the Modality LUT)."""
 
     @property
     def voxel_volume_mm3(self) -> float:
