@@ -1,7 +1,7 @@
 """Proof that the kill test can fail: each deliberate bug must be caught.
 
-`python -m tests.kill.deliberate_bugs` runs the scenario with each bug, with other seeds until it is caught, at most three
-times; exit code 1 when one gets through.
+`python -m tests.kill.deliberate_bugs` runs the scenario with each bug, with other seeds until it is caught, at most
+three times; exit code 1 when one gets through.
 """
 
 from __future__ import annotations
