@@ -75,7 +75,7 @@ def _seed(
             # A disc fills 0.79 of its box; lung tips that are as small are flat or off the middle.
             if not _SEED_AREA_MM2[0] <= area <= _SEED_AREA_MM2[1] or max(extent) > 2.2 * min(extent):
                 continue
-            y, x = (int(round(float(c))) for c in ndimage.center_of_mass(labels == number))
+            y, x = (round(float(c)) for c in ndimage.center_of_mass(labels == number))
             if abs(x - middle) > 0.2 * width or labels[y, x] != number or voxels[z, y, x] > _LIMITS_HU[0]:
                 continue
             score = abs(x - middle) / width + (top - z) / (top - lowest + 1) * 0.1

@@ -54,4 +54,5 @@ def body_mask(voxels: NDArray[Any], spacing_mm: tuple[float, float, float]) -> N
 def _disc(diameter_mm: float, spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     reach = [max(1, round(diameter_mm / 2 / step)) for step in spacing_mm]
     y, x = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
-    return np.asarray((y / reach[0]) ** 2 + (x / reach[1]) ** 2 <= 1, dtype=np.bool_)
+    inside: NDArray[np.bool_] = np.hypot(y / reach[0], x / reach[1]) <= 1
+    return inside

@@ -42,3 +42,10 @@ def contrast_flags(volume: Volume, effect: str) -> tuple[QualityFlag, ...]:
     if not volume.attributes.get("ContrastBolusAgent"):
         return ()
     return (QualityFlag("CONTRAST_AGENT", f"A contrast agent was given (0018,0010): {effect}."),)
+
+
+def derived_flags(volume: Volume) -> tuple[QualityFlag, ...]:
+    """A flag if the series is not the scanner's own (0008,0008 value 1): resampling and filters change densities."""
+    if volume.attributes.get("ImageType", "").split("\\")[0].upper() != "DERIVED":
+        return ()
+    return (QualityFlag("DERIVED_SERIES", "The series was resampled or filtered before; that changes its densities."),)

@@ -15,7 +15,13 @@ from analysis_svc.anatomy.lung_mask import Lungs, lung_mask
 from analysis_svc.anatomy.patient_axes import PatientAxes
 from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag, histogram_chart
 from analysis_svc.model import ModelParameters, Report
-from analysis_svc.models.ct_input import RESEARCH_USE, contrast_flags, require_hounsfield, slice_thickness_mm
+from analysis_svc.models.ct_input import (
+    RESEARCH_USE,
+    contrast_flags,
+    derived_flags,
+    require_hounsfield,
+    slice_thickness_mm,
+)
 from analysis_svc.models.sharp_kernel import Sharpness, kernel_sharpness
 from imaging.errors import MeasurementRefused
 from imaging.volume.volume import SourceFrame, Volume
@@ -77,6 +83,7 @@ class LungEmphysema:
 
     def _acquisition(self, volume: Volume, parameters: Parameters) -> list[QualityFlag]:
         flags = list(contrast_flags(volume, "lung density is higher, so that emphysema is underestimated"))
+        flags += derived_flags(volume)
         thickness = slice_thickness_mm(volume)
         if thickness > parameters.max_slice_thickness_mm + 0.01:
             raise self._refused(
