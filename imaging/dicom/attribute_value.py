@@ -119,7 +119,8 @@ _TEXT_DELIMITERS = b"\r\n\t\f\\"
 _NAME_DELIMITERS = b"^=\\"
 _ONE_VALUE = frozenset(("LT", "ST", "UT", "UR"))
 """VRs in which a backslash is a character."""
-_LEADING_SPACES_COUNT = frozenset(("LT", "ST", "UT", "UC", "UR"))
+LEADING_SPACES_COUNT = frozenset(("LT", "ST", "UT", "UC", "UR"))
+"""VRs in which leading spaces are part of the value (PS3.5 6.2)."""
 
 
 def split_text(raw: bytes, vr: str, characters: CharacterSet) -> tuple[list[str], bool]:
@@ -131,7 +132,7 @@ def split_text(raw: bytes, vr: str, characters: CharacterSet) -> tuple[list[str]
         clean = raw.isascii()
         text = raw.decode("ascii", "replace")
     values = [text] if vr in _ONE_VALUE else text.split("\\")
-    if vr in _LEADING_SPACES_COUNT:
+    if vr in LEADING_SPACES_COUNT:
         return [value.rstrip(" \0") for value in values], clean
     return [value.strip(" \0") for value in values], clean
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from imaging.dicom.attribute_value import (
+    LEADING_SPACES_COUNT,
     STRING_DECODERS,
     AttributeValue,
     Decoded,
@@ -16,11 +19,11 @@ from imaging.dicom.attribute_value import (
 )
 from imaging.dicom.byte_source import Buffer
 from imaging.dicom.character_set import CharacterSet, character_set
-from imaging.dicom.element_walk import WalkedDataSet
 from imaging.dicom.limits import ScanLimits
 from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.tag_path import place
 from imaging.dicom.value_representation import TEXT_VRS
+from imaging.dicom.walked_data_set import ElementTuple, WalkedDataSet
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 TIMEZONE_OFFSET = 0x00080201
@@ -155,6 +158,26 @@ INDEXED_ATTRIBUTES: tuple[IndexedAttribute, ...] = tuple(
 _BY_TAG = {attribute.tag: attribute for attribute in INDEXED_ATTRIBUTES}
 
 
+def _decoder(attribute: IndexedAttribute) -> Callable[[str], Decoded]:
+    return decode_zone if attribute.tag == TIMEZONE_OFFSET else STRING_DECODERS.get(attribute.vr, clean_text)
+
+
+_PLAN = tuple(
+    (
+        attribute,
+        attribute.tag,
+        attribute.vr.encode(),
+        attribute.keyword,
+        None if attribute.vr in ("US", *LEADING_SPACES_COUNT) else _decoder(attribute),
+    )
+    for attribute in INDEXED_ATTRIBUTES
+)
+_SPECIAL = re.compile(rb"[\x1b\\]|\0[^\0 ]")
+"""Escape sequences, several values, and NUL before the end."""
+
+_EMPTY: Decoded = (None, None)
+
+
 class AttributeReader:
     """Decodes the indexed attributes of one data set; what cannot be decoded becomes None and a warning."""
 
@@ -180,12 +203,24 @@ class AttributeReader:
 
     def read(self) -> dict[str, AttributeValue]:
         """Values by keyword: only of elements that are there; None if one is empty or unusable."""
-        elements = self._walked.elements
-        return {
-            attribute.keyword: self._value(attribute, elements[attribute.tag])
-            for attribute in INDEXED_ATTRIBUTES
-            if attribute.tag in elements
-        }
+        data, elements, most = self._data, self._walked.elements, self._limits.max_indexed_value_bytes
+        values: dict[str, AttributeValue] = {}
+        for attribute, tag, vr, keyword, decode in _PLAN:
+            element = elements.get(tag)
+            if element is None:
+                continue
+            written, _, value_offset, length = element
+            # Nearly all values are one plain text in the VR of the Standard; all others take the long way.
+            if decode is not None and 0 < length <= most and (written == vr or not written):
+                raw = bytes(data[value_offset : value_offset + length])
+                if raw.isascii() and _SPECIAL.search(raw) is None:
+                    text = raw.decode("ascii").strip(" \0")
+                    value, reason = decode(text) if text else _EMPTY
+                    if reason is None:
+                        values[keyword] = [value] if attribute.many and value is not None else value
+                        continue
+            values[keyword] = self._value(attribute, element)
+        return values
 
     def _character_set(self) -> CharacterSet:
         element = self._walked.elements.get(SPECIFIC_CHARACTER_SET)
@@ -197,7 +232,7 @@ class AttributeReader:
             self._warn("charset", _BY_TAG[SPECIFIC_CHARACTER_SET], element[1], "A character set is not known")
         return characters
 
-    def _value(self, attribute: IndexedAttribute, element: tuple[bytes, int, int, int]) -> AttributeValue:
+    def _value(self, attribute: IndexedAttribute, element: ElementTuple) -> AttributeValue:
         vr, offset, value_offset, length = element
         if length == 0:
             return None
@@ -222,7 +257,7 @@ class AttributeReader:
         if not clean:
             message = "The value has characters outside of its character set, which are replaced in the index"
             self._warn("charset", attribute, offset, message)
-        decoder = decode_zone if attribute.tag == TIMEZONE_OFFSET else STRING_DECODERS.get(attribute.vr, clean_text)
+        decoder = _decoder(attribute)
         values: list[Scalar | None] = []
         for text in texts:
             value, reason = decoder(text) if text else _EMPTY
@@ -248,6 +283,3 @@ class AttributeReader:
         if not self._log.is_full:
             message = f"{attribute.keyword}: {message}"
         self._log.add(code, place(attribute.tag, offset, note=self._note), message)
-
-
-_EMPTY: Decoded = (None, None)

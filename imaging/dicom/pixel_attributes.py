@@ -8,10 +8,10 @@ from struct import Struct
 from typing import NoReturn
 
 from imaging.dicom.byte_source import Buffer
-from imaging.dicom.element_walk import WalkedDataSet
 from imaging.dicom.pixel_description import PixelDescription, check_pixels
 from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.tag_path import place, tag_text
+from imaging.dicom.walked_data_set import WalkedDataSet
 from imaging.errors import PixelDataInvalid
 
 ROWS = 0x00280010

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from imaging.dicom.attribute_value import AttributeValue
 from imaging.dicom.byte_source import Buffer, flat_bytes
 from imaging.dicom.deflated import inflate_data_set
-from imaging.dicom.element_walk import PIXEL_DATA_TAGS, WalkedDataSet, walk_data_set
+from imaging.dicom.element_walk import PIXEL_DATA_TAGS, walk_data_set
 from imaging.dicom.file_meta import FileMeta, read_file_meta
 from imaging.dicom.frame_index import FrameIndex
 from imaging.dicom.frame_layout import ValueRange, encapsulated_frames, native_frames
@@ -27,6 +27,7 @@ from imaging.dicom.scanned_instance import PixelDataLocation, ScannedInstance
 from imaging.dicom.tag_path import place, tag_text
 from imaging.dicom.transfer_syntax import TransferSyntax, transfer_syntax
 from imaging.dicom.uid import validate_uid
+from imaging.dicom.walked_data_set import WalkedDataSet
 from imaging.errors import InvalidDicom, LimitExceeded, NotDicom, TruncatedDicom
 
 SOP_CLASS_UID = 0x00080016
