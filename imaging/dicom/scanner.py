@@ -6,58 +6,32 @@ headers that passed it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from imaging.dicom.attribute_value import AttributeValue
 from imaging.dicom.byte_source import Buffer, flat_bytes
 from imaging.dicom.deflated import inflate_data_set
-from imaging.dicom.element_walk import PIXEL_DATA_TAGS, walk_data_set
-from imaging.dicom.file_meta import FileMeta, read_file_meta
+from imaging.dicom.element_walk import walk_data_set
+from imaging.dicom.file_meta import TRANSFER_SYNTAX_UID, FileMeta, read_file_meta
 from imaging.dicom.frame_index import FrameIndex
-from imaging.dicom.frame_layout import ValueRange, encapsulated_frames, native_frames
 from imaging.dicom.headerless import guess_transfer_syntax, starts_with_file_meta
-from imaging.dicom.image_classes import image_sop_classes
+from imaging.dicom.identity import (
+    SERIES_INSTANCE_UID,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    read_identity,
+)
 from imaging.dicom.indexed_attributes import AttributeReader
 from imaging.dicom.limits import DEFAULT_LIMITS, ScanLimits
+from imaging.dicom.opened_data_set import OpenedDataSet
 from imaging.dicom.pixel_attributes import read_pixel_description
 from imaging.dicom.pixel_description import PixelDescription
+from imaging.dicom.pixel_location import check_no_pixel_data, locate_frames, locate_pixel_data
 from imaging.dicom.preamble import META_START, check_prefix, has_part10_prefix, note_disguise
 from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.scanned_instance import PixelDataLocation, ScannedInstance
-from imaging.dicom.tag_path import place, tag_text
-from imaging.dicom.transfer_syntax import TransferSyntax, transfer_syntax
-from imaging.dicom.uid import validate_uid
-from imaging.dicom.walked_data_set import WalkedDataSet
-from imaging.errors import InvalidDicom, LimitExceeded, NotDicom, TruncatedDicom
-
-SOP_CLASS_UID = 0x00080016
-SOP_INSTANCE_UID = 0x00080018
-STUDY_INSTANCE_UID = 0x0020000D
-SERIES_INSTANCE_UID = 0x0020000E
-DIRECTORY_RECORDS = 0x00041220
-PIXEL_DATA_PROVIDER_URL = 0x00287FE0
-EXTENDED_OFFSETS = 0x7FE00001
-EXTENDED_LENGTHS = 0x7FE00002
-
-_IDENTITY = {
-    SOP_CLASS_UID: "SOP Class UID",
-    SOP_INSTANCE_UID: "SOP Instance UID",
-    STUDY_INSTANCE_UID: "Study Instance UID",
-    SERIES_INSTANCE_UID: "Series Instance UID",
-}
-_MAX_UID_VALUE = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _DataSet:
-    """The data set as it is walked: the file itself, or the inflated bytes."""
-
-    data: Buffer
-    start: int
-    syntax: TransferSyntax
-    inflated: bool
-    note: str
-    walked: WalkedDataSet
+from imaging.dicom.tag_path import place
+from imaging.dicom.transfer_syntax import transfer_syntax
+from imaging.errors import LimitExceeded, NotDicom, TruncatedDicom
 
 
 def scan(
@@ -104,7 +78,7 @@ def scan(
     _check_size(len(data), limits)
     meta = _encoding(data, limits, log, require_part10, transfer_syntax_uid)
     data_set = _walk(data, meta, limits, log)
-    uids = _identity(data_set, log, meta)
+    uids = read_identity(data_set, log, meta)
     attributes = AttributeReader(
         data_set.data,
         data_set.walked,
@@ -113,7 +87,7 @@ def scan(
         log=log,
         note=data_set.note,
     ).read()
-    location = _pixel_data(data_set, log)
+    location = locate_pixel_data(data_set, log)
     pixels = read_pixel_description(
         data_set.data,
         data_set.walked,
@@ -123,8 +97,8 @@ def scan(
         log=log,
     )
     if location is None:
-        _check_no_pixel_data(data_set, uids[SOP_CLASS_UID], log, require_pixel_data)
-    frames = None if location is None or pixels is None else _frames(data_set, location, pixels, log)
+        check_no_pixel_data(data_set, uids[SOP_CLASS_UID], log, require_pixel_data)
+    frames = None if location is None or pixels is None else locate_frames(data_set, location, pixels, log)
     return _instance(data, meta, data_set, uids, location, pixels, frames, attributes, log)
 
 
@@ -157,8 +131,8 @@ def _encoding(
     return FileMeta(uid, "", "", 0)
 
 
-def _walk(data: Buffer, meta: FileMeta, limits: ScanLimits, log: WarningLog) -> _DataSet:
-    syntax = transfer_syntax(meta.transfer_syntax_uid, where=place(0x00020010, META_START))
+def _walk(data: Buffer, meta: FileMeta, limits: ScanLimits, log: WarningLog) -> OpenedDataSet:
+    syntax = transfer_syntax(meta.transfer_syntax_uid, where=place(TRANSFER_SYNTAX_UID, META_START))
     start, note = meta.end, ""
     if start >= len(data):
         raise TruncatedDicom(
@@ -179,127 +153,13 @@ def _walk(data: Buffer, meta: FileMeta, limits: ScanLimits, log: WarningLog) -> 
         log=log,
         note=note,
     )
-    return _DataSet(data, start, syntax, syntax.deflated, note, walked)
-
-
-def _identity(data_set: _DataSet, log: WarningLog, meta: FileMeta) -> dict[int, str]:
-    """The four UIDs, checked; and a warning where the file meta information names others."""
-    uids = {tag: _uid(data_set, tag, name) for tag, name in _IDENTITY.items()}
-    for tag, stated in (
-        (SOP_CLASS_UID, meta.media_storage_sop_class_uid),
-        (SOP_INSTANCE_UID, meta.media_storage_sop_instance_uid),
-    ):
-        if stated and stated != uids[tag]:
-            offset = data_set.walked.elements[tag][1]
-            message = f"{_IDENTITY[tag]} differs from the file meta information; the data set's counts"
-            log.add("meta_mismatch", place(tag, offset, note=data_set.note), message)
-    return uids
-
-
-def _uid(data_set: _DataSet, tag: int, name: str) -> str:
-    element = data_set.walked.elements.get(tag)
-    if element is None:
-        raise InvalidDicom(
-            f"{name} is missing",
-            where=place(tag, data_set.start, note=data_set.note),
-            hint=(
-                "This is a DICOMDIR, the table of contents of a medium: send the files that it names."
-                if DIRECTORY_RECORDS in data_set.walked.elements
-                else "An instance must have it: add it at the source."
-            ),
-        )
-    _, offset, value_offset, length = element
-    value = bytes(data_set.data[value_offset : value_offset + min(length, _MAX_UID_VALUE)])
-    where = place(tag, offset, note=data_set.note)
-    for _, other_offset, other_value, other_length in data_set.walked.duplicates.get(tag, ()):
-        other = bytes(data_set.data[other_value : other_value + min(other_length, _MAX_UID_VALUE)])
-        if other != value:
-            raise InvalidDicom(
-                f"{name} is in the data set twice with different values",
-                where=place(tag, other_offset, note=data_set.note),
-                hint="Which one is true cannot be known: correct it at the source.",
-            )
-    # One NUL pads to even length (PS3.5 9.1); spaces are a common mistake. Latin-1 keeps every other byte visible.
-    return validate_uid(value.rstrip(b"\0 ").decode("latin-1"), where=where, name=name)
-
-
-def _pixel_data(data_set: _DataSet, log: WarningLog) -> PixelDataLocation | None:
-    walked = data_set.walked
-    present = [tag for tag in PIXEL_DATA_TAGS if tag in walked.elements]
-    if not present:
-        return None
-    if len(present) > 1:
-        log.add("pixel_mismatch", tag_text(present[1]), "There is more than one pixel data element; one is used")
-    tag = present[0]
-    vr, offset, value_offset, length = walked.elements[tag]
-    fragments = walked.fragments
-    # The fragments kept are those of the first encapsulated element.
-    encapsulated = fragments is not None and fragments.end == value_offset + length + 8
-    if tag in walked.duplicates:
-        raise InvalidDicom(
-            "Pixel data is in the data set twice",
-            where=place(tag, walked.duplicates[tag][0][1], note=data_set.note),
-            hint="Which one is true cannot be known: correct it at the source.",
-        )
-    return PixelDataLocation(tag, vr.decode("ascii"), offset, value_offset, length, encapsulated)
-
-
-def _frames(
-    data_set: _DataSet, location: PixelDataLocation, pixels: PixelDescription, log: WarningLog
-) -> FrameIndex | None:
-    where = place(location.tag, location.element_offset, note=data_set.note)
-    syntax, walked = data_set.syntax, data_set.walked
-    if location.encapsulated != syntax.encapsulated:
-        kind = "encapsulated" if location.encapsulated else "not encapsulated"
-        log.add("pixel_encoding", where, f"The pixel data is {kind}, against its transfer syntax")
-        return None
-    if not location.encapsulated or walked.fragments is None:
-        return native_frames(
-            location.value_offset,
-            location.value_length,
-            pixels,
-            inflated=data_set.inflated,
-            where=where,
-            log=log,
-        )
-    return encapsulated_frames(
-        data_set.data,
-        walked.fragments,
-        pixels,
-        syntax,
-        extended=_extended_offset_table(walked),
-        inflated=data_set.inflated,
-        where=where,
-        log=log,
-    )
-
-
-def _extended_offset_table(walked: WalkedDataSet) -> tuple[ValueRange, ValueRange | None] | None:
-    offsets = walked.elements.get(EXTENDED_OFFSETS)
-    if offsets is None or offsets[3] == 0:
-        return None
-    lengths = walked.elements.get(EXTENDED_LENGTHS)
-    return (offsets[2], offsets[3]), None if lengths is None else (lengths[2], lengths[3])
-
-
-def _check_no_pixel_data(data_set: _DataSet, sop_class_uid: str, log: WarningLog, required: bool) -> None:
-    """An image without pixels is what is left of a file that was cut off between two elements."""
-    if sop_class_uid not in image_sop_classes() or PIXEL_DATA_PROVIDER_URL in data_set.walked.elements:
-        return
-    where = place(PIXEL_DATA_TAGS[0], len(data_set.data), note=data_set.note)
-    if required:
-        raise TruncatedDicom(
-            "The image has no pixel data",
-            where=where,
-            hint="Send the file again: it seems to be cut off before its pixel data.",
-        )
-    log.add("no_pixel_data", where, "The image has no pixel data")
+    return OpenedDataSet(data, start, syntax, syntax.deflated, note, walked)
 
 
 def _instance(
     data: Buffer,
     meta: FileMeta,
-    data_set: _DataSet,
+    data_set: OpenedDataSet,
     uids: dict[int, str],
     location: PixelDataLocation | None,
     pixels: PixelDescription | None,
