@@ -80,7 +80,7 @@ def check_decodable(pixels: PixelDescription) -> None:
     PixelDataInvalid
         If the description cannot be true of an image, or the frame is over `MAX_DECODED_FRAME_BYTES`.
     """
-    check_pixels(pixels)
+    check_pixels(pixels, where="Image Pixel attributes (group 0028)")
     sample_type(pixels)
     if pixels.decoded_frame_bytes > MAX_DECODED_FRAME_BYTES:
         raise PixelDataInvalid(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import imagecodecs
@@ -16,6 +20,8 @@ from imaging.dicom.transfer_syntax import TransferSyntax
 from imaging.errors import PixelDataInvalid
 
 _TILE_PARTS_BY_RESOLUTION = 1
+_lock = threading.Lock()
+"""One decoding at a time in a process: `_ignored_errors` replaces a hook that is global."""
 
 
 def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription) -> DecodedSamples:
@@ -34,7 +40,15 @@ def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription)
             where="Pixel Data (7FE0,0010)",
             hint=f"{syntax.name} needs high-throughput block coding: the transfer syntax is wrong.",
         )
-    return described(imagecodecs.htj2k_decode(frame_bytes, planar=False), header, pixels)
+    with _lock, _ignored_errors() as ignored:
+        samples = imagecodecs.htj2k_decode(frame_bytes, planar=False)
+    if ignored:
+        raise PixelDataInvalid(
+            f"The HTJ2K decoder gave up inside the frame: {ignored[0]}",
+            where="Pixel Data (7FE0,0010)",
+            hint="The pixel data is damaged: send the whole frame again.",
+        )
+    return described(samples, header, pixels)
 
 
 def encode(samples: NDArray[Any], syntax: TransferSyntax, pixels: PixelDescription) -> bytes:
@@ -58,3 +72,22 @@ def encode(samples: NDArray[Any], syntax: TransferSyntax, pixels: PixelDescripti
         tilepart=_TILE_PARTS_BY_RESOLUTION,
     )
     return bytes(codestream)
+
+
+@contextmanager
+def _ignored_errors() -> Iterator[list[str]]:
+    """Collects what OpenJPH raises half-way through: imagecodecs loses it and returns a half-filled image."""
+    ignored: list[str] = []
+    previous = sys.unraisablehook
+
+    def notice(unraisable: sys.UnraisableHookArgs) -> None:
+        if "imagecodecs" in str(unraisable.object):
+            ignored.append(str(unraisable.exc_value))
+        else:
+            previous(unraisable)
+
+    sys.unraisablehook = notice
+    try:
+        yield ignored
+    finally:
+        sys.unraisablehook = previous

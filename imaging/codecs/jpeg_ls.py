@@ -59,7 +59,8 @@ def encode(samples: NDArray[Any], syntax: TransferSyntax, pixels: PixelDescripti
     if pixels.bits_stored not in (8, 16) and samples.size >= _SMALLEST_NARROW:
         narrow = samples.astype(np.uint16) & np.uint16((1 << pixels.bits_stored) - 1)
         return _encode_narrow(narrow.astype(container).tobytes(), pixels)
-    return bytes(imagecodecs.jpegls_encode(samples.astype(container), level=0))
+    room = 2 * samples.nbytes + 4096  # noise grows a little, which the encoder's own estimate forgets
+    return bytes(imagecodecs.jpegls_encode(samples.astype(container), level=0, out=room))
 
 
 def _encode_narrow(samples: bytes, pixels: PixelDescription) -> bytes:

@@ -36,7 +36,7 @@ def images(draw: st.DrawFn, widths: tuple[tuple[int, int], ...]) -> tuple[NDArra
     allocated, stored = draw(st.sampled_from(widths))
     samples = draw(st.sampled_from((1, 3) if allocated <= 16 else (1,)))
     signed = draw(st.integers(0, 1)) if samples == 1 and allocated > 1 else 0
-    rows, columns = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    rows, columns = draw(st.integers(1, 70)), draw(st.integers(1, 70))
     low, high = (-(1 << (stored - 1)), (1 << (stored - 1)) - 1) if signed else (0, (1 << stored) - 1)
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = f"{'i' if signed else 'u'}{max(allocated // 8, 1)}"
