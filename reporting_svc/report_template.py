@@ -1,0 +1,75 @@
+"""The templates of reports: what stands at the top, and what the report is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imaging.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTemplate:
+    """A kind of report."""
+
+    name: str
+    title: str
+    headline_words: tuple[str, ...]
+    """Words of concept meanings, the most important first: which measurements are shown large at the top. Words, not
+    codes: a model that a user installs brings codes of its own."""
+
+    max_headlines: int = 6
+    max_key_images: int = 6
+
+
+_TEMPLATES = {
+    template.name: template
+    for template in (
+        ReportTemplate(
+            name="ct-quantitative",
+            title="Quantitative CT report",
+            headline_words=(
+                "emphysema",
+                "low attenuation",
+                "950",
+                "percentile 15",
+                "15th percentile",
+                "perc15",
+                "lung volume",
+                "long axis",
+                "diameter",
+                "volume",
+                "fraction",
+                "percentage",
+                "mean",
+            ),
+        ),
+        ReportTemplate(
+            name="quantitative",
+            title="Quantitative imaging report",
+            headline_words=("volume", "diameter", "mean", "standard deviation", "noise"),
+        ),
+    )
+}
+
+
+def template_names() -> tuple[str, ...]:
+    """The names of all templates, sorted."""
+    return tuple(sorted(_TEMPLATES))
+
+
+def find_template(name: str) -> ReportTemplate:
+    """The template of that name.
+
+    Raises
+    ------
+    NotFound
+        With the names that there are.
+    """
+    try:
+        return _TEMPLATES[name]
+    except KeyError:
+        raise NotFound(
+            "There is no such report template",
+            where="template",
+            hint=f"Use one of: {', '.join(template_names())}.",
+        ) from None
