@@ -118,9 +118,16 @@ class Analysis:
     refusals: tuple[Refusal, ...] = ()
 
 
-def histogram_chart(edges: NDArray[np.float64], counts: NDArray[np.int64], unit: str, title: str) -> dict[str, Any]:
-    """Plot data of a histogram: n + 1 bin edges in a UCUM unit, and n counts."""
+def histogram_chart(
+    edges: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    unit: str,
+    title: str,
+    marks: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Plot data of a histogram: n + 1 bin edges in a UCUM unit, n counts, and named places on the value axis."""
     return {
+        "marks": [[round(float(place), 6), name] for name, place in (marks or {}).items()],
         "kind": "histogram",
         "title": title,
         "edges": [round(float(edge), 6) for edge in edges],

@@ -43,7 +43,7 @@ def body_mask(voxels: NDArray[Any], spacing_mm: tuple[float, float, float]) -> N
     largest = int(sizes.argmax())
     if sizes[largest] * float(np.prod(spacing_mm)) < _MIN_BODY_ML * 1000:
         return np.zeros_like(dense)
-    body = labels == largest
+    body: NDArray[np.bool_] = labels == largest
     for index, plane in enumerate(body):
         # The opening rounds off corners of the skin; what touches the body and is dense belongs to it.
         grown = ndimage.binary_dilation(plane, iterations=1) & dense[index]
@@ -54,5 +54,4 @@ def body_mask(voxels: NDArray[Any], spacing_mm: tuple[float, float, float]) -> N
 def _disc(diameter_mm: float, spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
     reach = [max(1, round(diameter_mm / 2 / step)) for step in spacing_mm]
     y, x = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
-    inside: NDArray[np.bool_] = np.hypot(y / reach[0], x / reach[1]) <= 1
-    return inside
+    return np.array(np.hypot(y / reach[0], x / reach[1]) <= 1, dtype=np.bool_)

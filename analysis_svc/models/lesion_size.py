@@ -119,7 +119,7 @@ def _recist_axes(
     best: tuple[float, float, NDArray[np.float64]] | None = None
     scale = np.asarray(spacing_mm[1:])
     for z in np.flatnonzero(mask.any(axis=(1, 2))):
-        contours = measure.find_contours(np.pad(level[z], 1, constant_values=0.0), 0.5)
+        contours = _contours(np.pad(level[z], 1, constant_values=0.0))
         if not contours:
             continue
         outline = max(contours, key=len) - 1.0
@@ -157,9 +157,11 @@ def _longest_chord(points: NDArray[np.float64], direction: NDArray[np.float64]) 
 
 def _surface(level: NDArray[np.float64], spacing_mm: tuple[float, float, float]) -> tuple[float, float]:
     """Largest diameter in millimetres and sphericity (IBSI QCFX) of the half-way surface."""
-    vertices, faces, _, _ = measure.marching_cubes(np.pad(level, 1, constant_values=0.0), 0.5, spacing=spacing_mm)
-    area = float(measure.mesh_surface_area(vertices, faces))
+    vertices, faces = _mesh(np.pad(level, 1, constant_values=0.0), spacing_mm)
     corners = vertices[faces].astype(np.float64)
+    area = (
+        float(np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()) / 2
+    )
     mesh_volume = abs(float(np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum()) / 6)
     sphericity = float((36 * np.pi * mesh_volume**2) ** (1 / 3) / area)
     try:
@@ -167,3 +169,17 @@ def _surface(level: NDArray[np.float64], spacing_mm: tuple[float, float, float])
     except QhullError:
         return 0.0, sphericity
     return float(pdist(hull).max()), sphericity
+
+
+def _contours(level: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Outlines at 0.5 as (row, column) points, the last of each being the first again."""
+    outlines: list[NDArray[np.float64]] = measure.find_contours(level, 0.5)  # type: ignore[no-untyped-call] # untyped
+    return outlines
+
+
+def _mesh(
+    level: NDArray[np.float64], spacing_mm: tuple[float, float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Vertices in millimetres and triangles of the surface at 0.5."""
+    surface = measure.marching_cubes(level, 0.5, spacing=spacing_mm)  # type: ignore[no-untyped-call] # untyped library
+    return surface[0], surface[1]

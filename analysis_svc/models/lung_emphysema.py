@@ -155,7 +155,7 @@ class LungEmphysema:
         emphysema = both & (voxels < _EMPHYSEMA_HU)
         frames = _widest_frame(volume, axes.turn_back(both))
         counts, edges = np.histogram(np.clip(values, _EDGES_HU[0], _EDGES_HU[-1]), bins=_EDGES_HU)
-        chart = histogram_chart(edges, counts, "[hnsf'U]", "Density of the lungs")
+        chart = histogram_chart(edges, counts, "[hnsf'U]", "Density of the lungs", {"-950 HU": _EMPHYSEMA_HU})
         millilitres = volume.voxel_volume_mm3 / 1000
 
         def of(
