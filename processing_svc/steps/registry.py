@@ -1,0 +1,37 @@
+"""The steps that this service has, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from imaging.errors import NotFound
+from processing_svc.steps.denoise_median import DenoiseMedian
+from processing_svc.steps.denoise_nlm import DenoiseNonLocalMeans
+from processing_svc.steps.resample_isotropic import ResampleIsotropic
+from processing_svc.steps.step import Step
+from processing_svc.steps.window import Window
+
+STEPS: Final[Mapping[str, Step[Any]]] = MappingProxyType(
+    {step.name: step for step in (ResampleIsotropic(), DenoiseMedian(), DenoiseNonLocalMeans(), Window())}
+)
+
+
+def step_named(name: str) -> Step[Any]:
+    """The step of that name.
+
+    Raises
+    ------
+    NotFound
+        With the names that are there.
+    """
+    step = STEPS.get(name)
+    if step is None:
+        raise NotFound(
+            f"There is no processing step {name!r}",
+            where="step",
+            hint=f"Known steps: {', '.join(sorted(STEPS))}.",
+            metadata={"step": name},
+        )
+    return step

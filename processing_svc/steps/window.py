@@ -1,0 +1,69 @@
+"""Values in a window, spread over all grey levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from imaging.derived.derivation import Derivation
+from imaging.volume.volume import Volume
+from processing_svc.steps.step import Progress, Step, StepParameters
+
+
+class WindowParameters(StepParameters):
+    """Which values become black and which white."""
+
+    centre: float = Field(default=40.0, description="Centre of the window in the unit of the voxels (HU for CT).")
+    width: float = Field(default=400.0, ge=1.0, description="Width of the window in the same unit.")
+    bits: Literal[8, 16] = Field(default=8, description="8: grey levels 0 to 255; 16: 0 to 65535.")
+
+
+class Window(Step[WindowParameters]):
+    """The linear VOI function (PS3.3 C.11.2.1.2.1), applied for good: for viewers and models that know no window."""
+
+    name: ClassVar[str] = "window"
+    version: ClassVar[str] = "1.0"
+    description: ClassVar[str] = "Map the values of a window linearly to 8 or 16 bit grey levels."
+    Parameters = WindowParameters
+
+    def apply(self, volume: Volume, parameters: WindowParameters, progress: Progress) -> Volume:
+        """Grey levels in whole numbers: int16 for 8 bits, float32 for 16; same grid, no unit any more."""
+        count = volume.voxels.shape[0]
+        result: NDArray[np.int16] | NDArray[np.float32]
+        if parameters.bits == 8:
+            result = np.empty(volume.voxels.shape, dtype=np.int16)
+        else:
+            result = np.empty(volume.voxels.shape, dtype=np.float32)
+        white = float(2**parameters.bits - 1)
+        for index in range(count):
+            result[index] = np.rint(windowed(volume.voxels[index], parameters.centre, parameters.width) * white)
+            progress(index + 1, count)
+        attributes = {name: value for name, value in volume.attributes.items() if name != "PixelPaddingValue"}
+        return replace(volume, voxels=result, units="1", attributes=attributes)
+
+    def derivation(self, parameters: WindowParameters) -> Derivation:
+        """CID 7203 has no code for a window, so that none is given."""
+        return Derivation(
+            description=(
+                f"Values from centre {parameters.centre:g}, width {parameters.width:g} "
+                f"mapped linearly to {parameters.bits} bit grey levels"
+            ),
+            codes=(),
+            series_suffix=f"window {parameters.centre:g}/{parameters.width:g}",
+            image_type="WINDOWED",
+        )
+
+
+def windowed(values: NDArray[np.float32] | NDArray[np.int16], centre: float, width: float) -> NDArray[np.float64]:
+    """Values from 0 (black) to 1 (white) by the LINEAR function (PS3.3 C.11.2.1.2.1), whose width is at least 1.
+
+    A width of 1 is a threshold: values up to `centre - 0.5` are black, all others white.
+    """
+    if width <= 1:
+        return np.where(values <= centre - 0.5, 0.0, 1.0)
+    level = (values.astype(np.float64) - (centre - 0.5)) / (width - 1) + 0.5
+    return np.clip(level, 0.0, 1.0)

@@ -1,0 +1,210 @@
+"""What each processing step does to voxels whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from imaging.errors import InvalidArgument, NotFound
+from imaging.phantom.ct_chest import ct_chest_phantom
+from imaging.volume.volume import SourceFrame, Volume
+from processing_svc.steps.noise_level import noise_level
+from processing_svc.steps.registry import STEPS, step_named
+from processing_svc.steps.window import windowed
+
+
+def _nothing(done: int, total: int) -> None:
+    pass
+
+
+def _volume(voxels: Any, **changes: Any) -> Volume:
+    array = np.asarray(voxels)
+    plain = Volume(
+        voxels=array,
+        spacing_mm=(2.0, 1.0, 1.0),
+        origin_mm=(0.0, 0.0, 0.0),
+        direction=np.eye(3)[::-1],
+        frames=tuple(SourceFrame(f"1.{index}", "1.2", 1) for index in range(array.shape[0])),
+        units="[hnsf'U]",
+        modality="CT",
+    )
+    return replace(plain, **changes)
+
+
+def _noisy(sigma: float, dtype: Any = np.float32) -> Volume:
+    """Two flat regions of 0 and 200 with noise."""
+    values = np.zeros((6, 64, 64))
+    values[:, :, 32:] = 200.0
+    values += sigma * np.random.RandomState(5).standard_normal(values.shape)
+    return _volume((np.rint(values) if np.issubdtype(dtype, np.integer) else values).astype(dtype))
+
+
+def _apply(name: str, volume: Volume, **parameters: Any) -> Volume:
+    step = step_named(name)
+    return step.apply(volume, step.parsed(parameters), _nothing)
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_each_step_is_described_wholly(name: str) -> None:
+    step = STEPS[name]
+    assert step.name == name
+    assert step.description.endswith(".")
+    assert step.version
+    schema = json.loads(step.parameters_schema())
+    assert schema["additionalProperties"] is False
+    assert all("description" in field for field in schema["properties"].values())
+    derivation = step.derivation(step.parsed({}))
+    assert derivation.image_type.isupper()
+    assert len(derivation.series_suffix) <= 24
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_each_step_is_pure_and_repeats_itself(name: str, dtype: Any) -> None:
+    volume = _noisy(10.0, dtype)
+    before = volume.voxels.copy()
+    first, second = _apply(name, volume), _apply(name, volume)
+    assert np.array_equal(volume.voxels, before)
+    assert np.array_equal(first.voxels, second.voxels)
+    assert first.voxels.flags.c_contiguous
+    assert len(first.frames) == first.voxels.shape[0]
+    assert first.voxels.dtype in (np.int16, np.float32)
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_each_step_tells_progress_to_the_end_and_can_be_ended(name: str) -> None:
+    step, told = STEPS[name], []
+    step.apply(_noisy(10.0), step.parsed({}), lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1]
+    assert told == sorted(told)
+
+    def stop(done: int, total: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        step.apply(_noisy(10.0), step.parsed({}), stop)
+
+
+def test_an_unknown_step_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(NotFound, match="denoise-median, denoise-nlm, resample-isotropic, window"):
+        step_named("sharpen")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "told"),
+    [
+        ("resample-isotropic", {"spacing_mm": 0}, "spacing_mm"),
+        ("resample-isotropic", {"spacing_mm": float("nan")}, "spacing_mm"),
+        ("resample-isotropic", {"spacing": 1}, "spacing: Extra"),
+        ("resample-isotropic", {"spacing_mm": "wide"}, "spacing_mm"),
+        ("denoise-median", {"size_voxels": 4}, "size_voxels"),
+        ("denoise-nlm", {"noise_sigma": -1}, "noise_sigma"),
+        ("window", {"width": 0.5}, "width"),
+        ("window", {"bits": 12}, "bits"),
+    ],
+)
+def test_wrong_parameters_are_refused_by_name(name: str, parameters: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidArgument, match=told) as refusal:
+        step_named(name).parsed(parameters)
+    assert "Known parameters" in refusal.value.hint
+
+
+def test_whole_numbers_that_arrive_as_doubles_are_taken() -> None:
+    assert step_named("denoise-median").parsed({"size_voxels": 5.0}).size_voxels == 5
+    assert step_named("denoise-nlm").parsed({"patch_distance_voxels": 4.0}).patch_distance_voxels == 4
+
+
+def test_parameters_in_the_algorithm_include_defaults_in_a_fixed_order() -> None:
+    step = step_named("denoise-nlm")
+    algorithm = step.algorithm(step.parsed({"strength": 1}))
+    assert algorithm.text == (
+        'denoise-nlm 1.0 {"noise_sigma": null, "patch_distance_voxels": 6, "patch_size_voxels": 5, "strength": 1.0}'
+    )
+
+
+def test_isotropic_resampling_keeps_volume_and_values_of_the_phantom() -> None:
+    phantom, _ = ct_chest_phantom(spacing_mm=(6.0, 3.0, 4.0))
+    cubes = _apply("resample-isotropic", phantom, spacing_mm=3.0)
+    assert cubes.spacing_mm == (3.0, 3.0, 3.0)
+    for low, high in ((-950, -700), (0, 100)):
+        millilitres = [
+            ((volume.voxels > low) & (volume.voxels < high)).sum() * volume.voxel_volume_mm3 / 1000
+            for volume in (phantom, cubes)
+        ]
+        assert millilitres[1] == pytest.approx(millilitres[0], rel=0.08)
+
+
+def test_the_median_equals_one_filter_over_the_whole_volume() -> None:
+    voxels = np.random.RandomState(2).randint(-1000, 1000, (19, 12, 11)).astype(np.int16)
+    expected = ndimage.median_filter(voxels, size=3, mode="nearest")
+    assert np.array_equal(_apply("denoise-median", _volume(voxels)).voxels, expected)
+    expected = ndimage.median_filter(voxels, size=7, mode="nearest")
+    assert np.array_equal(_apply("denoise-median", _volume(voxels), size_voxels=7).voxels, expected)
+
+
+def test_the_median_removes_a_single_bright_voxel_and_keeps_the_edge() -> None:
+    voxels = np.zeros((5, 9, 9), dtype=np.int16)
+    voxels[:, :, 5:] = 100
+    spoiled = voxels.copy()
+    spoiled[2, 4, 2] = 3000
+    assert np.array_equal(_apply("denoise-median", _volume(spoiled)).voxels, voxels)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_non_local_means_takes_most_of_the_noise_and_keeps_the_edge(dtype: Any) -> None:
+    noisy = _noisy(15.0, dtype)
+    clean = _apply("denoise-nlm", noisy).voxels.astype(float)
+    assert clean.dtype == float
+    assert clean[:, 4:-4, 4:28].std() < 15.0 / 3
+    assert clean[:, :, :32].mean() == pytest.approx(0, abs=2)
+    assert clean[:, :, 32:].mean() == pytest.approx(200, abs=2)
+    assert (clean[:, :, 33] - clean[:, :, 30]).mean() > 185
+
+
+def test_non_local_means_leaves_a_volume_without_noise_as_it_is() -> None:
+    voxels = np.zeros((3, 16, 16), dtype=np.int16)
+    assert np.array_equal(_apply("denoise-nlm", _volume(voxels)).voxels, voxels)
+
+
+@pytest.mark.parametrize("sigma", [2.0, 10.0, 50.0])
+def test_the_noise_level_is_found_beside_edges_and_air_without_noise(sigma: float) -> None:
+    voxels = _noisy(sigma).voxels.copy()
+    voxels[:, :20, :] = -1000.0
+    assert noise_level(voxels) == pytest.approx(sigma, rel=0.08)
+
+
+def test_no_noise_level_without_noise() -> None:
+    assert noise_level(np.zeros((2, 5, 5), dtype=np.int16)) == 0.0
+    assert noise_level(np.zeros((0, 5, 5), dtype=np.int16)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(-1000, 0.0), (-160, 0.0), (39.5, 0.5), (239, 1.0), (3000, 1.0), (-60, 0.2506266)]
+)
+def test_the_window_is_that_of_the_standard(value: float, expected: float) -> None:
+    level = windowed(np.array([value], dtype=np.float32), 40.0, 400.0)[0]
+    assert level == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_window_of_width_one_is_a_threshold() -> None:
+    assert windowed(np.array([9.4, 9.5, 9.6], dtype=np.float32), 10.0, 1.0).tolist() == [0.0, 0.0, 1.0]
+
+
+@given(centre=st.floats(-1000, 1000), width=st.floats(1, 4000), bits=st.sampled_from([8, 16]))
+@settings(max_examples=40, deadline=None)
+def test_grey_levels_rise_with_the_value_and_fill_their_range(centre: float, width: float, bits: int) -> None:
+    ramp = np.linspace(-6000, 6000, 240).reshape(2, 10, 12).astype(np.float32)
+    grey = _apply("window", _volume(ramp), centre=centre, width=width, bits=bits)
+    levels = grey.voxels.ravel().astype(float)
+    assert (np.diff(levels) >= 0).all()
+    assert (levels[0], levels[-1]) == (0.0, 2.0**bits - 1)
+    assert np.array_equal(levels, np.rint(levels))
+    assert grey.units == "1"
+    assert grey.voxels.dtype == (np.int16 if bits == 8 else np.float32)
