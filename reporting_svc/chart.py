@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from reporting_svc.plain_text import clean_text
@@ -90,14 +91,14 @@ def _numbers(raw: Any) -> tuple[float, ...]:
 
 
 def _rising(edges: tuple[float, ...]) -> bool:
-    return all(low < high for low, high in zip(edges, edges[1:], strict=False))
+    return all(low < high for low, high in pairwise(edges))
 
 
 def _marks(raw: Any) -> tuple[tuple[float, str], ...]:
     if not isinstance(raw, list):
         return ()
-    marks = []
-    for mark in raw[:4]:
-        if isinstance(mark, list) and len(mark) == 2 and (place := _numbers(mark[:1])):
-            marks.append((place[0], clean_text(mark[1], 30)))
-    return tuple(marks)
+    return tuple(
+        (place[0], clean_text(mark[1], 30))
+        for mark in raw[:4]
+        if isinstance(mark, list) and len(mark) == 2 and (place := _numbers(mark[:1]))
+    )

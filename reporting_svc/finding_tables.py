@@ -68,8 +68,8 @@ def finding_tables(groups: Sequence[FindingGroup]) -> tuple[FindingTable, ...]:
         elif len(_columns(members)) <= _MAX_MATRIX_COLUMNS:
             tables.append(_matrix(members))
         else:
-            for start in range(0, len(members), _COLUMNS_OF_WIDE_MATRIX):
-                tables.append(_turned_matrix(members[start : start + _COLUMNS_OF_WIDE_MATRIX]))
+            starts = range(0, len(members), _COLUMNS_OF_WIDE_MATRIX)
+            tables.extend(_turned_matrix(members[start : start + _COLUMNS_OF_WIDE_MATRIX]) for start in starts)
     return tuple(tables)
 
 
@@ -130,9 +130,7 @@ def _turned_matrix(groups: Sequence[FindingGroup]) -> FindingTable:
 
 def _values(group: FindingGroup, columns: dict[str, Measurement], notes: _Notes) -> list[Cell]:
     by_key = {_column_key(measurement): measurement for measurement in group.measurements}
-    return [
-        _value_cell(by_key[key], notes) if key in by_key else Cell("–", numeric=True) for key in columns
-    ]
+    return [_value_cell(by_key[key], notes) if key in by_key else Cell("–", numeric=True) for key in columns]
 
 
 def _plural(groups: Sequence[FindingGroup]) -> str:

@@ -36,7 +36,7 @@ def choose_headlines(groups: Sequence[FindingGroup], template: ReportTemplate) -
 
 
 def measurement_label(measurement: Measurement) -> str:
-    """Concept with its derivation, e.g. `Attenuation coefficient, mean`; a derivation that says nothing new is left out."""
+    """Concept with its derivation, e.g. `Attenuation coefficient, mean`; one that says nothing new is left out."""
     name = measurement.concept.meaning
     derivation = measurement.derivation.meaning if measurement.derivation else ""
     if derivation and derivation.lower() not in name.lower():

@@ -31,19 +31,23 @@ class _Picture:
 def render_html(content: ReportContent) -> bytes:
     """The page as UTF-8; the same bytes for the same content. Every value in it is escaped by the template engine."""
     patient, study = content.patient, content.study
-    page = _environment().get_template("report.html.j2").render(
-        content=content,
-        disclaimer=DISCLAIMER,
-        disclaimer_detail=DISCLAIMER_DETAIL,
-        version_line=version_line(content),
-        birth=date_text(patient.birth_date),
-        age=age_text(patient.birth_date, study.study_date),
-        study_moment=" ".join(part for part in (date_text(study.study_date), time_text(study.study_time)) if part),
-        tables=finding_tables(content.groups),
-        charts=[chart_svg(draw_chart(chart, *_CHART_SIZE)) for group in content.groups for chart in group.charts],
-        pictures=[_picture(image) for image in content.key_images],
-        provenance=provenance_rows(content),
-        versions=" · ".join((f"Report version {content.version}", content.provenance.software, *content.models)),
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            content=content,
+            disclaimer=DISCLAIMER,
+            disclaimer_detail=DISCLAIMER_DETAIL,
+            version_line=version_line(content),
+            birth=date_text(patient.birth_date),
+            age=age_text(patient.birth_date, study.study_date),
+            study_moment=" ".join(part for part in (date_text(study.study_date), time_text(study.study_time)) if part),
+            tables=finding_tables(content.groups),
+            charts=[chart_svg(draw_chart(chart, *_CHART_SIZE)) for group in content.groups for chart in group.charts],
+            pictures=[_picture(image) for image in content.key_images],
+            provenance=provenance_rows(content),
+            versions=" · ".join((f"Report version {content.version}", content.provenance.software, *content.models)),
+        )
     )
     return page.encode("utf-8")
 

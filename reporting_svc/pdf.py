@@ -6,6 +6,7 @@ from functools import partial
 from io import BytesIO
 from typing import Any
 
+from reportlab.lib.units import mm
 from reportlab.platypus import BaseDocTemplate, Frame, NextPageTemplate, PageTemplate, Paragraph, Spacer
 
 from reporting_svc import pdf_blocks as blocks
@@ -42,8 +43,8 @@ def render_pdf(content: ReportContent) -> bytes:
     )
     document.addPageTemplates(
         [
-            _page("first", style.BAND_HEIGHT + 5 * style.mm, partial(_on_page, draw_header_band, content)),
-            _page("later", style.RUNNING_HEAD_HEIGHT + 3 * style.mm, partial(_on_page, draw_running_head, content)),
+            _page("first", style.BAND_HEIGHT + 5 * mm, partial(_on_page, draw_header_band, content)),
+            _page("later", style.RUNNING_HEAD_HEIGHT + 3 * mm, partial(_on_page, draw_running_head, content)),
         ]
     )
     document.build(_story(content), canvasmaker=partial(NumberedCanvas, content=content))
@@ -52,9 +53,7 @@ def render_pdf(content: ReportContent) -> bytes:
 
 def _page(name: str, top: float, on_page: Any) -> PageTemplate:
     height = style.PAGE_HEIGHT - top - style.FOOTER_HEIGHT
-    frame = Frame(
-        style.MARGIN, style.FOOTER_HEIGHT, style.CONTENT_WIDTH, height, 0, 0, 0, 0, id=name
-    )
+    frame = Frame(style.MARGIN, style.FOOTER_HEIGHT, style.CONTENT_WIDTH, height, 0, 0, 0, 0, id=name)
     return PageTemplate(id=name, frames=[frame], onPage=on_page)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
+from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Image, KeepTogether, Paragraph, Spacer, Table
 
 from reporting_svc import pdf_style as style
@@ -13,11 +14,11 @@ from reporting_svc.chart import Chart
 from reporting_svc.chart_drawing import draw_chart
 from reporting_svc.chart_pdf import chart_flowable
 from reporting_svc.finding_tables import Cell, FindingTable
-from reporting_svc.pdf_fonts import markup
+from reporting_svc.pdf_fonts import REGULAR, markup
 from reporting_svc.report_content import Headline, KeyImage, Refusal
 
 Flowable = Any
-_GAP = 4 * style.mm
+_GAP = 4 * mm
 
 
 def heading(text: str) -> Flowable:
@@ -54,7 +55,7 @@ def facts_box(columns: Sequence[Sequence[tuple[str, str]]], widths: Sequence[flo
 
 def tiles(headlines: Sequence[Headline], per_row: int = 3) -> Flowable:
     """The key values, large, in rows."""
-    cells = [_tile(headline) for headline in headlines]
+    cells: list[Any] = [_tile(headline) for headline in headlines]
     rows = [cells[start : start + per_row] for start in range(0, len(cells), per_row)]
     rows[-1] = rows[-1] + [""] * (per_row - len(rows[-1]))
     table = Table(rows, colWidths=[style.CONTENT_WIDTH / per_row] * per_row)
@@ -90,7 +91,7 @@ def finding_table(table: FindingTable) -> list[Flowable]:
     )
     title = f"{markup(table.title)}"
     if table.subtitle:
-        title += f'  <font name="{style.REGULAR}" size="7.2" color="#5e707b">{markup(table.subtitle)}</font>'
+        title += f'  <font name="{REGULAR}" size="7.2" color="#5e707b">{markup(table.subtitle)}</font>'
     head: list[Flowable] = [Paragraph(title, style.TABLE_TITLE), Spacer(1, 2)]
     notes: list[Flowable] = [
         Paragraph(f"<super>{number}</super> {markup(note)}", style.SMALL)
@@ -101,7 +102,7 @@ def finding_table(table: FindingTable) -> list[Flowable]:
     # A short table is not torn; a long one repeats its head on the next page.
     if len(data) <= 14:
         return [KeepTogether([*head, grid, *notes]), Spacer(1, 7)]
-    return [CondPageBreak(40 * style.mm), *head, grid, *notes, Spacer(1, 7)]
+    return [CondPageBreak(40 * mm), *head, grid, *notes, Spacer(1, 7)]
 
 
 def notice(title: str, lines: Sequence[str]) -> Flowable:
@@ -171,11 +172,9 @@ def charts(items: Sequence[Chart]) -> list[Flowable]:
     return rows
 
 
-def plain_rows(rows: Sequence[tuple[str, str]], label_width: float = 36 * style.mm) -> Flowable:
+def plain_rows(rows: Sequence[tuple[str, str]], label_width: float = 36 * mm) -> Flowable:
     """Small print: a label and a value a line."""
-    data = [
-        [Paragraph(markup(label), style.SMALL), Paragraph(markup(value), style.SMALL_INK)] for label, value in rows
-    ]
+    data = [[Paragraph(markup(label), style.SMALL), Paragraph(markup(value), style.SMALL_INK)] for label, value in rows]
     table = Table(data, colWidths=[label_width, style.CONTENT_WIDTH - label_width])
     table.setStyle(
         [
@@ -190,7 +189,7 @@ def plain_rows(rows: Sequence[tuple[str, str]], label_width: float = 36 * style.
 
 
 def _tile(headline: Headline) -> list[Flowable]:
-    unit = f' <font name="{style.REGULAR}" size="9.5">{markup(headline.unit)}</font>' if headline.unit else ""
+    unit = f' <font name="{REGULAR}" size="9.5">{markup(headline.unit)}</font>' if headline.unit else ""
     mark = ' <font size="9" color="#a85b00">*</font>' if headline.flagged else ""
     return [
         Paragraph(f"{markup(headline.value)}{unit}{mark}", style.TILE_VALUE),
@@ -200,7 +199,7 @@ def _tile(headline: Headline) -> list[Flowable]:
 
 
 def _picture(image: KeyImage, column: float) -> list[Flowable]:
-    scale = min(column / image.width, 88 * style.mm / image.height)
+    scale = min(column / image.width, 88 * mm / image.height)
     parts: list[Flowable] = [
         Image(BytesIO(image.png), width=image.width * scale, height=image.height * scale, hAlign="LEFT"),
         Spacer(1, 3),

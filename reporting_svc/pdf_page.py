@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
@@ -60,11 +61,9 @@ def draw_header_band(canvas: Any, content: ReportContent) -> None:
 
 def draw_running_head(canvas: Any, content: ReportContent) -> None:
     """Who and what, at the top of every page but the first: a loose sheet must still tell whose it is."""
-    base = style.PAGE_HEIGHT - 10.5 * style.mm
+    base = style.PAGE_HEIGHT - 10.5 * mm
     patient = " · ".join(
-        part
-        for part in (content.patient.name, content.patient.patient_id, date_text(content.study.study_date))
-        if part
+        part for part in (content.patient.name, content.patient.patient_id, date_text(content.study.study_date)) if part
     )
     canvas.saveState()
     canvas.setFont(REGULAR, 7.4)
@@ -81,7 +80,7 @@ def draw_running_head(canvas: Any, content: ReportContent) -> None:
 
 def draw_footer(canvas: Any, content: ReportContent, number: int, total: int) -> None:
     """Disclaimer, versions of report, software and models, and the page's number."""
-    base = 9.5 * style.mm
+    base = 9.5 * mm
     right = style.PAGE_WIDTH - style.MARGIN
     canvas.saveState()
     canvas.setStrokeColor(style.HAIRLINE)

@@ -12,7 +12,7 @@ from reporting_svc.report_content import DISCLAIMER, KeyImage, ReportContent
 
 
 def render_json(content: ReportContent) -> bytes:
-    """UTF-8 JSON with full precision and coded concepts; pictures are named, not contained. Same content, same bytes."""
+    """UTF-8 JSON with full precision and coded concepts; pictures are named, not contained."""
     data = {"disclaimer": DISCLAIMER, **_plain(content)}
     return (json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8", "replace")
 

@@ -91,7 +91,16 @@ def sample_findings() -> list[analysis_pb2.Finding]:
     lung = {"finding_type": LUNG, "site": LUNG, "segmentation_sop_instance_uid": SEG_UID, "frames": [frame(4)]}
     made = [
         finding("Lungs", VOLUME, 4812.345, ML, segment_number=1, **lung),
-        finding("Lungs", LAA, 7.4236, PERCENT, segment_number=1, quality_flags=[flag], chart_json=json.dumps(histogram), **lung),
+        finding(
+            "Lungs",
+            LAA,
+            7.4236,
+            PERCENT,
+            segment_number=1,
+            quality_flags=[flag],
+            chart_json=json.dumps(histogram),
+            **lung,
+        ),
         finding("Lungs", ATTENUATION, -861.97, HU, segment_number=1, derivation=MEAN, **lung),
         finding("Left lung", VOLUME, 2201.5, ML, segment_number=2, **lung),
         finding("Right lung", VOLUME, 2610.845, ML, segment_number=3, **lung),
@@ -231,6 +240,6 @@ def sample_content(
         series=series,
         groups=group_findings(sample_findings() if findings is None else findings, series),
         template=find_template(request.template),
-        identity=ReportIdentity("reports/0123456789abcdef", version, predecessor, trace_id="4bf92f3577b34da6a3ce929d0e0e4736"),
+        identity=ReportIdentity("reports/0123456789abcdef", version, predecessor, "4bf92f3577b34da6a3ce929d0e0e4736"),
         key_images=sample_key_images(images),
     )
