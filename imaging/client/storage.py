@@ -54,6 +54,17 @@ class StorageClient:
             await self._pool.close()
             self._pool = None
 
+    async def check_reachable(self) -> None:
+        """Pass if storage answers within a few seconds, so that a long upload need not find out late.
+
+        Raises
+        ------
+        Unavailable
+            If it does not.
+        """
+        with domain_errors("storage"):
+            await self._stub.SearchStudies(storage_service_pb2.SearchStudiesRequest(page_size=1))
+
     async def get_study(self, name: str) -> storage_pb2.Study:
         """The study `studies/{uid}`."""
         with domain_errors(name):

@@ -31,6 +31,9 @@ class Upload:
 
     content: bytes | Path
 
+    headerless_transfer_syntax_uid: str = ""
+    """Set for a data set without preamble and file meta: the transfer syntax that it is encoded in."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
@@ -48,10 +51,10 @@ def wire_id(size_bytes: int, number: int) -> str:
 
 
 def whole_message(
-    upload_id: str, content: bytes, origin: storage_pb2.Origin | None, source: str
+    upload: Upload, upload_id: str, content: bytes, origin: storage_pb2.Origin | None, source: str
 ) -> storage_service_pb2.StoreInstancesRequest:
     """The only message of an instance of at most `WHOLE_BYTES`: header, data and finish together."""
-    message = header_message(upload_id, len(content), origin, source)
+    message = header_message(upload, upload_id, len(content), origin, source)
     message.header.object_crc32c = google_crc32c.value(content)
     message.data.content = content
     message.finish.SetInParent()
@@ -59,12 +62,13 @@ def whole_message(
 
 
 def header_message(
-    upload_id: str, size_bytes: int, origin: storage_pb2.Origin | None, source: str
+    upload: Upload, upload_id: str, size_bytes: int, origin: storage_pb2.Origin | None, source: str
 ) -> storage_service_pb2.StoreInstancesRequest:
     """The first message of an instance."""
     message = storage_service_pb2.StoreInstancesRequest(upload_id=upload_id)
     message.header.size_bytes = size_bytes
     message.header.source = source
+    message.header.headerless_transfer_syntax_uid = upload.headerless_transfer_syntax_uid
     if origin is not None:
         message.header.origin.CopyFrom(origin)
     return message

@@ -243,7 +243,7 @@ class UploadStream:
             if pending.size_bytes <= WHOLE_BYTES:
                 content = pending.upload.content
                 data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
-                await call.write(whole_message(pending.wire_id, data, self._origin, self._source))
+                await call.write(whole_message(pending.upload, pending.wire_id, data, self._origin, self._source))
             else:
                 await self._send_chunks(call, pending)
         except OSError as error:
@@ -253,7 +253,9 @@ class UploadStream:
 
     async def _send_chunks(self, call: _Call, pending: _Pending) -> None:
         pending.persisted = asyncio.get_running_loop().create_future()
-        await call.write(header_message(pending.wire_id, pending.size_bytes, self._origin, self._source))
+        await call.write(
+            header_message(pending.upload, pending.wire_id, pending.size_bytes, self._origin, self._source)
+        )
         start = 0
         if pending.size_bytes > RESUMABLE_BYTES:
             try:

@@ -1,0 +1,193 @@
+"""The asynchronous client of a whole installation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from imaging.analysis.v1 import analysis_service_pb2, analysis_service_pb2_grpc
+from imaging.client import conversion
+from imaging.client.endpoints import resolve_endpoints
+from imaging.client.file_store import OnProgress, store_files
+from imaging.client.frame import Frame
+from imaging.client.patience import Patience
+from imaging.client.reports import AsyncReports
+from imaging.client.results import Finding, Run, Series, StoreSummary, Study
+from imaging.client.runs import AsyncRuns
+from imaging.client.search_keys import search_keys
+from imaging.client.series_array import SeriesArray, series_array
+from imaging.client.storage import Selection, StorageClient
+from imaging.rpc.channel import open_channel
+from imaging.rpc.status import domain_errors
+from imaging.settings import Settings, load_settings
+
+
+class AsyncClient:
+    """Everything that a user does with an installation. Failures are `ImagingError`s with a hint.
+
+    Use it as an async context manager, or call `close`. Names are resource names, as results carry them
+    (`studies/…/series/…`); where a result itself is given instead, its name is taken.
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Mapping[str, str] | None = None,
+        *,
+        settings: Settings | None = None,
+        patience: Patience | None = None,
+        source: str = "imaging-client",
+    ) -> None:
+        settings = settings or load_settings()
+        self.endpoints = resolve_endpoints(endpoints, settings)
+        self._source = source
+        self._stack = AsyncExitStack()
+        how = settings.channel()
+        channels = {name: open_channel(address, how) for name, address in self.endpoints.items()}
+        for channel in channels.values():
+            self._stack.push_async_callback(channel.close)
+        self.storage = StorageClient(channels["storage"], patience=patience)
+        """The lower level: uploads, headers, frames and volumes one by one."""
+        self._stack.push_async_callback(self.storage.close)
+        self.runs = AsyncRuns(channels["pipeline"], patience or Patience())
+        self.reports = AsyncReports(channels["reporting"])
+        self._analysis: analysis_service_pb2_grpc.AnalysisServiceAsyncStub = (
+            analysis_service_pb2_grpc.AnalysisServiceStub(channels["analysis"])
+        )
+
+    async def store(
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        progress: OnProgress | None = None,
+        complete: bool = False,
+        headerless_transfer_syntax_uid: str = "",
+    ) -> StoreSummary:
+        """Store every DICOM file at or below the paths; each file has its own result.
+
+        Parameters
+        ----------
+        progress
+            Called after each file.
+        complete
+            Say afterwards that each study was sent whole, so that its run starts at once and not after the quiet time.
+        headerless_transfer_syntax_uid
+            Take files without preamble and file meta, encoded in this transfer syntax.
+        """
+        await self.storage.check_reachable()
+        given = [paths] if isinstance(paths, str | Path) else paths
+        summary = await store_files(
+            self.storage,
+            given,
+            source=self._source,
+            headerless_transfer_syntax_uid=headerless_transfer_syntax_uid,
+            progress=progress,
+        )
+        if complete:
+            for study in summary.studies:
+                await self.storage.complete_study(study)
+        return summary
+
+    async def search_studies(self, **keys: str) -> list[Study]:
+        """Studies that match all keys, newest first.
+
+        Keys are attributes in snake case (`patient_id="4711"`, `study_date="20260101-20260131"`) or DICOM keywords
+        (`PatientID`). Values match as in PS3.4 C.2.2.2.
+
+        Raises
+        ------
+        InvalidArgument
+            If a key is unknown.
+        """
+        return [conversion.study(item) async for item in self.storage.search_studies(**search_keys(keys))]
+
+    async def studies(self) -> list[Study]:
+        """All studies, newest first."""
+        return await self.search_studies()
+
+    async def study(self, study: str | Study) -> Study:
+        """One study."""
+        return conversion.study(await self.storage.get_study(_name(study, "studies")))
+
+    async def series(self, study: str | Study = "", **keys: str) -> list[Series]:
+        """The series of a study, or of all, that match all keys."""
+        parent = _name(study, "studies") if study else ""
+        return [conversion.series(item) async for item in self.storage.search_series(parent, **search_keys(keys))]
+
+    async def frames(
+        self, series: str | Series, *, sop_instance_uids: Sequence[str] = (), rescale: bool = False
+    ) -> AsyncGenerator[Frame]:
+        """The decoded frames of a series, in the order of instance number.
+
+        Parameters
+        ----------
+        rescale
+            Apply the Modality LUT, so that CT is in HU; False: stored values.
+        """
+        name = _name(series, "studies")
+        headers = {}
+        if rescale:
+            headers = {h.instance.name: h.dataset for h in await self.storage.read_headers(name, sop_instance_uids)}
+        if sop_instance_uids:
+            selections = [Selection(instance=f"{name}/instances/{uid}") for uid in sop_instance_uids]
+            frames = self.storage.read_frames(selections=selections)
+        else:
+            frames = self.storage.read_frames(series=name)
+        try:
+            async for frame in frames:
+                yield _rescaled(frame, headers[frame.instance]) if rescale else frame
+        finally:
+            await frames.aclose()
+
+    async def to_numpy(
+        self, series: str | Series, *, rescale: bool = True, sop_instance_uids: Sequence[str] = ()
+    ) -> SeriesArray:
+        """The pixels of a series as one array, with spacing, origin and orientation where the frames make a volume."""
+        name = _name(series, "studies")
+        return await series_array(self.storage, name, rescale=rescale, sop_instance_uids=tuple(sop_instance_uids))
+
+    async def findings(self, *, study: str | Study = "", run: str | Run = "") -> list[Finding]:
+        """The findings of a study or of a run, in the order in which they were made."""
+        request = analysis_service_pb2.ListFindingsRequest(
+            study=_name(study, "studies") if study else "", run=_name(run, "runs") if run else "", page_size=1000
+        )
+        found: list[Finding] = []
+        while True:
+            with domain_errors(self.endpoints["analysis"]):
+                page = await self._analysis.ListFindings(request)
+            found.extend(conversion.finding(item) for item in page.findings)
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return found
+
+    async def retrieve(self, name: str | Study | Series) -> AsyncGenerator[tuple[str, bytes]]:
+        """The name and the bytes of each instance of a study, series or instance, as they were sent."""
+        async for instance, content in self.storage.retrieve_instances(_name(name, "studies")):
+            yield instance.name, content
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _name(given: Any, collection: str) -> str:
+    """The resource name of a result or of a string; a bare UID or id gets its collection in front."""
+    name = given if isinstance(given, str) else str(given.name)
+    return name if "/" in name else f"{collection}/{name}"
+
+
+def _rescaled(frame: Frame, header: Any) -> Frame:
+    from imaging.client.modality_values import modality_values  # pydicom is slow to import
+
+    return replace(frame, pixels=modality_values(frame.pixels, header, frame.frame_number))

@@ -1,0 +1,76 @@
+"""Files and folders to storage: found, looked at, sent, each with its own result."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from imaging.client.conversion import FILE_STATUS
+from imaging.client.file_search import FoundFile, find_files
+from imaging.client.results import FileResult, StoreProgress, StoreSummary
+from imaging.client.storage import StorageClient
+from imaging.client.upload import StoreResult, Upload
+
+OnProgress = Callable[[StoreProgress], None]
+
+
+async def store_files(
+    storage: StorageClient,
+    paths: Iterable[str | Path],
+    *,
+    source: str = "",
+    headerless_transfer_syntax_uid: str = "",
+    progress: OnProgress | None = None,
+) -> StoreSummary:
+    """Store every DICOM file at or below the paths.
+
+    A file that is not DICOM, or that storage rejects, is a result with its reason; the rest goes on.
+
+    Raises
+    ------
+    Unavailable
+        If storage does not answer for longer than the client's patience.
+    """
+    began = time.monotonic()
+    headerless = bool(headerless_transfer_syntax_uid)
+    given = [Path(path) for path in paths]
+    found = await asyncio.to_thread(lambda: list(find_files(given, headerless=headerless)))
+    tally = _Tally(found, progress)
+    to_send: list[FoundFile] = []
+    for file in found:
+        if file.refusal is not None:
+            tally.add(file.refusal)
+        else:
+            to_send.append(file)
+    uploads = (Upload(str(number), file.path, headerless_transfer_syntax_uid) for number, file in enumerate(to_send))
+    async for result in storage.store(uploads, source=source):
+        tally.add(_file_result(to_send[int(result.upload_id)], result))
+    order = {file.path: place for place, file in enumerate(found)}
+    files = sorted(tally.results, key=lambda file: order[file.path])
+    return StoreSummary(tuple(files), time.monotonic() - began)
+
+
+def _file_result(file: FoundFile, result: StoreResult) -> FileResult:
+    if result.error is not None or result.instance is None:
+        return FileResult(file.path, "rejected", file.size_bytes, error=result.error)
+    status = FILE_STATUS.get(result.outcome, "stored")
+    return FileResult(file.path, status, file.size_bytes, instance=result.instance.name)
+
+
+class _Tally:
+    def __init__(self, found: Sequence[FoundFile], progress: OnProgress | None) -> None:
+        self.results: list[FileResult] = []
+        self._files_total = len(found)
+        self._bytes_total = sum(file.size_bytes for file in found)
+        self._bytes_done = 0
+        self._progress = progress
+
+    def add(self, result: FileResult) -> None:
+        self.results.append(result)
+        self._bytes_done += result.size_bytes
+        if self._progress is not None:
+            self._progress(
+                StoreProgress(len(self.results), self._files_total, self._bytes_done, self._bytes_total, result)
+            )

@@ -1,0 +1,194 @@
+"""The synchronous client: the same calls as `AsyncClient`, for scripts and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from imaging.client import results
+from imaging.client.async_client import AsyncClient
+from imaging.client.file_store import OnProgress
+from imaging.client.frame import Frame
+from imaging.client.loop_thread import LoopThread
+from imaging.client.patience import Patience
+from imaging.client.results import Document, Finding, Report, Run, State, StoreSummary, Study
+from imaging.client.series_array import SeriesArray
+from imaging.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Series(results.Series):
+    """A series whose pixels are at hand."""
+
+    client: Client = field(repr=False, compare=False, kw_only=True)
+
+    def to_numpy(self, *, rescale: bool = True, sop_instance_uids: Sequence[str] = ()) -> SeriesArray:
+        """The pixels as one array, with spacing, origin and orientation where the frames make a volume."""
+        return self.client.to_numpy(self.name, rescale=rescale, sop_instance_uids=sop_instance_uids)
+
+    def frames(self, *, rescale: bool = False) -> Iterator[Frame]:
+        """The decoded frames, in the order of instance number."""
+        return self.client.frames(self.name, rescale=rescale)
+
+
+class Client:
+    """Everything that a user does with an installation. Failures are `ImagingError`s with a hint.
+
+    Use it as a context manager, or call `close`. See `AsyncClient` for the meaning of the arguments.
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Mapping[str, str] | None = None,
+        *,
+        settings: Settings | None = None,
+        patience: Patience | None = None,
+        source: str = "imaging-client",
+    ) -> None:
+        self._loop = LoopThread()
+        try:
+            self._client = self._loop.run(_open(endpoints, settings, patience, source))
+        except BaseException:
+            self._loop.close()
+            raise
+        self._closed = False
+        self.endpoints = self._client.endpoints
+        self.runs = Runs(self._client, self._loop)
+        self.reports = Reports(self._client, self._loop)
+
+    def store(
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        progress: OnProgress | None = None,
+        complete: bool = False,
+        headerless_transfer_syntax_uid: str = "",
+    ) -> StoreSummary:
+        """Store every DICOM file at or below the paths; each file has its own result."""
+        return self._loop.run(
+            self._client.store(
+                paths,
+                progress=progress,
+                complete=complete,
+                headerless_transfer_syntax_uid=headerless_transfer_syntax_uid,
+            )
+        )
+
+    def search_studies(self, **keys: str) -> list[Study]:
+        """Studies that match all keys (`patient_id="4711"`), newest first."""
+        return self._loop.run(self._client.search_studies(**keys))
+
+    def studies(self) -> list[Study]:
+        """All studies, newest first."""
+        return self._loop.run(self._client.studies())
+
+    def study(self, study: str | Study) -> Study:
+        """One study."""
+        return self._loop.run(self._client.study(study))
+
+    def series(self, study: str | Study = "", **keys: str) -> list[Series]:
+        """The series of a study, or of all, that match all keys."""
+        found = self._loop.run(self._client.series(study, **keys))
+        names = [item.name for item in fields(results.Series)]
+        return [Series(**{name: getattr(item, name) for name in names}, client=self) for item in found]
+
+    def frames(
+        self, series: str | results.Series, *, sop_instance_uids: Sequence[str] = (), rescale: bool = False
+    ) -> Iterator[Frame]:
+        """The decoded frames of a series; `rescale` applies the Modality LUT."""
+        return self._loop.iterate(self._client.frames(series, sop_instance_uids=sop_instance_uids, rescale=rescale))
+
+    def to_numpy(
+        self, series: str | results.Series, *, rescale: bool = True, sop_instance_uids: Sequence[str] = ()
+    ) -> SeriesArray:
+        """The pixels of a series as one array."""
+        return self._loop.run(self._client.to_numpy(series, rescale=rescale, sop_instance_uids=sop_instance_uids))
+
+    def findings(self, *, study: str | Study = "", run: str | Run = "") -> list[Finding]:
+        """The findings of a study or of a run."""
+        return self._loop.run(self._client.findings(study=study, run=run))
+
+    def retrieve(self, name: str | Study | results.Series) -> Iterator[tuple[str, bytes]]:
+        """The name and the bytes of each instance of a study, series or instance, as they were sent."""
+        return self._loop.iterate(self._client.retrieve(name))
+
+    def close(self) -> None:
+        """Close the connections and end the thread. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._loop.run(self._client.close())
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Runs:
+    """The runs of an installation."""
+
+    def __init__(self, client: AsyncClient, loop: LoopThread) -> None:
+        self._runs = client.runs
+        self._loop = loop
+
+    def list(self, study: str | Study = "", states: Iterable[State] = ()) -> Sequence[Run]:
+        """Runs, newest first; of one study, in some states, or all."""
+        return self._loop.run(self._runs.list(study, states))
+
+    def get(self, run: str | Run) -> Run:
+        """One run."""
+        return self._loop.run(self._runs.get(run))
+
+    def watch(self, target: str | Run | Study) -> Iterator[Run]:
+        """A run, or the newest run of a study, with every change of it until it has ended."""
+        return self._loop.iterate(self._runs.watch(target))
+
+    def cancel(self, run: str | Run) -> Run:
+        """End a run and the stage that it is in."""
+        return self._loop.run(self._runs.cancel(run))
+
+    def retry(self, run: str | Run) -> Run:
+        """Take a failed or cancelled run up again at the stage where it ended."""
+        return self._loop.run(self._runs.retry(run))
+
+    def create(self, study: str | Study, recipe: str = "") -> Run:
+        """Start a run by hand."""
+        return self._loop.run(self._runs.create(study, recipe))
+
+
+class Reports:
+    """The reports of an installation."""
+
+    def __init__(self, client: AsyncClient, loop: LoopThread) -> None:
+        self._reports = client.reports
+        self._loop = loop
+
+    def list(self, study: str | Study = "") -> Sequence[Report]:
+        """The reports of a study or of all, newest first."""
+        return self._loop.run(self._reports.list(study))
+
+    def get(self, report: str | Report) -> Report:
+        """One report."""
+        return self._loop.run(self._reports.get(report))
+
+    def read(self, report: str | Report, document: Document) -> bytes:
+        """The bytes of one document."""
+        return self._loop.run(self._reports.read(report, document))
+
+    def download(self, report: str | Report, folder: str | Path) -> tuple[Path, ...]:
+        """Write every document of a report into a folder; the files come back."""
+        return self._loop.run(self._reports.download(report, folder))
+
+
+async def _open(
+    endpoints: str | Mapping[str, str] | None, settings: Settings | None, patience: Patience | None, source: str
+) -> AsyncClient:
+    # Channels belong to the loop that they are made in.
+    return AsyncClient(endpoints, settings=settings, patience=patience, source=source)
