@@ -1,0 +1,62 @@
+"""Display values to pixels on a screen: polarity, colour, padding (PS3.3 C.7.6.3.1.2, C.11.6, C.7.5.1.1.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from imaging.errors import PixelDataInvalid
+from imaging.render.functional_groups import numbers
+
+
+def is_inverted(header: Dataset) -> bool:
+    """Whether low values are shown bright: MONOCHROME1, or a Presentation LUT Shape of INVERSE."""
+    return bool(
+        header.get("PhotometricInterpretation") == "MONOCHROME1" or header.get("PresentationLUTShape") == "INVERSE"
+    )
+
+
+def to_bytes(display: NDArray[np.float64], *, inverted: bool = False) -> NDArray[np.uint8]:
+    """Display values from 0 to 255, rounded half up; same shape."""
+    rounded = np.floor(display + 0.5).astype(np.uint8)
+    return np.subtract(255, rounded) if inverted else rounded
+
+
+def rgb_to_bytes(stored: NDArray[Any], bits_stored: int) -> NDArray[np.uint8]:
+    """RGB of 8 bits, shape (rows, columns, 3), out of decoded colour samples of any width.
+
+    Raises
+    ------
+    PixelDataInvalid
+        If there are not three samples a pixel.
+    """
+    if stored.ndim != 3 or stored.shape[2] != 3 or stored.dtype.kind != "u":
+        raise PixelDataInvalid(
+            f"Samples of shape {stored.shape} and type {stored.dtype} are no colour image",
+            where="Samples per Pixel (0028,0002)",
+            hint="Colour images that are rendered have three unsigned samples a pixel.",
+        )
+    return (stored >> (bits_stored - 8)).astype(np.uint8) if bits_stored > 8 else stored.astype(np.uint8)
+
+
+def padding_mask(stored: NDArray[Any], header: Dataset) -> NDArray[np.bool_] | None:
+    """Which pixels are outside the image (Pixel Padding Value and Range Limit); None if the header names none."""
+    first = numbers(header, "PixelPaddingValue")
+    if first is None or stored.dtype.kind not in "iu":
+        return None
+    last = numbers(header, "PixelPaddingRangeLimit") or first
+    low, high = sorted((_in_type(int(first[0]), stored), _in_type(int(last[0]), stored)))
+    return (stored >= low) & (stored <= high)
+
+
+def _in_type(value: int, stored: NDArray[Any]) -> int:
+    """The padding value as a stored value: headers often write a negative one unsigned, and the other way round."""
+    bits = stored.dtype.itemsize * 8
+    bounds = np.iinfo(stored.dtype)
+    if bounds.min <= value <= bounds.max:
+        return value
+    wrapped = value % (1 << bits)
+    return wrapped - (1 << bits) if wrapped > bounds.max else wrapped
