@@ -1,0 +1,201 @@
+"""The steps of a run on the service's own database: each is done once, remembered, and gone on with after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from imaging.errors import ImagingError
+from imaging.pipeline.v1 import pipeline_pb2
+from imaging.reporting.v1.reporting_service_pb2 import StageSummary
+from imaging.stage.v1.stage_pb2 import Refusal, StageContext
+from pipeline_svc.planning import plan_run
+from pipeline_svc.recipe import Kind
+from pipeline_svc.recipe_book import RecipeBook
+from pipeline_svc.run_record import RunRecord, StageOutcome, StageRecord, timestamp
+from pipeline_svc.run_script import StageFailed
+from pipeline_svc.runs import Runs
+from pipeline_svc.stage_call import WORTH_WAITING, StageCalls
+from pipeline_svc.stage_services import StageTask
+
+if TYPE_CHECKING:
+    from imaging.client.storage import StorageClient
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_DELAY_S = 5.0
+
+
+class DurableRun:
+    """`run_script.RunSteps`. What was done in an earlier life of this run is in its record, and is not done again."""
+
+    def __init__(
+        self,
+        run: RunRecord,
+        *,
+        runs: Runs,
+        storage: StorageClient,
+        book: RecipeBook,
+        calls: StageCalls,
+        time_limit_s: float,
+    ) -> None:
+        self._run = run
+        self._runs = runs
+        self._storage = storage
+        self._book = book
+        self._calls = calls
+        self._ends_at = time.monotonic() + time_limit_s
+
+    async def plan(self) -> str:
+        """Decide recipe, series and stages, once; waits for storage while it is away."""
+        if self._run.is_planned:
+            return ""
+        try:
+            plan = await self._while_away(lambda: plan_run(self._run, self._storage, self._book))
+        except ImagingError as error:
+            return f"the study cannot be read: {error.text}"
+        if not plan.stages:
+            return plan.why_nothing
+        recipe = plan.recipe.recipe
+        same = await self._runs.plan(self._run.id, (recipe.name, recipe.version, plan.recipe.source), plan.stages)
+        if same:
+            return f"{same} does the recipe {recipe.name} already"
+        await self._reload()
+        return ""
+
+    def stages(self, kind: Kind) -> Sequence[StageRecord]:
+        """The planned stages of a kind, in order, as they are now."""
+        return [stage for stage in self._run.stages if stage.plan.kind == kind]
+
+    async def process(self, stage: StageRecord) -> None:
+        """Derive a series."""
+        await self._on_series(stage)
+
+    async def analyze(self, stage: StageRecord) -> None:
+        """Measure a series."""
+        await self._on_series(stage)
+
+    async def report(self, stage: StageRecord) -> None:
+        """Make the report of what the earlier stages did."""
+        summaries = [_summary(earlier) for earlier in self._run.stages if earlier.plan.kind != "report"]
+        await self._do(stage, "", (), summaries)
+
+    def why_nothing_to_report(self) -> str:
+        """The reason if there were analyses and every one has failed."""
+        analyses = self.stages("analyze")
+        failed = [stage for stage in analyses if stage.state != pipeline_pb2.STATE_SUCCEEDED]
+        if not analyses or len(failed) < len(analyses):
+            return ""
+        return f"no analysis succeeded: {failed[0].plan.name}: {failed[0].error}"
+
+    async def succeed(self) -> None:
+        """The run has done everything."""
+        await self._runs.finish(self._run.id, pipeline_pb2.STATE_SUCCEEDED)
+
+    async def skip(self, reason: str) -> None:
+        """The run has nothing to do."""
+        await self._runs.finish(self._run.id, pipeline_pb2.STATE_SKIPPED, reason)
+
+    async def fail(self, reason: str) -> None:
+        """The run cannot go on."""
+        await self._runs.finish(self._run.id, pipeline_pb2.STATE_FAILED, reason)
+
+    async def _on_series(self, stage: StageRecord) -> None:
+        if not stage.plan.input:
+            await self._do(stage, stage.plan.selected_series, stage.plan.sop_instance_uids)
+            return
+        source = next(
+            earlier
+            for earlier in self._run.stages
+            if earlier.plan.kind == "process"
+            and earlier.plan.uses == stage.plan.input
+            and earlier.plan.selected_series == stage.plan.selected_series
+        )
+        if source.outcome.series:
+            await self._do(stage, source.outcome.series, ())
+        elif stage.state == pipeline_pb2.STATE_PENDING:
+            why = f"there is no {source.plan.uses} series: {_why_no_output(source)}"
+            await self._runs.end_stage(stage, pipeline_pb2.STATE_SKIPPED, StageOutcome(), why)
+            await self._reload()
+
+    async def _do(
+        self,
+        stage: StageRecord,
+        series: str,
+        sop_instance_uids: tuple[str, ...],
+        summaries: Sequence[StageSummary] = (),
+    ) -> None:
+        if stage.state == pipeline_pb2.STATE_FAILED:
+            self._failed(stage, stage.error)
+        if stage.state not in (pipeline_pb2.STATE_PENDING, pipeline_pb2.STATE_RUNNING):
+            return
+
+        async def begin() -> StageTask:
+            attempt = await self._runs.begin_attempt(stage, series)
+            context = StageContext(
+                request_id=stage.request_id,
+                attempt=attempt,
+                effective_time=timestamp(self._run.create_time),
+                run=self._run.name,
+                stage=stage.plan.name,
+            )
+            return StageTask(context, self._run, stage, series, sop_instance_uids, summaries)
+
+        try:
+            outcome = await self._calls.perform(
+                begin, lambda progress: self._runs.tell_progress(stage, progress), remaining_s=self._remaining_s
+            )
+        except ImagingError as error:
+            await self._runs.end_stage(stage, pipeline_pb2.STATE_FAILED, StageOutcome(), error.text)
+            await self._reload()
+            self._failed(stage, error.text)
+        else:
+            await self._runs.end_stage(stage, pipeline_pb2.STATE_SUCCEEDED, outcome)
+            await self._reload()
+
+    @staticmethod
+    def _failed(stage: StageRecord, error: str) -> None:
+        if not stage.plan.is_optional:
+            raise StageFailed(f"{stage.plan.name}: {error}")
+
+    async def _while_away(self, call: Callable[[], Awaitable[T]]) -> T:
+        delay_s = 0.2
+        while True:
+            try:
+                return await call()
+            except WORTH_WAITING as error:
+                _log.warning("storage is away, the run waits", extra={"run": self._run.name, "error": error.text})
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+
+    async def _reload(self) -> None:
+        self._run = await self._runs.get(self._run.id)
+
+    def _remaining_s(self) -> float:
+        return max(0.0, self._ends_at - time.monotonic())
+
+
+def _summary(stage: StageRecord) -> StageSummary:
+    outcome = stage.outcome
+    refusals = list(outcome.refusals)
+    if stage.state in (pipeline_pb2.STATE_FAILED, pipeline_pb2.STATE_SKIPPED):
+        # The reader of the report shall see that something is missing, and why.
+        rule = "STAGE_FAILED" if stage.state == pipeline_pb2.STATE_FAILED else "STAGE_SKIPPED"
+        refusals.append(Refusal(subject=stage.plan.uses, rule=rule, message=stage.error))
+    return StageSummary(
+        stage=stage.plan.name,
+        request_id=stage.request_id,
+        algorithm=outcome.algorithm or stage.plan.uses,
+        series=stage.series or stage.plan.selected_series,
+        outputs=[outcome.series] if outcome.series else outcome.instances,
+        refusals=refusals,
+    )
+
+
+def _why_no_output(stage: StageRecord) -> str:
+    return stage.error or "; ".join(refusal.message for refusal in stage.outcome.refusals) or "it stored nothing"

@@ -1,0 +1,120 @@
+"""The wiring of the pipeline service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Final
+
+from imaging.client.storage import StorageClient
+from imaging.database import Database
+from imaging.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
+from imaging.rpc.channel import open_channel
+from imaging.rpc.server import RpcServer
+from imaging.settings import Settings
+from pipeline_svc.embedded_engine import EmbeddedEngine
+from pipeline_svc.readiness import Readiness
+from pipeline_svc.recipe_book import load_recipe_book
+from pipeline_svc.recipe_check import ask_capabilities
+from pipeline_svc.run_carrier import RunCarrier
+from pipeline_svc.run_control import RunControl
+from pipeline_svc.runs import Runs
+from pipeline_svc.schema import METADATA, SCHEMA_VERSION
+from pipeline_svc.servicer import PipelineServicer
+from pipeline_svc.stage_call import StageCalls
+from pipeline_svc.stage_services import stage_services
+from pipeline_svc.watcher import Watcher
+
+_log = logging.getLogger(__name__)
+
+SERVICE: Final = "imaging.pipeline.v1.PipelineService"
+
+
+class PipelineService:
+    """The running service: its database, its engine, its watch on storage, its server."""
+
+    def __init__(self, settings: Settings) -> None:
+        book = load_recipe_book(settings.pipeline.recipes_dir)
+        listen, how = settings.listen("pipeline"), settings.channel()
+        processing = open_channel(settings.processing.address, how)
+        analysis = open_channel(settings.analysis.address, how)
+        reporting = open_channel(settings.reporting.address, how)
+        storage = open_channel(settings.storage.address, how)
+        self._channels = [processing, analysis, reporting, storage]
+        self._storage = StorageClient(storage)
+        folder = settings.data_dir.absolute() / "pipeline"
+        self._database = Database.open(
+            f"sqlite:///{folder / 'pipeline.sqlite'}", METADATA, schema_version=SCHEMA_VERSION
+        )
+        runs = Runs(self._database)
+        calls = StageCalls(stage_services(processing, analysis, reporting))
+        carrier = RunCarrier(
+            runs=runs,
+            storage=self._storage,
+            book=book,
+            calls=calls,
+            deadline=timedelta(minutes=settings.pipeline.run_deadline_minutes),
+        )
+        self._engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=settings.pipeline.max_parallel_runs)
+        control = RunControl(runs, self._engine, calls)
+        self._readiness = Readiness(book, lambda: ask_capabilities(processing, analysis, reporting))
+        self._watcher = Watcher(storage=self._storage, runs=runs, book=book, engine=self._engine, control=control)
+        servicer = PipelineServicer(
+            book=book,
+            runs=runs,
+            storage=self._storage,
+            engine=self._engine,
+            control=control,
+            readiness=self._readiness,
+        )
+        self._server = RpcServer(
+            listen, {SERVICE: lambda server: add_PipelineServiceServicer_to_server(servicer, server)}
+        )
+        self._work: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen; the port. Health says NOT_SERVING until the recipes are checked against the other services."""
+        port = await self._server.start(serving=False)
+        self._work = asyncio.create_task(self._run(), name="pipeline")
+        return port
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take up nothing more and let go of the runs, which go on at the next start; then close everything."""
+        await self._server.set_serving(False)
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.wait({self._work})
+        await self._engine.stop(grace)
+        await self._server.stop(timedelta(seconds=1))
+        await self._storage.close()
+        for channel in self._channels:
+            await channel.close()
+        await self._database.close()
+
+    async def _run(self) -> None:
+        try:
+            await self._take_work()
+        except Exception:
+            _log.exception("the service cannot take work any more")
+            await self._server.set_serving(False)
+            raise
+
+    async def _take_work(self) -> None:
+        await self._readiness.wait()
+        await self._engine.start()
+        await self._server.set_serving(True)
+        await self._watcher.watch()
+
+
+def build(settings: Settings) -> PipelineService:
+    """The service, wired and not yet started.
+
+    Raises
+    ------
+    SettingsInvalid
+        If a recipe is wrong by itself, with file, line and a hint.
+    FailedPrecondition
+        If another process uses the database, or it has another schema version.
+    """
+    return PipelineService(settings)

@@ -1,0 +1,182 @@
+"""The handlers of `imaging.pipeline.v1`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from imaging.errors import FailedPrecondition, InvalidArgument
+from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_service_pb2_grpc
+from pipeline_svc.readiness import Readiness
+from pipeline_svc.recipe import LoadedRecipe
+from pipeline_svc.recipe_book import RecipeBook
+from pipeline_svc.run_control import RunControl
+from pipeline_svc.run_creation import new_run, read_series
+from pipeline_svc.runs import Runs
+
+if TYPE_CHECKING:
+    from imaging.client.storage import StorageClient
+    from pipeline_svc.engine import RunEngine
+
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class PipelineServicer(pipeline_service_pb2_grpc.PipelineServiceServicer):
+    """Recipes and runs, as the contract tells them."""
+
+    def __init__(
+        self,
+        *,
+        book: RecipeBook,
+        runs: Runs,
+        storage: StorageClient,
+        engine: RunEngine,
+        control: RunControl,
+        readiness: Readiness,
+    ) -> None:
+        self._book = book
+        self._runs = runs
+        self._storage = storage
+        self._engine = engine
+        self._control = control
+        self._readiness = readiness
+
+    async def ListRecipes(
+        self, request: pipeline_service_pb2.ListRecipesRequest, context: Context
+    ) -> pipeline_service_pb2.ListRecipesResponse:
+        """The recipes in the order in which they are tried."""
+        return pipeline_service_pb2.ListRecipesResponse(recipes=[_recipe_message(loaded) for loaded in self._book])
+
+    async def GetRecipe(
+        self, request: pipeline_service_pb2.GetRecipeRequest, context: Context
+    ) -> pipeline_service_pb2.GetRecipeResponse:
+        """One recipe."""
+        return pipeline_service_pb2.GetRecipeResponse(recipe=_recipe_message(self._book.get(request.name)))
+
+    async def CreateRun(
+        self, request: pipeline_service_pb2.CreateRunRequest, context: Context
+    ) -> pipeline_service_pb2.CreateRunResponse:
+        """The run of the study's newest manifest version and the recipe, new or already there."""
+        self._readiness.require()
+        if not request.study.startswith("studies/"):
+            raise InvalidArgument("A run needs the name of a study", where="study", hint="Give studies/{uid}.")
+        study = await self._storage.get_study(request.study)
+        if study.manifest.version == 0:
+            raise FailedPrecondition(
+                "The study was never complete",
+                where=request.study,
+                hint="Send all of it and call CompleteStudy, or wait for the quiet time.",
+            )
+        series = await read_series(self._storage, request.study)
+        with new_run(
+            self._book,
+            study,
+            series,
+            manifest_version=study.manifest.version,
+            manifest_traceparent=study.manifest.traceparent,
+            asked_recipe=request.recipe,
+        ) as new:
+            run, ended = await self._runs.create(new)
+        if run.is_going:
+            self._engine.submit(run.id)
+        await self._control.let_go(ended)
+        return pipeline_service_pb2.CreateRunResponse(run=self._runs.message(run))
+
+    async def GetRun(
+        self, request: pipeline_service_pb2.GetRunRequest, context: Context
+    ) -> pipeline_service_pb2.GetRunResponse:
+        """One run."""
+        return pipeline_service_pb2.GetRunResponse(run=await self._message(_run_id(request.name)))
+
+    async def ListRuns(
+        self, request: pipeline_service_pb2.ListRunsRequest, context: Context
+    ) -> pipeline_service_pb2.ListRunsResponse:
+        """A page of runs, newest first."""
+        size = _page_size(request.page_size)
+        runs = await self._runs.page(request.study, request.states, _number_in_token(request.page_token), size + 1)
+        return pipeline_service_pb2.ListRunsResponse(
+            runs=[self._runs.message(run) for run in runs[:size]],
+            next_page_token=_token(runs[size - 1].number) if len(runs) > size else "",
+        )
+
+    async def CancelRun(
+        self, request: pipeline_service_pb2.CancelRunRequest, context: Context
+    ) -> pipeline_service_pb2.CancelRunResponse:
+        """The run, ended."""
+        run_id = _run_id(request.name)
+        await self._runs.get(run_id)
+        await self._control.cancel(run_id, "cancelled by a user")
+        return pipeline_service_pb2.CancelRunResponse(run=await self._message(run_id))
+
+    async def RetryRun(
+        self, request: pipeline_service_pb2.RetryRunRequest, context: Context
+    ) -> pipeline_service_pb2.RetryRunResponse:
+        """The run, going on."""
+        self._readiness.require()
+        run_id = _run_id(request.name)
+        await self._control.retry(run_id)
+        return pipeline_service_pb2.RetryRunResponse(run=await self._message(run_id))
+
+    async def WatchRun(
+        self, request: pipeline_service_pb2.WatchRunRequest, context: Context
+    ) -> AsyncIterator[pipeline_service_pb2.WatchRunResponse]:
+        """The run at every change, until it ends."""
+        async with aclosing(self._runs.watch(_run_id(request.name))) as runs:
+            async for run in runs:
+                yield pipeline_service_pb2.WatchRunResponse(run=run)
+
+    async def _message(self, run_id: str) -> pipeline_pb2.Run:
+        return self._runs.message(await self._runs.get(run_id))
+
+
+def _recipe_message(loaded: LoadedRecipe) -> pipeline_pb2.Recipe:
+    recipe = loaded.recipe
+    return pipeline_pb2.Recipe(
+        name=recipe.name,
+        version=recipe.version,
+        description=recipe.description,
+        source=loaded.source,
+        stages=[f"{stage.kind} {stage.uses}" for stage in recipe.stages],
+    )
+
+
+def _run_id(name: str) -> str:
+    collection, _, run_id = name.partition("/")
+    if collection != "runs" or not run_id:
+        raise InvalidArgument("This is not the name of a run", where="name", hint="Names of runs are runs/{id}.")
+    return run_id
+
+
+def _page_size(asked: int) -> int:
+    if asked < 0:
+        raise InvalidArgument("A page cannot hold less than nothing", where="page_size", hint="Give 0 to 1000.")
+    return min(asked or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def _token(number: int) -> str:
+    """Opaque to clients: the number of the last run on the page. Runs created meanwhile do not shift what follows."""
+    return base64.urlsafe_b64encode(f"before:{number}".encode()).decode()
+
+
+def _number_in_token(token: str) -> int | None:
+    if not token:
+        return None
+    try:
+        kind, _, number = base64.urlsafe_b64decode(token.encode("ascii")).decode("ascii").partition(":")
+        if kind != "before" or not number.isdecimal() or len(number) > 18:
+            raise ValueError
+        return int(number)
+    except (ValueError, binascii.Error) as error:
+        raise InvalidArgument(
+            "The page token was not made by this service",
+            where="page_token",
+            hint="Pass next_page_token of the answer before on as it is, or leave it out to begin at the first page.",
+        ) from error
