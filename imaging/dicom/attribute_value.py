@@ -99,12 +99,18 @@ def clean_text(text: str) -> Decoded:
     return text, None
 
 
+def clean_name(text: str) -> Decoded:
+    """The person name; empty component groups at its end say nothing (PS3.5 6.2.1.1)."""
+    return clean_text(text.rstrip("="))
+
+
 STRING_DECODERS: dict[str, Callable[[str], Decoded]] = {
     "DA": decode_date,
     "TM": decode_time,
     "DT": decode_date_time,
     "DS": decode_decimal,
     "IS": decode_integer,
+    "PN": clean_name,
 }
 """Decoders of the VRs whose characters mean something; all other texts are taken as they are."""
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from imaging.dicom.element_walk import PIXEL_DATA_TAGS
 from imaging.dicom.frame_index import FrameIndex
 from imaging.dicom.frame_layout import ValueRange, encapsulated_frames, native_frames
-from imaging.dicom.image_classes import image_sop_classes
 from imaging.dicom.opened_data_set import OpenedDataSet
 from imaging.dicom.pixel_description import PixelDescription
 from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.scanned_instance import PixelDataLocation
 from imaging.dicom.tag_path import place, tag_text
 from imaging.dicom.walked_data_set import WalkedDataSet
-from imaging.errors import InvalidDicom, TruncatedDicom
+from imaging.errors import InvalidDicom
 
-_PIXEL_DATA_PROVIDER_URL = 0x00287FE0
 _EXTENDED_OFFSETS = 0x7FE00001
 _EXTENDED_LENGTHS = 0x7FE00002
 
@@ -86,23 +84,3 @@ def _extended_offset_table(walked: WalkedDataSet) -> tuple[ValueRange, ValueRang
         return None
     lengths = walked.elements.get(_EXTENDED_LENGTHS)
     return (offsets[2], offsets[3]), None if lengths is None else (lengths[2], lengths[3])
-
-
-def check_no_pixel_data(data_set: OpenedDataSet, sop_class_uid: str, log: WarningLog, required: bool) -> None:
-    """Refuse an image without pixels, or warn: it is what is left of a file that was cut off between two elements.
-
-    Raises
-    ------
-    TruncatedDicom
-        If `required`, and the SOP Class is an image's, and no URL names the pixels.
-    """
-    if sop_class_uid not in image_sop_classes() or _PIXEL_DATA_PROVIDER_URL in data_set.walked.elements:
-        return
-    where = place(PIXEL_DATA_TAGS[0], len(data_set.data), note=data_set.note)
-    if required:
-        raise TruncatedDicom(
-            "The image has no pixel data",
-            where=where,
-            hint="Send the file again: it seems to be cut off before its pixel data.",
-        )
-    log.add("no_pixel_data", where, "The image has no pixel data")

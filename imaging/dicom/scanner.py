@@ -10,6 +10,7 @@ from imaging.dicom.attribute_value import AttributeValue
 from imaging.dicom.byte_source import Buffer, flat_bytes
 from imaging.dicom.deflated import inflate_data_set
 from imaging.dicom.element_walk import walk_data_set
+from imaging.dicom.essential_content import missing_content
 from imaging.dicom.file_meta import TRANSFER_SYNTAX_UID, FileMeta, read_file_meta
 from imaging.dicom.frame_index import FrameIndex
 from imaging.dicom.headerless import guess_transfer_syntax, starts_with_file_meta
@@ -25,7 +26,7 @@ from imaging.dicom.limits import DEFAULT_LIMITS, ScanLimits
 from imaging.dicom.opened_data_set import OpenedDataSet
 from imaging.dicom.pixel_attributes import read_pixel_description
 from imaging.dicom.pixel_description import PixelDescription
-from imaging.dicom.pixel_location import check_no_pixel_data, locate_frames, locate_pixel_data
+from imaging.dicom.pixel_location import locate_frames, locate_pixel_data
 from imaging.dicom.preamble import META_START, check_prefix, has_part10_prefix, note_disguise
 from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.scanned_instance import PixelDataLocation, ScannedInstance
@@ -55,8 +56,8 @@ def scan(
     transfer_syntax_uid
         For a bare data set that came with its transfer syntax (DIMSE): `data` is then not looked at for a preamble.
     require_pixel_data
-        Refuse an image without pixel data, which is what is left of a file cut off between two elements. If false, it
-        is a warning (`no_pixel_data`).
+        Refuse an image without pixel data, a report without content tree and the like: that is what is left of a file
+        cut off between two elements. If false, it is a warning (`no_pixel_data`, `no_content`).
 
     Raises
     ------
@@ -96,8 +97,7 @@ def scan(
         note=data_set.note,
         log=log,
     )
-    if location is None:
-        check_no_pixel_data(data_set, uids[SOP_CLASS_UID], log, require_pixel_data)
+    _check_content(data_set, uids[SOP_CLASS_UID], log, require_pixel_data)
     frames = None if location is None or pixels is None else locate_frames(data_set, location, pixels, log)
     return _instance(data, meta, data_set, uids, location, pixels, frames, attributes, log)
 
@@ -154,6 +154,21 @@ def _walk(data: Buffer, meta: FileMeta, limits: ScanLimits, log: WarningLog) -> 
         note=note,
     )
     return OpenedDataSet(data, start, syntax, syntax.deflated, note, walked)
+
+
+def _check_content(data_set: OpenedDataSet, sop_class_uid: str, log: WarningLog, required: bool) -> None:
+    missing = missing_content(sop_class_uid, data_set.walked.elements.keys())
+    if missing is None:
+        return
+    where = place(None, len(data_set.data), note=data_set.note)
+    if required:
+        raise TruncatedDicom(
+            f"The instance has no {missing}, which its SOP Class cannot be without",
+            where=where,
+            hint="Send the file again: it seems to be cut off before that.",
+        )
+    code = "no_pixel_data" if missing == "pixel data" else "no_content"
+    log.add(code, where, f"The instance has no {missing}")
 
 
 def _instance(
