@@ -45,3 +45,6 @@ class Derivation:
 
     image_type: str
     """Fourth value of ImageType (0008,0008), upper case: `RESAMPLED`."""
+
+    keeps_values: bool = True
+    """False if a value no longer means what it meant in the source, so that the source's window does not fit."""

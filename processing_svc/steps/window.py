@@ -55,6 +55,7 @@ class Window(Step[WindowParameters]):
             codes=(),
             series_suffix=f"window {parameters.centre:g}/{parameters.width:g}",
             image_type="WINDOWED",
+            keeps_values=False,
         )
 
 
