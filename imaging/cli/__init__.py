@@ -1,0 +1,1 @@
+"""The program `imaging`: one command a file."""

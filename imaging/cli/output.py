@@ -1,0 +1,68 @@
+"""What commands write: results to standard output, everything else to standard error.
+
+On a terminal people get tables and progress bars; elsewhere, and with `--json`, every line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from imaging.cli.printable import printable
+from imaging.errors import ImagingError
+
+
+class Output:
+    """The two streams of one command."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.messages = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+    @property
+    def shows_progress(self) -> bool:
+        """True when people look at it: progress bars are drawn then, JSON lines written otherwise."""
+        return not self.as_json and self.messages.is_terminal
+
+    def result(self, value: dict[str, Any]) -> None:
+        """A result as one JSON line on standard output."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+
+    def progress(self, value: dict[str, Any]) -> None:
+        """A step on the way, for programs that read along: one JSON line on standard error."""
+        sys.stderr.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stderr.flush()
+
+    def say(self, text: str, style: str = "") -> None:
+        """A sentence for people, on standard error; foreign characters in it are made harmless."""
+        self.messages.print(Text(printable(text, 4000), style=style))
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """A table on standard output. Columns that end in `>` are right-aligned; cells may be `Text`."""
+        table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None)
+        for column in columns:
+            table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
+        self.console.print(table)
+
+
+def print_error(error: ImagingError, *, as_json: bool) -> None:
+    """What, where, why and how to fix it, on standard error."""
+    if as_json:
+        facts = {"reason": error.reason, "what": error.what, "where": error.where, "hint": error.hint}
+        sys.stderr.write(json.dumps({"error": {**facts, **error.metadata}}, ensure_ascii=False) + "\n")
+        return
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text("error: ", style="bold red") + Text(printable(error.what, 2000)))
+    for label, text in (("where", error.where), ("fix", error.hint)):
+        if text:
+            console.print(Text(f"{label:>5}: ", style="bold") + Text(printable(text, 2000)))

@@ -1,0 +1,194 @@
+"""`imaging runs`: list, show, watch, retry, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from imaging.cli.amounts import seconds_text
+from imaging.cli.connection import with_client
+from imaging.cli.exit_codes import ExitCode
+from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
+from imaging.cli.output import Output
+from imaging.cli.printable import printable
+
+if TYPE_CHECKING:
+    from imaging.client.async_client import AsyncClient
+    from imaging.client.results import Run, Stage
+
+runs = typer.Typer(no_args_is_help=True, help="Runs of recipes on complete studies.")
+
+_STYLES = {"SUCCEEDED": "green", "FAILED": "bold red", "CANCELLED": "yellow", "SKIPPED": "cyan", "RUNNING": "bold"}
+
+RunArgument = Annotated[str, typer.Argument(help="runs/ID, or the ID.")]
+
+
+@runs.command("list")
+def list_runs(
+    study: Annotated[str, typer.Option("--study", help="Only those of this study.")] = "",
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List runs, newest first."""
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        found = await client.runs.list(study)
+        if output.as_json:
+            for run in found:
+                output.result(asdict(run))
+        else:
+            columns = ("run", "study", "version>", "recipe", "state", "stages", "time>", "reason")
+            output.table("", columns, [_row(run) for run in found])
+        return ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+@runs.command()
+def show(
+    run: RunArgument,
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a run with its stages, their errors and refusals."""
+    _one(lambda client: client.runs.get(run), endpoint, config, data, as_json)
+
+
+@runs.command()
+def retry(
+    run: RunArgument,
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take a failed or cancelled run up again at the stage where it ended."""
+    _one(lambda client: client.runs.retry(run), endpoint, config, data, as_json)
+
+
+@runs.command()
+def cancel(
+    run: RunArgument,
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """End a run and the stage that it is in."""
+    _one(lambda client: client.runs.cancel(run), endpoint, config, data, as_json)
+
+
+@runs.command()
+def watch(
+    target: Annotated[str, typer.Argument(help="runs/ID, or studies/UID for the newest run of a study.")],
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Follow a run until it has ended. Exit code 1 when it failed or was cancelled."""
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        last: Run | None = None
+        async for run in client.runs.watch(target):
+            if output.as_json:
+                output.result(asdict(run))
+            else:
+                for stage in run.stages:
+                    before = next((s for s in last.stages if s.name == stage.name), None) if last else None
+                    if before is None or before.state != stage.state or before.message != stage.message:
+                        output.say(_stage_line(stage), _STYLES.get(stage.state, "dim"))
+            last = run
+        if last is None:
+            return ExitCode.UNAVAILABLE
+        if not output.as_json:
+            _show(last, output)
+        return ExitCode.OK if last.state in ("SUCCEEDED", "SKIPPED") else ExitCode.SOME_FAILED
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+def _one(
+    call: Callable[[AsyncClient], Awaitable[Run]],
+    endpoint: str | None,
+    config: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> None:
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        run = await call(client)
+        if output.as_json:
+            output.result(asdict(run))
+        else:
+            _show(run, output)
+        return ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+def state_text(state: str) -> Text:
+    """A state in its colour."""
+    return Text(state.lower(), style=_STYLES.get(state, "dim"))
+
+
+def _row(run: Run) -> tuple[object, ...]:
+    done = sum(stage.state in ("SUCCEEDED", "SKIPPED") for stage in run.stages)
+    study = run.study.removeprefix("studies/")
+    recipe = f"{run.recipe} {run.recipe_version}" if run.recipe else "-"
+    stages = f"{done}/{len(run.stages)}"
+    return (
+        run.name.removeprefix("runs/"), study, run.manifest_version, recipe, state_text(run.state), stages,
+        seconds_text(run.seconds), run.reason,
+    )  # fmt: skip
+
+
+def _stage_line(stage: Stage) -> str:
+    amount = f" {stage.done}/{stage.total} {stage.unit}" if stage.total else ""
+    return f"{stage.name:<28} {stage.state.lower():<10}{amount} {stage.message}".rstrip()
+
+
+def _show(run: Run, output: Output) -> None:
+    columns = ("stage", "algorithm", "state", "attempts>", "findings>", "time>", "note")
+    rows = []
+    for stage in run.stages:
+        ended = stage.end_time is not None and stage.start_time is not None
+        seconds = (stage.end_time - stage.start_time).total_seconds() if ended else None  # type: ignore[operator]
+        notes = [stage.error, *(f"{item.subject}: {item.message} {item.hint}".strip() for item in stage.refusals)]
+        note = Text("\n".join(printable(text, 500) for text in notes if text))
+        algorithm = stage.algorithm or stage.uses
+        rows.append(
+            (
+                stage.name,
+                algorithm,
+                state_text(stage.state),
+                stage.attempts,
+                stage.finding_count,
+                seconds_text(seconds),
+                note,
+            )
+        )
+    recipe = f"{run.recipe} {run.recipe_version}" if run.recipe else "no recipe"
+    output.table(f"{run.name}: {recipe} on {run.study}, version {run.manifest_version}", columns, rows)
+    summary = Text(f"state {run.state.lower()}", style=_STYLES.get(run.state, ""))
+    for label, value in (
+        ("", run.reason),
+        ("report ", run.report),
+        ("superseded by ", run.superseded_by),
+        ("trace ", run.trace_id),
+    ):
+        if value:
+            summary += Text(f"; {label}{printable(value, 500)}", style="default")
+    output.console.print(summary)

@@ -1,0 +1,157 @@
+"""`imaging store PATH…`: files and folders to storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imaging.cli.amounts import seconds_text, size_text
+from imaging.cli.connection import with_client
+from imaging.cli.exit_codes import ExitCode
+from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
+from imaging.cli.output import Output
+
+if TYPE_CHECKING:
+    from imaging.client.async_client import AsyncClient
+    from imaging.client.results import FileResult, StoreProgress, StoreSummary
+
+_SYNTAXES = {
+    "implicit": "1.2.840.10008.1.2",
+    "explicit": "1.2.840.10008.1.2.1",
+    "big-endian": "1.2.840.10008.1.2.2",
+}
+
+
+def store(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders are walked.")],
+    complete: Annotated[
+        bool, typer.Option("--complete", help="Say that each study was sent whole: its run starts at once.")
+    ] = False,
+    raw: Annotated[
+        str,
+        typer.Option(
+            "--raw",
+            metavar="SYNTAX",
+            help="Take data sets without preamble and file meta, encoded as `implicit`, `explicit`, `big-endian` "
+            "or a transfer syntax UID.",
+        ),
+    ] = "",
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Store every DICOM file at or below the paths.
+
+    A file that is not DICOM or is rejected is named with its reason; the rest goes on. Exit code 1 tells that there was
+    such a file. Sending the same files again is safe.
+    """
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        with _progress(output) as on_progress:
+            summary = await client.store(
+                paths, progress=on_progress, complete=complete, headerless_transfer_syntax_uid=_SYNTAXES.get(raw, raw)
+            )
+        _tell(summary, output)
+        return ExitCode.SOME_FAILED if summary.rejected or not summary.stored else ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+@contextmanager
+def _progress(output: Output) -> Iterator[Callable[[StoreProgress], None]]:
+    if not output.shows_progress:
+        yield lambda step: _tell_step(step, output)
+        return
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("storing"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[files]}"),
+    )
+    with Progress(*columns, console=output.messages, transient=True) as bar:
+        task = bar.add_task("storing", total=None, files="")
+
+        def step(now: StoreProgress) -> None:
+            bar.update(
+                task, completed=now.bytes_done, total=now.bytes_total, files=f"{now.files_done}/{now.files_total} files"
+            )
+            _name_if_not_stored(now.newest, output)
+
+        yield step
+
+
+def _tell_step(step: StoreProgress, output: Output) -> None:
+    if output.as_json:
+        output.result(file_facts(step.newest))
+    else:
+        _name_if_not_stored(step.newest, output)
+    if step.files_done % 100 == 0 or step.files_done == step.files_total:
+        output.progress(
+            {
+                "files_done": step.files_done,
+                "files_total": step.files_total,
+                "bytes_done": step.bytes_done,
+                "bytes_total": step.bytes_total,
+            }
+        )
+
+
+def _name_if_not_stored(file: FileResult, output: Output) -> None:
+    if file.error is not None:
+        output.say(f"rejected  {file.path}: {file.error.text}", "red")
+    elif file.note:
+        output.say(f"skipped   {file.path}: {file.note}", "yellow")
+
+
+def file_facts(file: FileResult) -> dict[str, Any]:
+    """A file's result for JSON."""
+    facts: dict[str, Any] = {"path": str(file.path), "status": file.status, "size_bytes": file.size_bytes}
+    if file.instance:
+        facts["instance"] = file.instance
+    if file.error is not None:
+        facts["error"] = {"reason": file.error.reason, "text": file.error.text, "where": file.error.where}
+    if file.note:
+        facts["note"] = file.note
+    return facts
+
+
+def _tell(summary: StoreSummary, output: Output) -> None:
+    seconds = max(summary.seconds, 1e-3)
+    if output.as_json:
+        output.result(
+            {
+                "summary": {
+                    "stored": len(summary.stored),
+                    "rejected": len(summary.rejected),
+                    "skipped": len(summary.skipped),
+                    "size_bytes": summary.size_bytes,
+                    "seconds": round(summary.seconds, 3),
+                    "studies": summary.studies,
+                }
+            }
+        )
+        return
+    known = sum(file.status == "already_stored" for file in summary.stored)
+    output.console.print(
+        f"{len(summary.stored)} stored ({known} of them were there already), {len(summary.rejected)} rejected, "
+        f"{len(summary.skipped)} skipped; {len(summary.studies)} studies; {size_text(summary.size_bytes)} in "
+        f"{seconds_text(summary.seconds)} ({size_text(int(summary.size_bytes / seconds))}/s, "
+        f"{len(summary.stored) / seconds:.0f} instances/s)"
+    )
