@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import concurrent.futures
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
 from analysis_svc.frame_values import image_frame, series_attributes, series_units
 from analysis_svc.model import ImageFrame
-from imaging.client.storage import Frame, InstanceHeader
-from imaging.errors import PixelDataInvalid
+from imaging.client.storage import Frame, InstanceHeader, Selection, StorageClient
+from imaging.errors import Cancelled, PixelDataInvalid
 
 
 class FrameFeed:
@@ -18,18 +19,22 @@ class FrameFeed:
     ----------
     headers
         Of the instances, at least one.
-    frames
-        Their frames.
+    storage
+        Where their frames come from.
     loop
-        On which `frames` runs; iterate from another thread.
+        That of the client; iterate from another thread.
     """
 
     def __init__(
-        self, headers: Sequence[InstanceHeader], frames: AsyncIterator[Frame], loop: asyncio.AbstractEventLoop
+        self, headers: Sequence[InstanceHeader], storage: StorageClient, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._datasets = {item.instance.sop_instance_uid: item.dataset for item in headers}
-        self._frames = frames
+        selections = [Selection(instance=item.instance.name) for item in headers]
+        self._frames: AsyncGenerator[Frame] = storage.read_frames(selections=selections)
         self._loop = loop
+        self._reading = asyncio.Lock()
+        self._is_closed = False
+        self._pending: concurrent.futures.Future[Frame | None] | None = None
         first = headers[0].dataset
         self._count = sum(max(1, item.instance.number_of_frames) for item in headers)
         self._modality = str(first.get("Modality", "") or "")
@@ -66,7 +71,11 @@ class FrameFeed:
 
     def __iter__(self) -> Iterator[ImageFrame]:
         while True:
-            frame = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+            self._pending = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+            try:
+                frame = self._pending.result()
+            except concurrent.futures.CancelledError as error:
+                raise Cancelled("The reading of frames was ended", hint="Send the request again.") from error
             if frame is None:
                 return
             dataset = self._datasets.get(frame.sop_instance_uid)
@@ -74,5 +83,14 @@ class FrameFeed:
                 raise PixelDataInvalid("A frame came that has no header", where=frame.instance, hint="Try again.")
             yield image_frame(frame.pixels, dataset, frame.frame_number)
 
+    async def close(self) -> None:
+        """End the reading, also while the thread waits for a frame; to be called on the event loop."""
+        self._is_closed = True
+        if self._pending is not None:
+            self._pending.cancel()
+        async with self._reading:
+            await self._frames.aclose()
+
     async def _next(self) -> Frame | None:
-        return await anext(self._frames, None)
+        async with self._reading:
+            return None if self._is_closed else await anext(self._frames, None)

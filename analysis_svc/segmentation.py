@@ -147,9 +147,7 @@ def _sources_and_stack(
     return [headers[volume.frames[index].sop_instance_uid] for index in used], stack
 
 
-def _made(
-    masks: Sequence[Mask], sources: list[Dataset], stack: NDArray[np.uint8], maker: SegmentationMaker
-) -> Dataset:
+def _made(masks: Sequence[Mask], sources: list[Dataset], stack: NDArray[np.uint8], maker: SegmentationMaker) -> Dataset:
     equipment = product_equipment()
     descriptions = [_described(number, mask, maker) for number, mask in enumerate(masks, start=1)]
     dataset: Dataset = highdicom.seg.Segmentation(

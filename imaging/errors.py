@@ -201,6 +201,12 @@ class Internal(ImagingError):
     reason = "INTERNAL"
 
 
+class ModelFailed(Internal):
+    """A model raised, or gave back what cannot be true; what it raised stands in the log, without its text."""
+
+    reason = "MODEL_FAILED"
+
+
 class SettingsInvalid(InvalidArgument):
     """A setting that is unknown, of the wrong type, or unsafe; `where` is file:line, variable or flag."""
 

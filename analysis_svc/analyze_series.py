@@ -1,0 +1,262 @@
+"""The work of one request: read the series, run the model, store its masks, keep its findings."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from opentelemetry import trace
+from pydicom.dataset import Dataset
+
+from analysis_svc.analysis_request import AnalysisRequest
+from analysis_svc.finding_message import finding_message, finding_name, refusal_message
+from analysis_svc.findings import FindingsTable, Result
+from analysis_svc.frame_feed import FrameFeed
+from analysis_svc.measurement import Analysis, Refusal
+from analysis_svc.model import Report
+from analysis_svc.model_thread import run_model
+from analysis_svc.segmentation import SegmentationMaker, segment_numbers, segmentation
+from imaging import deliberate_bug
+from imaging.client.storage import StorageClient, Upload
+from imaging.derived.deterministic import part10_bytes
+from imaging.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    InvalidDicom,
+    MeasurementRefused,
+    ModelFailed,
+    NotFound,
+    Unavailable,
+    VolumeRefused,
+)
+from imaging.storage.v1 import storage_pb2
+from imaging.volume.volume import Volume
+
+_MOST_VOXELS: Final = 750_000_000
+"""1.5 GB as int16, 2850 slices of 512 x 512; a model needs several times that."""
+
+_log = logging.getLogger(__name__)
+_tracer = trace.get_tracer("analysis_svc")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    analysis: Analysis
+    volume: Volume | None = None
+    headers: Sequence[Dataset] = ()
+
+
+class SeriesAnalysis:
+    """Analyses series. At most one model a processor core runs at a time; others wait.
+
+    Parameters
+    ----------
+    storage
+        Where images come from and segmentations go to.
+    findings
+        Where results are kept.
+    model_time_limit
+        A model that takes longer fails its request.
+    """
+
+    def __init__(self, storage: StorageClient, findings: FindingsTable, model_time_limit: timedelta) -> None:
+        self._storage = storage
+        self._findings = findings
+        self._model_time_limit = model_time_limit
+        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def analyze(self, request: AnalysisRequest, report: Report) -> Result:
+        """The result of a request: that which is kept, or a new one, which is kept before it comes back.
+
+        The order is: segmentation stored, then findings and result in one transaction. So a request that was cut off
+        in between is repeated as a whole; the segmentation has the same UID then and is stored already.
+
+        Raises
+        ------
+        NotFound
+            If the series, or a named instance of it, is not stored.
+        ModelFailed, DeadlineExceeded, Cancelled, Unavailable, StaleAttempt
+            See their texts.
+        """
+        kept = await self._findings.result(request.request_id)
+        if kept is not None:
+            return kept
+        with _tracer.start_as_current_span("analyze") as span:
+            span.set_attribute("imaging.model", request.model.name)
+            span.set_attribute("imaging.series", request.series)
+            report(0, 0, "frames", "looking the series up")
+            instances = await self._instances(request)
+            maker = self._maker(request, instances)
+            async with self._cores:
+                answer = await self._answer(request, instances, report)
+            result = await self._result(request, answer, maker, report)
+            return await self._findings.store(
+                result,
+                request_id=request.request_id,
+                run=request.run,
+                series=request.series,
+                model_version=request.model.version,
+            )
+
+    async def _instances(self, request: AnalysisRequest) -> list[storage_pb2.Instance]:
+        """The instances to analyse, in the order of their UIDs."""
+        wanted = set(request.sop_instance_uids)
+        found = [
+            instance
+            async for instance in self._storage.search_instances(request.series)
+            if not wanted or instance.sop_instance_uid in wanted
+        ]
+        if not found and not wanted:
+            await self._storage.get_series(request.series)  # raises NotFound, with the reason
+        missing = len(wanted) - len(found) if wanted else not found
+        if missing:
+            raise NotFound(
+                f"{int(missing)} of the instances to analyse are not stored",
+                where=request.series,
+                hint="They were never stored, are deleted, or belong to another series.",
+            )
+        return sorted(found, key=lambda instance: instance.sop_instance_uid)
+
+    @staticmethod
+    def _maker(request: AnalysisRequest, instances: Sequence[storage_pb2.Instance]) -> SegmentationMaker:
+        digest = hashlib.sha256()
+        for instance in instances:
+            digest.update(f"{instance.sop_instance_uid} {instance.data_set_sha256}\n".encode())
+        parts: tuple[str, ...] = (
+            digest.hexdigest(),
+            request.model.name,
+            request.model.version,
+            request.parameters_json,
+        )
+        if deliberate_bug.active("new-uids-on-retry"):
+            parts = (*parts, secrets.token_hex(8))
+        return SegmentationMaker(request.model.name, request.model.version, parts, request.effective_time)
+
+    async def _answer(
+        self, request: AnalysisRequest, instances: Sequence[storage_pb2.Instance], report: Report
+    ) -> _Answer:
+        """What the model says; an input that it cannot take is a refusal and no failure."""
+        subject = request.model.name
+        try:
+            images = [instance for instance in instances if instance.number_of_frames > 0]
+            await self._require_suitable(request, images)
+            if request.model.requires == "volume":
+                return await self._of_volume(request, images, report)
+            return await self._of_frames(request, images, report)
+        except (MeasurementRefused, VolumeRefused) as error:
+            rule = error.metadata.get("rule", error.reason).upper()
+            return _Answer(Analysis(refusals=(Refusal(subject, rule, error.what, error.hint),)))
+        except InvalidDicom as error:
+            # The images are kept as they were sent: pixels that nobody can decode are a fact, not a failure of ours.
+            return _Answer(Analysis(refusals=(Refusal(subject, error.reason, error.what, error.hint),)))
+
+    async def _require_suitable(self, request: AnalysisRequest, images: Sequence[storage_pb2.Instance]) -> None:
+        series = await self._storage.get_series(request.series)
+        if not images:
+            raise MeasurementRefused(
+                f"The series holds no images (modality {series.modality or 'unknown'})",
+                hint="Take a series of images.",
+                metadata={"rule": "NO_IMAGES"},
+            )
+        modalities = request.model.modalities
+        if modalities and series.modality not in modalities:
+            raise MeasurementRefused(
+                f"The modality is {series.modality or 'unknown'}; the model takes {', '.join(modalities)}",
+                hint="Take a series of that modality, or another model.",
+                metadata={"rule": "MODALITY"},
+            )
+        voxels = sum(image.number_of_frames * image.rows * image.columns for image in images)
+        if request.model.requires == "volume" and voxels > _MOST_VOXELS:
+            raise MeasurementRefused(
+                f"The series has {voxels / 1e6:.0f} million voxels; the limit is {_MOST_VOXELS / 1e6:.0f} million",
+                hint="Take a part of it, or resample it.",
+                metadata={"rule": "TOO_MANY_VOXELS"},
+            )
+
+    async def _of_volume(
+        self, request: AnalysisRequest, images: Sequence[storage_pb2.Instance], report: Report
+    ) -> _Answer:
+        uids = [image.sop_instance_uid for image in images]
+        volume, headers = await self._storage.read_volume(
+            request.series, uids, progress=lambda done, total: report(done, total, "frames", "reading")
+        )
+        analysis = await run_model(request.model, volume, request.parameters, report, self._model_time_limit)
+        return _Answer(analysis, volume, headers)
+
+    async def _of_frames(
+        self, request: AnalysisRequest, images: Sequence[storage_pb2.Instance], report: Report
+    ) -> _Answer:
+        headers = await self._storage.read_headers(request.series, [image.sop_instance_uid for image in images])
+        feed = FrameFeed(headers, self._storage, asyncio.get_running_loop())
+        try:
+            analysis = await run_model(request.model, feed, request.parameters, report, self._model_time_limit)
+        finally:
+            await feed.close()
+        return _Answer(analysis)
+
+    async def _result(
+        self, request: AnalysisRequest, answer: _Answer, maker: SegmentationMaker, report: Report
+    ) -> Result:
+        analysis, model = answer.analysis, request.model
+        refusals = list(analysis.refusals)
+        segments: dict[str, int] = {}
+        stored: storage_pb2.Instance | None = None
+        if analysis.masks and answer.volume is not None:
+            report(0, 1, "segmentations", "storing")
+            try:
+                content = await asyncio.to_thread(_segmentation_bytes, analysis, answer, maker)
+            except FailedPrecondition as error:
+                refusals.append(Refusal("segmentation", "SOURCE_NOT_REFERABLE", error.what, error.hint))
+            except InvalidArgument as error:
+                raise ModelFailed(error.what, where=f"model {model.name}", hint=error.hint) from error
+            else:
+                if content:
+                    stored = await self._store(content, maker.sop_instance_uid, request)
+                    segments = segment_numbers(analysis.masks)
+            report(1, 1, "segmentations", "stored")
+        findings = [
+            finding_message(
+                measurement,
+                name=finding_name(request.request_id, position),
+                request_id=request.request_id,
+                run=request.run,
+                series=request.series,
+                model=model,
+                tracking_uid=maker.tracking_uid(measurement.tracking_identifier or measurement.concept.meaning),
+                segmentation_sop_instance_uid="" if stored is None else stored.sop_instance_uid,
+                segments=segments,
+            )
+            for position, measurement in enumerate(analysis.measurements)
+        ]
+        return Result(
+            findings=findings,
+            instances=[] if stored is None else [stored.name],
+            refusals=[refusal_message(refusal) for refusal in refusals],
+            algorithm=f"{model.name} {model.version}",
+        )
+
+    async def _store(self, content: bytes, upload_id: str, request: AnalysisRequest) -> storage_pb2.Instance:
+        uploads = [Upload(upload_id, content)]
+        async for outcome in self._storage.store(uploads, origin=request.origin, source="analysis"):
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.instance is not None:
+                return outcome.instance
+        raise Unavailable(
+            "Storage gave no answer for the segmentation", where=request.series, hint="Send the request again."
+        )
+
+
+def _segmentation_bytes(analysis: Analysis, answer: _Answer, maker: SegmentationMaker) -> bytes:
+    """The Part 10 file of the segmentation; empty if no mask has a voxel."""
+    if answer.volume is None:
+        return b""
+    dataset = segmentation(analysis.masks, answer.volume, answer.headers, maker)
+    return b"" if dataset is None else part10_bytes(dataset)
