@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -18,6 +19,9 @@ from imaging.volume.header_values import (
     text,
 )
 from imaging.volume.value_units import value_units
+
+MAX_FRAMES: Final = 100_000
+"""More slices than any volume has; a number that is only claimed must not make work."""
 
 _ATTRIBUTES = (
     "ConvolutionKernel",
@@ -73,6 +77,15 @@ def frame_headers(dataset: Dataset) -> list[FrameHeader]:
     count = optional_number(dataset, "NumberOfFrames")
     number_of_frames = 1 if count is None else int(count)
     per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
+    if not 1 <= number_of_frames <= MAX_FRAMES or (per_frame and len(per_frame) != number_of_frames):
+        raise refused(
+            "invalid_geometry",
+            f"NumberOfFrames is {number_of_frames}"
+            + (f", but {len(per_frame)} frames are described" if per_frame else f", not 1 to {MAX_FRAMES}"),
+            where=f"{where}, (0028,0008)",
+            hint="Correct the sender.",
+            attribute="NumberOfFrames",
+        )
     if per_frame:
         return _enhanced(dataset, per_frame, where)
     if "GridFrameOffsetVector" in dataset:

@@ -15,7 +15,7 @@ from imaging.volume.header_values import refused
 DUPLICATE_MM: Final = 0.01
 """Positions nearer than this along the normal are the same place; headers round to 0.01 mm at worst."""
 
-STEP_TOLERANCE: Final = 0.02
+STEP_TOLERANCE: Final = 0.05
 """Steps may differ by this part of the usual step, or by `STEP_TOLERANCE_MM` where that is more: rounded positions."""
 
 STEP_TOLERANCE_MM: Final = 0.02

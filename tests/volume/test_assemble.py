@@ -141,18 +141,24 @@ def test_a_step_that_is_no_multiple_is_uneven() -> None:
     assert _refusal(frames).metadata["rule"] == "uneven_spacing"
 
 
-def test_rounded_positions_pass() -> None:
+@pytest.mark.parametrize(("step", "digits", "passes"), [(3.27, 1, True), (3.275, 2, True), (0.75, 1, False)])
+def test_rounded_positions_pass_up_to_a_twentieth_of_the_step(step: float, digits: int, passes: bool) -> None:
     frames = [
-        (replace(header, position_mm=(10.0, 20.0, round(-30 + 3.27 * index, 1))), stored)
+        (replace(header, position_mm=(10.0, 20.0, round(-30 + step * index, digits))), stored)
         for index, (header, stored) in enumerate(_stack(10))
     ]
-    with pytest.raises(VolumeRefused):
-        assemble(frames)
+    if passes:
+        assert assemble(frames).spacing_mm[0] == pytest.approx(step, rel=0.005)
+    else:
+        assert _refusal(frames).metadata["rule"] == "uneven_spacing"
+
+
+def test_steps_that_grow_slowly_are_refused_as_drift() -> None:
     frames = [
-        (replace(header, position_mm=(10.0, 20.0, round(-30 + 3.275 * index, 2))), stored)
-        for index, (header, stored) in enumerate(_stack(10))
+        (replace(header, position_mm=(10.0, 20.0, -30 + 2.0 * index + 0.001 * index**2)), stored)
+        for index, (header, stored) in enumerate(_stack(40))
     ]
-    assert assemble(frames).spacing_mm[0] == pytest.approx(3.275, abs=0.001)
+    assert "drifts" in _refusal(frames).what
 
 
 def test_two_slices_at_one_place_are_named() -> None:

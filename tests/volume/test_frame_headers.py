@@ -97,6 +97,7 @@ def test_two_time_points_in_one_enhanced_image_are_refused_with_the_dimension() 
         later = copy.deepcopy(frame)
         later.FrameContentSequence[0].TemporalPositionIndex = 2
         dataset.PerFrameFunctionalGroupsSequence.append(later)
+    dataset.NumberOfFrames = 8
     headers = frame_headers(dataset)
     with pytest.raises(VolumeRefused, match="TemporalPositionIndex"):
         assemble([(header, np.zeros((6, 5), dtype=np.int16)) for header in headers])
@@ -168,6 +169,8 @@ def test_absent_and_empty_geometry_is_refused_with_its_tag(keyword: str, value: 
         ("PixelSpacing", [-1, 1]),
         ("PixelSpacing", [1]),
         ("Rows", 0),
+        ("NumberOfFrames", 2**31 - 1),
+        ("NumberOfFrames", -1),
     ],
 )
 def test_wrong_geometry_is_refused(keyword: str, value: Any) -> None:
@@ -193,6 +196,13 @@ def test_an_enhanced_image_without_a_position_names_the_frame() -> None:
     dataset = _enhanced()
     del dataset.PerFrameFunctionalGroupsSequence[2]["PlanePositionSequence"]
     with pytest.raises(VolumeRefused, match="frame 3"):
+        frame_headers(dataset)
+
+
+def test_a_number_of_frames_that_contradicts_the_groups_is_refused() -> None:
+    dataset = _enhanced()
+    dataset.NumberOfFrames = 5
+    with pytest.raises(VolumeRefused, match="4 frames are described"):
         frame_headers(dataset)
 
 
