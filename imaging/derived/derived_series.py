@@ -73,7 +73,8 @@ def derived_series(
     CT sources give CT images, MR sources MR images, all others (and enhanced MR, whose acquisition a classic MR image
     cannot tell) Secondary Capture images with place and scale. Patient, study and frame of reference are the source's.
     The stored values are 16-bit: exact for whole numbers, else within half a step of the slope. UIDs follow from
-    `uid_parts`, dates from `effective_time`, so that the same call gives the same bytes.
+    `uid_parts`, dates from `effective_time`, so that the same call gives the same bytes. All work is done when an image
+    is asked for, so that a caller may ask in a thread.
 
     Parameters
     ----------
@@ -110,7 +111,8 @@ def derived_series(
         scale=stored_scale(volume.voxels),
         extremes=(float(volume.voxels.min()), float(volume.voxels.max())),
     )
-    return (_instance(series, index) for index in range(volume.voxels.shape[0]))
+    for index in range(volume.voxels.shape[0]):
+        yield _instance(series, index)
 
 
 def _sop_class(volume: Volume, source: Dataset) -> str:

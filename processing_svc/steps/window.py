@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from imaging.derived.derivation import Derivation
+from imaging.render.voi_lut import DISPLAY_MAXIMUM
+from imaging.render.voi_lut import Window as DisplayWindow
 from imaging.volume.volume import Volume
 from processing_svc.steps.step import Progress, Step, StepParameters
 
@@ -38,9 +40,10 @@ class Window(Step[WindowParameters]):
             result = np.empty(volume.voxels.shape, dtype=np.int16)
         else:
             result = np.empty(volume.voxels.shape, dtype=np.float32)
-        white = float(2**parameters.bits - 1)
+        display = DisplayWindow.checked(parameters.centre, parameters.width)
+        scale = float(2**parameters.bits - 1) / DISPLAY_MAXIMUM
         for index in range(count):
-            result[index] = np.rint(windowed(volume.voxels[index], parameters.centre, parameters.width) * white)
+            result[index] = np.rint(display.apply(volume.voxels[index]) * scale)
             progress(index + 1, count)
         attributes = {name: value for name, value in volume.attributes.items() if name != "PixelPaddingValue"}
         return replace(volume, voxels=result, units="1", attributes=attributes)
@@ -57,14 +60,3 @@ class Window(Step[WindowParameters]):
             image_type="WINDOWED",
             keeps_values=False,
         )
-
-
-def windowed(values: NDArray[np.float32] | NDArray[np.int16], centre: float, width: float) -> NDArray[np.float64]:
-    """Values from 0 (black) to 1 (white) by the LINEAR function (PS3.3 C.11.2.1.2.1), whose width is at least 1.
-
-    A width of 1 is a threshold: values up to `centre - 0.5` are black, all others white.
-    """
-    if width <= 1:
-        return np.where(values <= centre - 0.5, 0.0, 1.0)
-    level = (values.astype(np.float64) - (centre - 0.5)) / (width - 1) + 0.5
-    return np.clip(level, 0.0, 1.0)

@@ -17,7 +17,6 @@ from imaging.phantom.ct_chest import ct_chest_phantom
 from imaging.volume.volume import SourceFrame, Volume
 from processing_svc.steps.noise_level import noise_level
 from processing_svc.steps.registry import STEPS, step_named
-from processing_svc.steps.window import windowed
 
 
 def _nothing(done: int, total: int) -> None:
@@ -189,12 +188,14 @@ def test_no_noise_level_without_noise() -> None:
     ("value", "expected"), [(-1000, 0.0), (-160, 0.0), (39.5, 0.5), (239, 1.0), (3000, 1.0), (-60, 0.2506266)]
 )
 def test_the_window_is_that_of_the_standard(value: float, expected: float) -> None:
-    level = windowed(np.array([value], dtype=np.float32), 40.0, 400.0)[0]
-    assert level == pytest.approx(expected, abs=1e-6)
+    volume = _volume(np.full((2, 2, 2), value, dtype=np.float32))
+    grey = _apply("window", volume, centre=40.0, width=400.0, bits=16)
+    assert grey.voxels[0, 0, 0] / 65535 == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_window_of_width_one_is_a_threshold() -> None:
-    assert windowed(np.array([9.4, 9.5, 9.6], dtype=np.float32), 10.0, 1.0).tolist() == [0.0, 0.0, 1.0]
+    volume = _volume(np.array([[[9.4, 9.5, 9.6]]], dtype=np.float32))
+    assert _apply("window", volume, centre=10.0, width=1.0).voxels.ravel().tolist() == [0, 0, 255]
 
 
 @given(centre=st.floats(-1000, 1000), width=st.floats(1, 4000), bits=st.sampled_from([8, 16]))
