@@ -32,10 +32,12 @@ WORKER_COMMAND = (sys.executable, "-P", "-m", "imaging.codecs.worker")
 class SandboxLimits:
     """What one frame may take."""
 
-    wall_seconds: float = 60.0
-    """From sending the frame to having its samples; a 1 GiB frame of JPEG 2000 takes about 40 s."""
-    cpu_seconds: float = 60.0
-    """Processor time, whole seconds; a decoder that spins is killed by the kernel even if nobody watches."""
+    wall_seconds: float = 30.0
+    """From sending the frame to having its samples, besides what `seconds_per_mib` adds."""
+    cpu_seconds: float = 30.0
+    """Processor time, likewise; a decoder that spins is killed by the kernel even if nobody watches."""
+    seconds_per_mib: float = 0.5
+    """Added to both for each MiB of the decoded frame; the slowest codec, JPEG 2000, takes 0.07 s."""
     memory_bytes: int = 8 << 30
     """Address space on top of an idle worker, at most; a frame gets 256 MiB and 12 times its decoded size."""
 
@@ -128,12 +130,13 @@ class DecodePool:
                     worker.kill()
                 worker = None  # if the start fails, an empty place goes back
                 worker = self._spawn()
+            for_size = self._limits.seconds_per_mib * pixels.decoded_frame_bytes / (1 << 20)
             return worker.decode(
                 frame_bytes,
                 transfer_syntax_uid,
                 pixels,
-                wall_seconds=self._limits.wall_seconds,
-                cpu_seconds=self._limits.cpu_seconds,
+                wall_seconds=self._limits.wall_seconds + for_size,
+                cpu_seconds=self._limits.cpu_seconds + for_size,
                 memory_bytes=self._limits.memory_bytes,
             )
         finally:

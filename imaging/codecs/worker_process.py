@@ -119,7 +119,7 @@ class WorkerProcess:
         except TimeoutError:
             self.kill()
             raise PixelDataInvalid(
-                f"Decoding the frame took longer than {wall_seconds:g} s",
+                f"Decoding the frame took longer than {wall_seconds:.1f} s",
                 where="Pixel Data (7FE0,0010)",
                 hint="The decoder was stopped; the pixel data is damaged, or made to exhaust it.",
             ) from None
