@@ -71,7 +71,9 @@ def index_of(data: bytes) -> tuple[FrameIndex, ScannedInstance]:
 
 
 frame_lists = st.lists(
-    st.binary(min_size=5, max_size=50).map(lambda raw: b"\xff\xd8\xff" + raw), min_size=1, max_size=8
+    st.binary(min_size=13, max_size=60).map(lambda raw: b"\xff\xd8\xff" + raw.replace(b"\xff", b"\xfe")),
+    min_size=1,
+    max_size=8,
 )
 
 
