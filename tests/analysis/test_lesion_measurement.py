@@ -62,7 +62,7 @@ def test_the_ellipsoid_has_its_short_axis_too() -> None:
 
 
 def test_each_lesion_is_on_its_side_with_its_own_segment_and_frame() -> None:
-    volume, truth = chest()
+    volume, _ = chest()
     analysis = _analyze(volume)
     assert len(analysis.masks) == 3
     for lesion in _lesions(analysis):
