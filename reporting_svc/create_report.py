@@ -1,0 +1,238 @@
+"""The work of one request: gather, lay out, store, keep."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry import trace
+from pydicom.dataset import Dataset
+
+from imaging import deliberate_bug
+from imaging.analysis.v1 import analysis_service_pb2_grpc
+from imaging.client.storage import StorageClient
+from imaging.dicom.uid import derived_uid
+from imaging.reporting.v1 import reporting_pb2
+from imaging.work import Report
+from imaging.work.derived_output import store_derived
+from reporting_svc.assemble_content import ReportIdentity, assemble_content
+from reporting_svc.encapsulated_pdf import encapsulated_pdf
+from reporting_svc.evidence import collect_references
+from reporting_svc.html import render_html
+from reporting_svc.key_images import KeyImages, make_key_images
+from reporting_svc.pdf import render_pdf
+from reporting_svc.report_content import ReportContent
+from reporting_svc.report_inputs import ReportInputs, gather_inputs
+from reporting_svc.report_json import render_json
+from reporting_svc.report_request import ReportRequest
+from reporting_svc.report_table import DocumentContent, ReportTable, Reservation, Result
+from reporting_svc.structured_report import ReportUids, structured_report
+
+SOURCE: Final = "reporting"
+_STEPS: Final = 5
+
+_tracer = trace.get_tracer("reporting_svc")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The documents, and the two of them that become instances."""
+
+    documents: tuple[DocumentContent, ...]
+    sr: bytes | None
+    pdf: bytes | None
+
+
+class ReportMaker:
+    """Makes reports.
+
+    Parameters
+    ----------
+    storage, analysis
+        Where images and findings come from; SR and PDF go to storage.
+    table
+        Where reports are kept.
+    """
+
+    def __init__(
+        self,
+        storage: StorageClient,
+        analysis: analysis_service_pb2_grpc.AnalysisServiceAsyncStub,
+        table: ReportTable,
+    ) -> None:
+        self._storage = storage
+        self._analysis = analysis
+        self._table = table
+
+    async def create(self, request: ReportRequest, report: Report) -> Result:
+        """The report of a request: the one that is kept, or a new one, which is kept before it comes back.
+
+        The order is: version reserved, SR and PDF stored, then report and documents in one transaction. A request that
+        was cut off in between is repeated as a whole under the same version and the same UIDs.
+
+        Raises
+        ------
+        NotFound
+            If the study is not stored.
+        Unavailable, Cancelled, StaleAttempt
+            See their texts.
+        """
+        kept = await self._table.result(request.request_id)
+        if kept is not None:
+            return kept
+        message = request.message
+        with _tracer.start_as_current_span("create report") as span:
+            span.set_attribute("imaging.study", message.study)
+            span.set_attribute("imaging.template", request.template.name)
+            report(0, _STEPS, "steps", "gathering findings")
+            inputs = await gather_inputs(self._storage, self._analysis, message)
+            report(1, _STEPS, "steps", "drawing key images")
+            key_images = await make_key_images(
+                self._storage,
+                inputs.groups,
+                series=inputs.series,
+                segmentations=inputs.sources.segmentations,
+                at_most=request.template.max_key_images,
+            )
+            place = await self._table.reserve(request.request_id, message.context.run, message.study)
+            content = _content(request, inputs, key_images, place)
+            uids = _uids(request, place)
+            report(2, _STEPS, "steps", "writing documents")
+            made = await asyncio.to_thread(_documents, request, content, inputs, uids)
+            report(3, _STEPS, "steps", "storing documents")
+            instances = await self._store(request, made)
+            report(4, _STEPS, "steps", "keeping the report")
+            result = await self._table.finish(_report(request, content, place, made), made.documents, instances)
+            report(_STEPS, _STEPS, "steps", "done")
+            return result
+
+    async def _store(self, request: ReportRequest, made: _Made) -> list[str]:
+        """Store SR and PDF as DERIVED; their names, which are noted in the documents too."""
+        contents = [content for content in (made.sr, made.pdf) if content is not None]
+        if not contents:
+            return []
+        stored = await store_derived(self._storage, contents, request.message.context, source=SOURCE)
+        names = [instance.name for instance in stored]
+        formats = [
+            each
+            for each, content in (
+                (reporting_pb2.DOCUMENT_FORMAT_SR, made.sr),
+                (reporting_pb2.DOCUMENT_FORMAT_PDF, made.pdf),
+            )
+            if content is not None
+        ]
+        for document_format, name in zip(formats, names, strict=True):
+            for each in made.documents:
+                if each.document.format == document_format:
+                    each.document.instance = name
+        return names
+
+
+def _content(request: ReportRequest, inputs: ReportInputs, key_images: KeyImages, place: Reservation) -> ReportContent:
+    context = trace.get_current_span().get_span_context()
+    trace_id = format(context.trace_id, "032x") if context.is_valid else ""
+    return assemble_content(
+        request=request.message,
+        study=inputs.study,
+        series=inputs.series,
+        groups=inputs.groups,
+        template=request.template,
+        identity=ReportIdentity(place.name, place.version, place.predecessor, trace_id),
+        key_images=key_images.images,
+        notes=(*inputs.notes, *key_images.notes),
+    )
+
+
+def _uids(request: ReportRequest, place: Reservation) -> ReportUids:
+    message = request.message
+    parts: tuple[str, ...] = (
+        message.study,
+        str(message.manifest_version),
+        json.dumps([stage.request_id for stage in message.stages]),
+        request.template.name,
+        str(place.version),
+    )
+    if deliberate_bug.active("new-uids-on-retry"):
+        parts = (*parts, secrets.token_hex(8))
+    return ReportUids(
+        sr_series=derived_uid("report sr series", *parts),
+        sr_instance=derived_uid("report sr", *parts),
+        pdf_series=derived_uid("report pdf series", *parts),
+        pdf_instance=derived_uid("report pdf", *parts),
+        parts=("report", *parts),
+    )
+
+
+def _documents(request: ReportRequest, content: ReportContent, inputs: ReportInputs, uids: ReportUids) -> _Made:
+    """All documents that were asked for. Runs in a thread."""
+    wanted = request.formats
+    documents: list[DocumentContent] = []
+    sr = pdf_object = None
+    if reporting_pb2.DOCUMENT_FORMAT_SR in wanted:
+        sr = structured_report(content, inputs.sources, uids)
+        documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_SR, "application/dicom", "report.sr.dcm", sr))
+    if reporting_pb2.DOCUMENT_FORMAT_PDF in wanted:
+        pdf = render_pdf(content)
+        pdf_object = encapsulated_pdf(content, pdf, inputs.sources.identity, _sources(inputs), uids)
+        documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_PDF, "application/pdf", "report.pdf", pdf))
+    if reporting_pb2.DOCUMENT_FORMAT_HTML in wanted:
+        documents.append(
+            _document(
+                reporting_pb2.DOCUMENT_FORMAT_HTML, "text/html; charset=utf-8", "report.html", render_html(content)
+            )
+        )
+    if reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE in wanted:
+        documents += [
+            _document(
+                reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE, "image/png", f"key-image-{number}.png", image.png, number
+            )
+            for number, image in enumerate(content.key_images, start=1)
+        ]
+    if reporting_pb2.DOCUMENT_FORMAT_JSON in wanted:
+        documents.append(
+            _document(reporting_pb2.DOCUMENT_FORMAT_JSON, "application/json", "report.json", render_json(content))
+        )
+    return _Made(tuple(documents), sr, pdf_object)
+
+
+def _sources(inputs: ReportInputs) -> Sequence[Dataset]:
+    return collect_references(inputs.groups, inputs.sources.segmentations, inputs.sources.identity)
+
+
+def _document(
+    document_format: reporting_pb2.DocumentFormat.ValueType,
+    media_type: str,
+    file_name: str,
+    content: bytes,
+    number: int = 1,
+) -> DocumentContent:
+    document = reporting_pb2.Document(
+        format=document_format,
+        media_type=media_type,
+        file_name=file_name,
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        number=number,
+    )
+    return DocumentContent(document, content)
+
+
+def _report(request: ReportRequest, content: ReportContent, place: Reservation, made: _Made) -> reporting_pb2.Report:
+    message = request.message
+    return reporting_pb2.Report(
+        name=place.name,
+        request_id=request.request_id,
+        run=message.context.run,
+        study=message.study,
+        manifest_version=message.manifest_version,
+        version=place.version,
+        predecessor=place.predecessor.report if place.predecessor else "",
+        documents=[each.document for each in made.documents],
+        finding_count=content.finding_count,
+        refusals=[refusal for stage in message.stages for refusal in stage.refusals],
+    )

@@ -1,0 +1,67 @@
+"""Which frames show the findings best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reporting_svc.report_content import FindingGroup, SourceFrame
+
+
+@dataclass(frozen=True, slots=True)
+class KeyImageWish:
+    """A frame to be drawn, and the groups that it shows."""
+
+    series: str
+    frame: SourceFrame
+    groups: tuple[FindingGroup, ...]
+
+    @property
+    def segmentations(self) -> tuple[str, ...]:
+        """SOP Instance UIDs of the segmentations to be drawn in."""
+        uids = (group.segmentation_sop_instance_uid for group in self.groups)
+        return tuple(dict.fromkeys(uid for uid in uids if uid))
+
+    @property
+    def title(self) -> str:
+        """What the image shows: the first thing, and how many more."""
+        labels = list(dict.fromkeys(group.label for group in self.groups))
+        if len(labels) <= 3:
+            return ", ".join(labels)
+        return f"{', '.join(labels[:2])} and {len(labels) - 2} more"
+
+
+def choose_key_images(groups: Sequence[FindingGroup], at_most: int) -> tuple[KeyImageWish, ...]:
+    """At most so many frames: each model in turn gives one, frames with a segmentation before those without.
+
+    Groups of one model that share a frame share an image.
+    """
+    queues: dict[tuple[bool, str, str], list[KeyImageWish]] = {}
+    for wish in _wishes(groups):
+        first = wish.groups[0]
+        model = first.measurements[0].model if first.measurements else ""
+        # Without a segmentation each series has its turn: a study of many series shows each of them once.
+        plain = not wish.segmentations
+        queues.setdefault((plain, model, wish.series if plain else ""), []).append(wish)
+    chosen: list[KeyImageWish] = []
+    for is_plain in (False, True):
+        if is_plain and chosen:
+            break
+        lines = [queue for (plain, _, _), queue in queues.items() if plain == is_plain]
+        while any(lines) and len(chosen) < at_most:
+            for line in lines:
+                if line and len(chosen) < at_most:
+                    chosen.append(line.pop(0))
+    return tuple(chosen)
+
+
+def _wishes(groups: Sequence[FindingGroup]) -> list[KeyImageWish]:
+    shared: dict[tuple[str, str, SourceFrame], list[FindingGroup]] = {}
+    for group in groups:
+        frames = list(dict.fromkeys(frame for each in group.measurements for frame in each.frames))
+        if not frames or not group.measurements:
+            continue
+        # Several frames are those that a value rests on, in order: the middle one shows the most of it.
+        frame = frames[len(frames) // 2]
+        shared.setdefault((group.series, group.measurements[0].model, frame), []).append(group)
+    return [KeyImageWish(series, frame, tuple(members)) for (series, _, frame), members in shared.items()]

@@ -1,0 +1,149 @@
+"""Makes the key images of a report: chosen, read from storage, drawn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from imaging.client.storage import Frame, StorageClient
+from imaging.errors import (
+    ChecksumMismatch,
+    DataLoss,
+    FailedPrecondition,
+    ImagingError,
+    Internal,
+    InvalidArgument,
+    NotFound,
+)
+from imaging.storage.v1 import storage_service_pb2
+from reporting_svc.evidence import StoredInstance
+from reporting_svc.key_image_choice import KeyImageWish, choose_key_images
+from reporting_svc.key_image_picture import Picture, draw_key_image
+from reporting_svc.plain_text import clean_text
+from reporting_svc.report_content import FindingGroup, KeyImage, SeriesUse
+from reporting_svc.segmentation_overlay import SegmentationOverlay
+
+LUNG_WINDOW = (-600.0, 1500.0)
+"""Center and width in HU, as commonly used for lung."""
+
+_LASTING = (InvalidArgument, NotFound, DataLoss, ChecksumMismatch, FailedPrecondition, Internal)
+"""What the same call would meet again: the report goes on without that picture and says so. A service that does not
+answer is no such thing: then the whole request is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyImages:
+    """The pictures, and what could not be drawn."""
+
+    images: tuple[KeyImage, ...]
+    notes: tuple[str, ...]
+
+
+async def make_key_images(
+    storage: StorageClient,
+    groups: Sequence[FindingGroup],
+    *,
+    series: Mapping[str, SeriesUse],
+    segmentations: Mapping[str, StoredInstance],
+    at_most: int,
+) -> KeyImages:
+    """The key images of the groups.
+
+    Parameters
+    ----------
+    series
+        By resource name.
+    segmentations
+        By SOP Instance UID.
+    """
+    overlays: dict[str, SegmentationOverlay] = {}
+    images: list[KeyImage] = []
+    notes: list[str] = []
+    for wish in choose_key_images(groups, at_most):
+        try:
+            used = [
+                await _overlay(storage, segmentations[uid], overlays)
+                for uid in wish.segmentations
+                if uid in segmentations
+            ]
+            frame, header = await _read(storage, wish)
+            picture = await asyncio.to_thread(_draw, frame, header, wish, used)
+        except _LASTING as error:
+            notes.append(_note(wish, error))
+            continue
+        images.append(_key_image(wish, picture, header, series.get(wish.series)))
+    return KeyImages(tuple(images), tuple(notes))
+
+
+async def _overlay(
+    storage: StorageClient, segmentation: StoredInstance, known: dict[str, SegmentationOverlay]
+) -> SegmentationOverlay:
+    if segmentation.name not in known:
+        async for _, content in storage.retrieve_instances(segmentation.name):
+            known[segmentation.name] = await asyncio.to_thread(SegmentationOverlay, content)
+    return known[segmentation.name]
+
+
+async def _read(storage: StorageClient, wish: KeyImageWish) -> tuple[Frame, Dataset]:
+    name = f"{wish.series}/instances/{wish.frame.sop_instance_uid}"
+    headers = await storage.read_headers(name)
+    selection = storage_service_pb2.RetrieveFramesRequest.Selection(
+        instance=name, frame_numbers=[wish.frame.frame_number]
+    )
+    frames = [frame async for frame in storage.read_frames(selections=[selection])]
+    if not headers or not frames:
+        raise NotFound("The frame is not stored", where=name)
+    return frames[0], headers[0].dataset
+
+
+def _draw(frame: Frame, header: Dataset, wish: KeyImageWish, overlays: Sequence[SegmentationOverlay]) -> Picture:
+    return draw_key_image(
+        frame.pixels,
+        header,
+        frame_number=wish.frame.frame_number,
+        window=_window(header, wish),
+        overlays=overlays,
+        focus_segments=frozenset(group.segment_number for group in wish.groups if group.segment_number),
+        lines_mm=[each.line_mm for group in wish.groups for each in group.measurements if each.line_mm],
+    )
+
+
+def _window(header: Dataset, wish: KeyImageWish) -> tuple[float, float] | None:
+    """The lung window where lungs are the matter; else what the header says."""
+    if header.get("Modality") != "CT":
+        return None
+    words = " ".join(
+        concept.meaning for group in wish.groups for concept in (group.finding_type, group.site) if concept
+    )
+    return LUNG_WINDOW if "lung" in words.lower() else None
+
+
+def _key_image(wish: KeyImageWish, picture: Picture, header: Dataset, series: SeriesUse | None) -> KeyImage:
+    parts = [series.label if series else ""]
+    number = clean_text(header.get("InstanceNumber") or "", 12)
+    if number:
+        parts.append(f"image {number}")
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        parts.append(f"frame {wish.frame.frame_number}")
+    window = _window(header, wish)
+    if window is not None:
+        parts.append(f"window {window[0]:g} / {window[1]:g} HU".replace("-", "−"))
+    if not picture.drawn and wish.segmentations:
+        parts.append("the segmentation is not on this frame")
+    return KeyImage(
+        title=clean_text(wish.title, 100),
+        caption=" · ".join(part for part in parts if part),
+        sop_instance_uid=wish.frame.sop_instance_uid,
+        frame_number=wish.frame.frame_number,
+        legend=tuple((segment.label, segment.colour) for segment in picture.drawn),
+        width=picture.width,
+        height=picture.height,
+        png=picture.png,
+    )
+
+
+def _note(wish: KeyImageWish, error: ImagingError) -> str:
+    return f"The key image of {clean_text(wish.title, 80)} is missing: {clean_text(error.what)}."

@@ -1,0 +1,257 @@
+"""The reports of all studies: versions taken, documents kept, nothing ever changed or doubled."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from imaging.database import Database
+from imaging.errors import InvalidArgument, NotFound
+from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
+from reporting_svc.report_content import Predecessor
+from reporting_svc.schema import DOCUMENT, METADATA, REPORT, SCHEMA_VERSION
+
+Result = reporting_service_pb2.CreateReportResponse.Result
+
+DEFAULT_PAGE: Final = 100
+MOST_PER_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The place of a report among those of its study."""
+
+    report_id: str
+    version: int
+    predecessor: Predecessor | None
+
+    @property
+    def name(self) -> str:
+        """`reports/{id}`."""
+        return f"reports/{self.report_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentContent:
+    """A document with its bytes."""
+
+    document: reporting_pb2.Document
+    content: bytes
+
+
+class ReportTable:
+    """Reports and their documents."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, url: str) -> ReportTable:
+        """The table in the database at a URL, made if it is not there.
+
+        Raises
+        ------
+        FailedPrecondition
+            If the database has another schema version, or another process uses it.
+        """
+        return cls(Database.open(url, METADATA, schema_version=SCHEMA_VERSION))
+
+    async def close(self) -> None:
+        """Close the database."""
+        await self._database.close()
+
+    async def result(self, request_id: str) -> Result | None:
+        """The finished report of a request."""
+        return await self._database.read(lambda connection: _result(connection, request_id))
+
+    async def reserve(self, request_id: str, run: str, study: str) -> Reservation:
+        """The place of the report of this request; the same one for every call.
+
+        The version is one more than the last that was taken; the predecessor is the newest finished report.
+        """
+        report_id = hashlib.sha256(request_id.encode()).hexdigest()[:32]
+
+        def take(connection: Connection) -> None:
+            newest = connection.execute(select(func.max(REPORT.c.version)).where(REPORT.c.study == study)).scalar()
+            finished = connection.execute(
+                select(REPORT.c.report_id)
+                .where(REPORT.c.study == study, REPORT.c.message != b"")
+                .order_by(REPORT.c.version.desc())
+                .limit(1)
+            ).scalar()
+            connection.execute(
+                insert(REPORT).values(
+                    report_id=report_id,
+                    request_id=request_id,
+                    run=run,
+                    study=study,
+                    version=(newest or 0) + 1,
+                    predecessor_id=finished or "",
+                    message=b"",
+                    instances="",
+                    create_time=_now(),
+                )
+            )
+
+        kept = await self._database.read(lambda connection: _reservation(connection, request_id))
+        while kept is None:
+            # Somebody may have taken the request or the version in the same moment: then look again.
+            with suppress(IntegrityError):
+                await self._database.write(take)
+            kept = await self._database.read(lambda connection: _reservation(connection, request_id))
+        return kept
+
+    async def finish(
+        self, report: reporting_pb2.Report, documents: Sequence[DocumentContent], instances: Sequence[str]
+    ) -> Result:
+        """Keep the report with all of its documents at once; what is kept comes back.
+
+        If it was finished already, that stays.
+        """
+        report_id = report.name.removeprefix("reports/")
+        report.create_time.FromDatetime(datetime.now(UTC))
+
+        def write(connection: Connection) -> None:
+            changed = connection.execute(
+                update(REPORT)
+                .where(REPORT.c.report_id == report_id, REPORT.c.message == b"")
+                .values(message=report.SerializeToString(deterministic=True), instances="\n".join(instances))
+            )
+            if changed.rowcount and documents:
+                rows = [
+                    {
+                        "report_id": report_id,
+                        "format": each.document.format,
+                        "number": each.document.number,
+                        "content": each.content,
+                    }
+                    for each in documents
+                ]
+                connection.execute(insert(DOCUMENT), rows)
+
+        await self._database.write(write)
+        kept = await self.result(report.request_id)
+        return kept or Result(report=report, instances=instances)
+
+    async def get(self, name: str) -> reporting_pb2.Report:
+        """The finished report `reports/{id}`.
+
+        Raises
+        ------
+        NotFound
+            If it is not there.
+        """
+        query = select(REPORT.c.message).where(REPORT.c.report_id == name.removeprefix("reports/"))
+        message = await self._database.read(lambda connection: connection.execute(query).scalar())
+        if not message or not name.startswith("reports/"):
+            raise NotFound("There is no such report", where="name", hint="Names are told by ListReports.")
+        return reporting_pb2.Report.FromString(message)
+
+    async def document(self, name: str, document_format: int, number: int) -> DocumentContent:
+        """A document of a report; number 0 means the first.
+
+        Raises
+        ------
+        NotFound
+            If there is no such report or document.
+        """
+        report = await self.get(name)
+        number = number or 1
+        for document in report.documents:
+            if document.format == document_format and document.number == number:
+                break
+        else:
+            raise NotFound(
+                "The report has no such document",
+                where=f"{name}, format {document_format}, number {number}",
+                hint="Its documents stand in the report; a report holds only the forms that were asked for.",
+            )
+        query = select(DOCUMENT.c.content).where(
+            DOCUMENT.c.report_id == name.removeprefix("reports/"),
+            DOCUMENT.c.format == document_format,
+            DOCUMENT.c.number == number,
+        )
+        content = await self._database.read(lambda connection: connection.execute(query).scalar_one())
+        return DocumentContent(document, content)
+
+    async def list(self, request: reporting_service_pb2.ListReportsRequest) -> tuple[list[reporting_pb2.Report], str]:
+        """A page of finished reports, newest first, and the token of the next page.
+
+        Raises
+        ------
+        InvalidArgument
+            If the page size or token is not usable.
+        """
+        if request.page_size < 0:
+            raise InvalidArgument("The page size is negative", where="page_size", hint="Give 0 to 1000.")
+        size = min(request.page_size or DEFAULT_PAGE, MOST_PER_PAGE)
+        query = select(REPORT.c.sequence, REPORT.c.message).where(REPORT.c.message != b"")
+        if request.study:
+            query = query.where(REPORT.c.study == request.study)
+        if request.page_token:
+            query = query.where(REPORT.c.sequence < _before(request.page_token, request.study))
+        query = query.order_by(REPORT.c.sequence.desc()).limit(size + 1)
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        page = [reporting_pb2.Report.FromString(message) for _, message in rows[:size]]
+        return page, _token(rows[size - 1][0], request.study) if len(rows) > size else ""
+
+
+def _now() -> int:
+    return int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def _result(connection: Connection, request_id: str) -> Result | None:
+    row = connection.execute(
+        select(REPORT.c.message, REPORT.c.instances).where(REPORT.c.request_id == request_id)
+    ).one_or_none()
+    if row is None or not row.message:
+        return None
+    return Result(report=reporting_pb2.Report.FromString(row.message), instances=row.instances.split())
+
+
+def _reservation(connection: Connection, request_id: str) -> Reservation | None:
+    row = connection.execute(
+        select(REPORT.c.report_id, REPORT.c.version, REPORT.c.predecessor_id).where(REPORT.c.request_id == request_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    before = connection.execute(
+        select(REPORT.c.version, REPORT.c.message).where(REPORT.c.report_id == row.predecessor_id)
+    ).one_or_none()
+    if before is None:
+        return Reservation(row.report_id, row.version, None)
+    documents = reporting_pb2.Report.FromString(before.message).documents
+    sr = [each.instance for each in documents if each.format == reporting_pb2.DOCUMENT_FORMAT_SR]
+    predecessor = Predecessor(f"reports/{row.predecessor_id}", before.version, sr[0] if sr else "")
+    return Reservation(row.report_id, row.version, predecessor)
+
+
+def _kind(study: str) -> str:
+    return hashlib.sha256(study.encode()).hexdigest()[:12]
+
+
+def _token(sequence: int, study: str) -> str:
+    return base64.urlsafe_b64encode(f"{sequence}.{_kind(study)}".encode()).decode()
+
+
+def _before(token: str, study: str) -> int:
+    try:
+        before, _, kind = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii").partition(".")
+        if kind == _kind(study) and before.isdecimal():
+            return min(int(before), 2**62)
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        pass
+    raise InvalidArgument(
+        "The page token is not one of an answer to this query",
+        where="page_token",
+        hint="Ask with the token and the study of the answer before.",
+    )

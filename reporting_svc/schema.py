@@ -1,0 +1,51 @@
+"""The tables of the reporting service. Times are microseconds since 1970 UTC; texts are never null."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+)
+
+SCHEMA_VERSION: Final = 1
+METADATA: Final = MetaData()
+
+REPORT: Final = Table(
+    "report",
+    METADATA,
+    # The order in which reports were begun; lists and their page tokens go by it.
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("report_id", String, nullable=False, unique=True),
+    # One report a request: the constraint decides between two that come at the same time.
+    Column("request_id", String, nullable=False, unique=True),
+    Column("run", String, nullable=False),
+    Column("study", String, nullable=False),
+    # Taken when a report is begun, since it stands in the documents; one that is never finished leaves a gap.
+    Column("version", Integer, nullable=False),
+    Column("predecessor_id", String, nullable=False),
+    # Empty until all documents are there.
+    Column("message", LargeBinary, nullable=False),  # Report
+    Column("instances", String, nullable=False),  # names, one a line
+    Column("create_time", BigInteger, nullable=False),
+    Index("report_by_study", "study", "version", unique=True),
+)
+
+DOCUMENT: Final = Table(
+    "document",
+    METADATA,
+    Column("report_id", String, ForeignKey("report.report_id"), nullable=False),
+    Column("format", Integer, nullable=False),  # DocumentFormat
+    Column("number", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("report_id", "format", "number"),
+)
