@@ -64,7 +64,7 @@ async def _port_check(name: str, address: str, settings: ChannelSettings) -> Che
                 "ports", name, "warning", f"{state} on {address}", "It is starting, draining, or waits for another."
             )
     try:
-        check_free({name: address})  # type: ignore[dict-item]  # only told in the message
+        check_free({name: address})
     except Unavailable:
         hint = "Stop that program, or start `imaging up` with another --port-base."
         return Check("ports", name, "failed", f"{address} is held by a program that is not ours", hint)

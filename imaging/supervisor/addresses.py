@@ -43,7 +43,7 @@ def service_addresses(settings: Settings, port_base: int | None) -> dict[Service
     return {name: f"{LOOPBACK}:{port}" for name, port in zip(_NAMES, ports, strict=True)}
 
 
-def check_free(addresses: Mapping[ServiceName, str]) -> None:
+def check_free(addresses: Mapping[str, str]) -> None:
     """Pass if every address can be listened on now.
 
     Raises

@@ -47,8 +47,10 @@ class Supervisor:
         on_event: Callable[[Event], None] = lambda event: None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.addresses = service_addresses(settings, port_base)
-        self.settings = _with_addresses(settings, self.addresses)
+        addresses = service_addresses(settings, port_base)
+        self.addresses: dict[str, str] = {**addresses}
+        """`host:port` by service."""
+        self.settings = _with_addresses(settings, addresses)
         self._lock = DataLock(self.settings.data_dir)
         inherited = os.environ if environment is None else environment
         self.services = {
