@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from imaging.settings import load_settings
+from pipeline_svc.service import build
+from tests.pipeline.pipeline_client import PipelineClient
+from tests.pipeline.scripted_services import Scripted, scripted_services
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[Scripted]:
+    async with scripted_services() as services:
+        yield services
+
+
+@pytest.fixture
+async def start_pipeline(scripted: Scripted, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[PipelineClient]]]:
+    """Starts the pipeline service on the same data folder, with settings; each start ends the one before."""
+    running: list[PipelineClient] = []
+
+    async def start(**settings: object) -> PipelineClient:
+        while running:
+            await running.pop().stop()
+        overrides: dict[str, object] = {f"{name}.address": address for name, address in scripted.addresses.items()}
+        overrides |= {f"pipeline.{name}": value for name, value in settings.items()}
+        overrides |= {"pipeline.address": "127.0.0.1:0", "data_dir": tmp_path}
+        client = await PipelineClient.start(build(load_settings(env={}, overrides=overrides)))
+        running.append(client)
+        return client
+
+    yield start
+    while running:
+        await running.pop().stop()
