@@ -20,8 +20,8 @@ _FROM_PYDICOM: Final = (
     "dicomdirtests/98892001",
     "dicomdirtests/98892003",
 )
-"""CT, MR, X-ray and ultrasound images that pydicom carries for its own tests, anonymised. The folders are whole studies,
-their images shrunk to 16 x 16 pixels by pydicom."""
+"""CT, MR, X-ray and ultrasound images that pydicom carries for its own tests, anonymised. The folders are whole
+studies, their images shrunk to 16 x 16 pixels by pydicom."""
 
 
 def pydicom_images() -> list[Path]:

@@ -48,7 +48,7 @@ class Supervisor:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         addresses = service_addresses(settings, port_base)
-        self.addresses: dict[str, str] = {**addresses}
+        self.addresses: dict[str, str] = dict(addresses.items())
         """`host:port` by service."""
         self.settings = _with_addresses(settings, addresses)
         self._lock = DataLock(self.settings.data_dir)
