@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from analysis_svc.anatomy.airways import airways_mask
+from analysis_svc.anatomy.bowel_gas import bowel_gas
 from analysis_svc.anatomy.lung_sides import split_sides
 
 _START_HU: Final = -500.0
 _LIMIT_RANGE_HU: Final = (-600.0, -350.0)
 _PARENCHYMA_HU: Final = (-950.0, -600.0)
 _LEAST_PARENCHYMA: Final = 0.2
-"""Part of the voxels of a lung with the values of lung tissue. Bowel gas and air in a phantom have fewer: they have
--1000 HU all through."""
+"""Part of the voxels of a lung with the values of lung tissue. Air in a phantom has fewer: -1000 HU all through."""
 
 _SMALLEST_LUNG_ML: Final = 40.0
 
@@ -45,7 +45,7 @@ def lung_mask(voxels: NDArray[Any], body: NDArray[np.bool_], spacing_mm: tuple[f
 
     After Hu, Hoffman, Reinhardt (IEEE TMI 20, 490, 2001): the limit between lung and other tissue is the optimal one,
     half-way between the means of both sides, found by iteration; regions that are large enough and have the values of
-    lung tissue are kept; trachea and main bronchi are taken out; right and left are parted.
+    lung tissue are kept; trachea, main bronchi and gas of the bowel are taken out; right and left are parted.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ def lung_mask(voxels: NDArray[Any], body: NDArray[np.bool_], spacing_mm: tuple[f
         inner[index] = ndimage.binary_erosion(plane, iterations=2)
     air = inner & (voxels < limit)
     air &= ~airways_mask(voxels, air, spacing_mm)
+    air &= ~bowel_gas(voxels, air, spacing_mm)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     labels, _ = ndimage.label(air)
     sizes = np.bincount(labels.ravel())

@@ -15,8 +15,8 @@ class Sharpness(Enum):
     UNKNOWN = "unknown"
 
 
-_WORDS: Final = re.compile(r"LUNG|BONE|EDGE|SHARP|ULTRA|HRCT|DETAIL|HIGH ?RES")
-"""GE names (LUNG, BONE, BONEPLUS, EDGE, ULTRA, DETAIL) and what free names say."""
+_WORDS: Final = re.compile(r"LUNG|BONE|EDGE|SHARP|ULTRA|HRCT|DETAIL|HIGH ?RES|RAM-?LAK")
+"""GE names (LUNG, BONE, BONEPLUS, EDGE, ULTRA, DETAIL), what free names say, and the plain ramp filter."""
 
 _SMOOTH_WORDS: Final = re.compile(r"STANDARD|STND|SOFT|SMOOTH|BODY|CHST|ROUTINE|MEDIUM")
 

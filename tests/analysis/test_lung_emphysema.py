@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analysis_svc.anatomy.airways import airways_mask
 from analysis_svc.anatomy.body_mask import body_mask
+from analysis_svc.anatomy.bowel_gas import bowel_gas
 from analysis_svc.anatomy.lung_sides import split_sides
 from analysis_svc.measurement import Analysis
 from analysis_svc.models.lung_emphysema import LungEmphysema
@@ -136,6 +137,19 @@ def test_gas_of_a_bowel_is_no_lung() -> None:
     voxels[:, 5:75, 5:75] = 40
     voxels[10:50, 20:60, 20:60] = -1000
     assert _refusal(hounsfield_volume(voxels, (2.0, 2.0, 2.0))) == "NO_LUNG"
+
+
+def test_gas_that_touches_the_lung_is_taken_out_and_a_bulla_is_kept() -> None:
+    voxels = np.full((40, 90, 90), 40, dtype=np.int16)
+    voxels[5:35, 10:80, 10:40] = -850
+    voxels[5:35, 40:44, 40:42] = -850  # a narrow bridge
+    voxels[10:30, 30:55, 42:80] = -990  # a stomach
+    voxels[12:20, 15:30, 15:30] = -990  # a bulla with a wall
+    voxels[11:21, 14:31, 14] = voxels[11:21, 14:31, 30] = voxels[11:21, 14, 14:31] = voxels[11:21, 30, 14:31] = 0
+    air = voxels < -450
+    gas = bowel_gas(voxels, air, (1.5, 1.5, 1.5))
+    assert gas[15, 32:53, 46:78].all()
+    assert not gas[:, :, :38].any()
 
 
 def test_a_part_of_the_lungs_is_refused_and_told() -> None:

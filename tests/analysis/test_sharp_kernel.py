@@ -7,7 +7,7 @@ import pytest
 from analysis_svc.models.sharp_kernel import Sharpness, kernel_sharpness
 
 SHARP = ["B60f", "B70f", "B80s", "Br64d\\3", "Bl57", "I70f", "LUNG", "BONE", "BONEPLUS", "EDGE", "DETAIL", "FC51"]
-SHARP += ["FC30", "FC86", "YC", "L", "D", "HRCT Lung", "Qr60", "Hr68h\\2"]
+SHARP += ["Ram-Lak", "FC30", "FC86", "YC", "L", "D", "HRCT Lung", "Qr60", "Hr68h\\2"]
 SMOOTH = ["B30f", "B31s", "Br40d\\3", "Qr40", "I31f", "STANDARD", "SOFT", "FC08", "FC13-H", "FC18", "B", "C", "UB"]
 
 
