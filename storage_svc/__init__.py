@@ -1,0 +1,1 @@
+"""The storage service: takes DICOM in, keeps it safely, finds it and gives it back."""

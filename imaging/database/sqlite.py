@@ -82,6 +82,7 @@ def reading_engine(path: Path, connections: int) -> Engine:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
         connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA case_sensitive_like = ON")  # as PostgreSQL and the Standard have it
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         return connection
 

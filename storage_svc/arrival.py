@@ -1,0 +1,221 @@
+"""An instance that has arrived whole and was examined: structure, digests, and the rows that it would become."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from imaging.dicom.byte_source import Buffer
+from imaging.dicom.pixel_description import PixelDescription
+from imaging.dicom.scanned_instance import ScannedInstance
+from imaging.storage.v1 import storage_pb2
+from storage_svc import clock
+from storage_svc.names import Name
+from storage_svc.search_keys import name_key
+
+RECEIVED = storage_pb2.Origin.KIND_RECEIVED
+DERIVED = storage_pb2.Origin.KIND_DERIVED
+Content = bytes | Path
+"""The bytes of an object: in memory, or in a spooled file."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginOf:
+    """Where an instance came from."""
+
+    kind: int = RECEIVED
+    run: str = ""
+    stage: str = ""
+    attempt: int = 0
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """As the tables keep it."""
+        return {
+            "origin_kind": self.kind,
+            "origin_run": self.run,
+            "origin_stage": self.stage,
+            "origin_attempt": self.attempt,
+        }
+
+    @property
+    def parts(self) -> tuple[int, str, str, int]:
+        """Kind, run, stage, attempt."""
+        return (self.kind, self.run, self.stage, self.attempt)
+
+
+FROM_OUTSIDE = OriginOf()
+"""The origin of all that no service says otherwise of."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """All that is known of the instance before anything was asked of the index."""
+
+    content: Content
+    scanned: ScannedInstance
+    data_set_sha256: str
+    object_crc32c: int
+    origin: OriginOf
+    source: str
+    traceparent: str
+
+    @property
+    def name(self) -> Name:
+        """Its resource name."""
+        scanned = self.scanned
+        return Name(scanned.study_instance_uid, scanned.series_instance_uid, scanned.sop_instance_uid)
+
+    @cached_property
+    def object_key(self) -> str:
+        """A readable key that was never used before; the UIDs in it were checked by the scanner."""
+        scanned = self.scanned
+        return (
+            f"studies/{scanned.study_instance_uid}/{scanned.series_instance_uid}/{scanned.sop_instance_uid}"
+            f"/{secrets.token_hex(8)}.dcm"
+        )
+
+    @cached_property
+    def time(self) -> int:
+        """When it was examined."""
+        return clock.now()
+
+    def study_columns(self) -> dict[str, str]:
+        """Attributes of patient and study."""
+        text = self._text
+        return {
+            "patient_id": text("PatientID"),
+            "issuer_of_patient_id": text("IssuerOfPatientID"),
+            "patient_name": text("PatientName"),
+            "patient_name_key": name_key(text("PatientName")),
+            "patient_birth_date": text("PatientBirthDate"),
+            "patient_sex": text("PatientSex"),
+            "study_date": text("StudyDate"),
+            "study_time": text("StudyTime"),
+            "accession_number": text("AccessionNumber"),
+            "study_id": text("StudyID"),
+            "study_description": text("StudyDescription"),
+            "referring_physician_name": text("ReferringPhysicianName"),
+            "referring_physician_name_key": name_key(text("ReferringPhysicianName")),
+        }
+
+    def series_columns(self) -> dict[str, Any]:
+        """Attributes of the series, as its first instance tells them."""
+        text, pixels = self._text, self.scanned.pixels
+        return {
+            "modality": text("Modality"),
+            "series_number": self._integer("SeriesNumber"),
+            "series_description": text("SeriesDescription"),
+            "series_date": text("SeriesDate"),
+            "series_time": text("SeriesTime"),
+            "body_part_examined": text("BodyPartExamined"),
+            "laterality": text("Laterality"),
+            "frame_of_reference_uid": text("FrameOfReferenceUID"),
+            "manufacturer": text("Manufacturer"),
+            "manufacturer_model_name": text("ManufacturerModelName"),
+            "protocol_name": text("ProtocolName"),
+            "procedure_step_start_date": text("PerformedProcedureStepStartDate"),
+            "procedure_step_start_time": text("PerformedProcedureStepStartTime"),
+            "rows": pixels.rows if pixels else 0,
+            "columns": pixels.columns if pixels else 0,
+            **self.origin.columns,
+            "create_time": self.time,
+        }
+
+    def instance_columns(self) -> dict[str, Any]:
+        """The row of the instance, but for version and origin."""
+        scanned, pixels = self.scanned, self.scanned.pixels
+        return {
+            "sop_instance_uid": scanned.sop_instance_uid,
+            "study_instance_uid": scanned.study_instance_uid,
+            "series_instance_uid": scanned.series_instance_uid,
+            "sop_class_uid": scanned.sop_class_uid,
+            "instance_number": self._integer("InstanceNumber"),
+            "image_type": self.image_type,
+            "content_date": self._text("ContentDate"),
+            "content_time": self._text("ContentTime"),
+            "acquisition_number": self._integer("AcquisitionNumber"),
+            "rows": pixels.rows if pixels else 0,
+            "columns": pixels.columns if pixels else 0,
+            "number_of_frames": pixels.number_of_frames if pixels and scanned.pixel_data else 0,
+            "bits_allocated": pixels.bits_allocated if pixels else 0,
+            "object_key": self.object_key,
+            "transfer_syntax_uid": scanned.transfer_syntax_uid,
+            "size_bytes": scanned.size_bytes,
+            "data_set_sha256": self.data_set_sha256,
+            "object_crc32c": self.object_crc32c,
+            "warnings": "\n".join(f"{warning.code.upper()} {warning.where}".strip() for warning in scanned.warnings),
+            "create_time": self.time,
+            "purge_time": None,
+        }
+
+    def object_columns(self, version: int) -> dict[str, Any]:
+        """The row of the kept object; version 0 means quarantine."""
+        scanned = self.scanned
+        return {
+            "object_key": self.object_key,
+            "sop_instance_uid": scanned.sop_instance_uid,
+            "study_instance_uid": scanned.study_instance_uid,
+            "version": version,
+            "size_bytes": scanned.size_bytes,
+            "data_set_sha256": self.data_set_sha256,
+            "data_set_offset": scanned.data_set_offset,
+            "header_end": scanned.header_end,
+            "inflated": scanned.inflated,
+            "transfer_syntax_uid": scanned.transfer_syntax_uid,
+            "pixels": pixels_json(scanned),
+            "frames": None if scanned.frames is None else scanned.frames.to_bytes(),
+            "source": self.source,
+            "traceparent": self.traceparent,
+            "create_time": self.time,
+        }
+
+    @property
+    def image_type(self) -> str:
+        """Image Type joined by backslashes."""
+        value = self.scanned.attributes.get("ImageType")
+        return "\\".join("" if part is None else str(part) for part in value) if isinstance(value, list) else ""
+
+    def _text(self, keyword: str) -> str:
+        value = self.scanned.attributes.get(keyword)
+        return value if isinstance(value, str) else ""
+
+    def _integer(self, keyword: str) -> int | None:
+        value = self.scanned.attributes.get(keyword)
+        return value if isinstance(value, int) else None
+
+
+def pixels_json(scanned: ScannedInstance) -> str:
+    """The pixel description with the keyword and VR of the element that holds the pixels; empty without pixels."""
+    if scanned.pixels is None or scanned.pixel_data is None:
+        return ""
+    facts: Mapping[str, Any] = asdict(scanned.pixels)
+    return json.dumps({**facts, "tag": scanned.pixel_data.tag, "vr": scanned.pixel_data.vr}, separators=(",", ":"))
+
+
+def pixels_of(packed: str) -> tuple[PixelDescription, int, str]:
+    """The description that `pixels_json` packed, and tag and VR of the pixel data element."""
+    facts = json.loads(packed)
+    tag, vr = facts.pop("tag"), facts.pop("vr")
+    return PixelDescription(**facts), tag, vr
+
+
+@contextmanager
+def opened(content: Content) -> Iterator[Buffer]:
+    """The bytes of a content: those in memory, or a memory map of the file."""
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file:
+        if content.stat().st_size == 0:  # cannot be mapped; the scanner tells what is wrong with it
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped

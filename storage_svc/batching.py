@@ -1,0 +1,55 @@
+"""Merge concurrent requests into batches: while one batch runs, the next gathers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+I = TypeVar("I")  # noqa: E741 - item
+R = TypeVar("R")
+
+
+class Batcher(Generic[I, R]):
+    """Hands items to `run` in batches; each caller gets the result of its own item.
+
+    Parameters
+    ----------
+    run
+        Gives one result an item, in the same order. A result that is an exception is raised to that caller; an
+        exception that `run` itself raises goes to all callers of the batch.
+    most
+        Items in one batch.
+    """
+
+    def __init__(self, run: Callable[[Sequence[I]], Awaitable[Sequence[R | Exception]]], *, most: int = 256) -> None:
+        self._run = run
+        self._most = most
+        self._waiting: list[tuple[I, asyncio.Future[R]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def submit(self, item: I) -> R:
+        """The result for one item."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                try:
+                    results = await self._run([item for item, _ in batch])
+                except Exception as error:  # noqa: BLE001 - each caller of the batch raises it
+                    results = [error] * len(batch)
+                for (_, future), result in zip(batch, results, strict=True):
+                    if future.done():  # its caller was cancelled
+                        continue
+                    if isinstance(result, Exception):
+                        future.set_exception(result)
+                    else:
+                        future.set_result(result)
+        finally:
+            self._task = None

@@ -1,0 +1,23 @@
+"""Time as the tables keep it: microseconds since 1970 UTC."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def now() -> int:
+    """The current time."""
+    return time.time_ns() // 1000
+
+
+def microseconds(span: timedelta) -> int:
+    """A span of time."""
+    return span // timedelta(microseconds=1)
+
+
+def timestamp(time_us: int) -> Timestamp:
+    """The same time on the wire."""
+    return Timestamp(seconds=time_us // 1_000_000, nanos=time_us % 1_000_000 * 1000)

@@ -1,0 +1,74 @@
+"""What to do with an instance whose UID may be known: the rules of identity, as one pure function."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from storage_svc.arrival import DERIVED, Arrival
+from storage_svc.known import Known
+from storage_svc.same_content import Sameness
+
+
+class Verdict(Enum):
+    """What happens to an arrival."""
+
+    STORE = auto()
+    """Its UID is new."""
+    ALREADY_STORED = auto()
+    """The same bytes are kept, or the first of a derived UID is."""
+    EQUIVALENT = auto()
+    """The same image in another encoding is kept."""
+    NEW_VERSION = auto()
+    """It corrects attributes: serve it and keep the old one."""
+    RESTORE = auto()
+    """The same bytes were softly deleted: bring them back."""
+    QUARANTINE = auto()
+    """It contradicts what is kept: keep it aside and tell the sender."""
+    COMPARE = auto()
+    """Attributes and pixels must be compared first."""
+
+
+def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> tuple[Verdict, str]:
+    """The verdict, and for QUARANTINE the reason in words.
+
+    Parameters
+    ----------
+    known
+        What the index has under the UID.
+    sameness
+        The result of the comparison, once COMPARE was answered.
+    """
+    row = known.row
+    if row is None:
+        return Verdict.STORE, ""
+    if row["data_set_sha256"] == arrival.data_set_sha256:
+        return (Verdict.RESTORE if known.is_deleted else Verdict.ALREADY_STORED), ""
+    if reason := _other_place(known, arrival):
+        return Verdict.QUARANTINE, reason
+    if known.is_deleted:
+        # Nobody can see the old one any more; it stays as an older version until it is purged.
+        return Verdict.NEW_VERSION, ""
+    if arrival.origin.kind == DERIVED:
+        # A repeated stage need not give the same floats; the first result has been seen and stays.
+        return Verdict.ALREADY_STORED, ""
+    if sameness is None:
+        return Verdict.COMPARE, ""
+    if sameness is Sameness.EQUIVALENT:
+        return Verdict.EQUIVALENT, ""
+    if sameness is Sameness.OTHER_CONTENT:
+        return Verdict.QUARANTINE, "its pixels or main content differ"
+    # A PACS that coerces attributes of our results does not change the results.
+    return (Verdict.ALREADY_STORED if known.is_derived else Verdict.NEW_VERSION), ""
+
+
+def _other_place(known: Known, arrival: Arrival) -> str:
+    """How patient, study or series differ; empty if they do not."""
+    row, scanned = known.row, arrival.scanned
+    assert row is not None
+    if row["study_instance_uid"] != scanned.study_instance_uid:
+        return "it names another study"
+    if row["series_instance_uid"] != scanned.series_instance_uid:
+        return "it names another series"
+    if known.patient_id != arrival.study_columns()["patient_id"]:
+        return "it names another patient"
+    return ""

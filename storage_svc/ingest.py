@@ -1,0 +1,236 @@
+"""The way of one instance: examine, judge, make durable, index, and only then say that it is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, select
+
+from imaging import deliberate_bug
+from imaging.codecs.sandbox import DecodePool
+from imaging.database import Database
+from imaging.errors import Conflict, DataLoss, InvalidArgument, Unavailable
+from imaging.objectstore import ObjectStore
+from imaging.storage.v1 import storage_pb2
+from storage_svc.arrival import DERIVED, Arrival, Content, OriginOf
+from storage_svc.examine import Announced, examine
+from storage_svc.identity import Verdict, judge
+from storage_svc.index_writer import IndexWriter, Overtaken
+from storage_svc.known import Known, Lookup
+from storage_svc.open_uploads import OpenUploads
+from storage_svc.same_content import Sameness, compare
+from storage_svc.schema import QUARANTINE
+from storage_svc.uid_turns import UidTurns
+
+T = TypeVar("T")
+Outcome = storage_pb2.StoreOutcome
+_THREADS = 8
+"""Files being digested and written at the same time; more only wait for each other's fsync."""
+_PIECE = 8 * 1024 * 1024
+_BUG_DELAY_SECONDS = 0.3
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A durable instance: its row in the index, and what the rules of identity did."""
+
+    row: Mapping[str, Any]
+    outcome: Outcome.ValueType
+
+
+class Ingest:
+    """Stores instances; any number at the same time."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ObjectStore,
+        writer: IndexWriter,
+        open_uploads: OpenUploads,
+        pool: DecodePool,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._writer = writer
+        self._open_uploads = open_uploads
+        self._pool = pool
+        self._lookup = Lookup(database)
+        self._turns = UidTurns()
+        self._attempts: dict[tuple[str, str], int] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest")
+        self._later: set[asyncio.Task[Any]] = set()
+
+    async def store(self, content: Content, announced: Announced, traceparent: str) -> Stored:
+        """The instance, durable.
+
+        A spooled file is taken over, or is left where it is if nothing new is kept.
+
+        Raises
+        ------
+        InvalidDicom, InvalidArgument, ChecksumMismatch
+            If it is not sound, or not what was announced.
+        Conflict
+            If it contradicts what is kept under its UID; it is in quarantine then.
+        StaleAttempt
+            If it comes from a stage attempt that was overtaken.
+        StorageFull, Unavailable
+            If it could not be made durable; nothing is recorded then.
+        """
+        if announced.origin.kind == DERIVED:
+            await self._fence(announced.origin)
+        arrival = await self._in_thread(partial(examine, content, announced, traceparent))
+        scanned = arrival.scanned
+        with self._open_uploads.hold(scanned.study_instance_uid):
+            async with self._turns.turn(scanned.sop_instance_uid):
+                while True:
+                    known = await self._lookup.find(scanned.sop_instance_uid)
+                    try:
+                        return await self._settle(arrival, known)
+                    except Overtaken:
+                        arrival = await self._again(arrival)
+
+    async def close(self) -> None:
+        """Wait for work that was begun."""
+        if self._later:
+            await asyncio.gather(*self._later, return_exceptions=True)
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def _again(self, arrival: Arrival) -> Arrival:
+        """The same arrival under a new object key: keys are never used twice."""
+        if isinstance(arrival.content, Path) and not arrival.content.exists():
+            raise Unavailable(
+                "The instance was changed by another request at the same time",
+                where=str(arrival.name),
+                hint="Send it again.",
+            )
+        await self._in_thread(partial(self._store.delete, arrival.object_key))
+        return replace(arrival)
+
+    async def _settle(self, arrival: Arrival, known: Known) -> Stored:
+        verdict, reason = judge(known, arrival)
+        if verdict is Verdict.STORE:
+            return await self._store_new(arrival, known.origin or arrival.origin)
+        row = known.row
+        assert row is not None
+        if verdict is Verdict.COMPARE:
+            verdict, reason = judge(known, arrival, await self._compare(arrival, row))
+        if verdict is Verdict.ALREADY_STORED:
+            return Stored(await self._healed(arrival, row), Outcome.STORE_OUTCOME_ALREADY_STORED)
+        if verdict is Verdict.EQUIVALENT:
+            return Stored(row, Outcome.STORE_OUTCOME_EQUIVALENT)
+        if verdict is Verdict.RESTORE:
+            row = await self._healed(arrival, row)
+            return Stored(await self._writer.bring_back(arrival, row), Outcome.STORE_OUTCOME_RESTORED)
+        if verdict is Verdict.QUARANTINE:
+            raise await self._quarantine(arrival, reason)
+        await self._make_durable(arrival)
+        return Stored(await self._writer.replace(arrival, row), Outcome.STORE_OUTCOME_NEW_VERSION)
+
+    async def _store_new(self, arrival: Arrival, origin: OriginOf) -> Stored:
+        if deliberate_bug.active("acknowledge-before-commit"):
+            return self._acknowledge_too_early(arrival, origin)
+        await self._make_durable(arrival)
+        return Stored(await self._writer.add(arrival, origin), Outcome.STORE_OUTCOME_STORED)
+
+    async def _make_durable(self, arrival: Arrival) -> None:
+        content = arrival.content
+        put: Callable[[], None] = (
+            partial(self._store.put, arrival.object_key, content)
+            if isinstance(content, bytes)
+            else partial(self._store.adopt, arrival.object_key, content)
+        )
+        await self._in_thread(put)
+
+    async def _healed(self, arrival: Arrival, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row; if its object is gone or cut, the bytes that came again take its place."""
+        if row["data_set_sha256"] != arrival.data_set_sha256:
+            return row
+        found = await self._in_thread(partial(self._store.stat, row["object_key"]))
+        if found is not None and found.size_bytes == row["size_bytes"]:
+            return row
+        _log.error("a stored object was lost and is replaced", extra={"object_key": row["object_key"]})
+        await self._make_durable(arrival)
+        return await self._writer.heal(arrival, row)
+
+    async def _compare(self, arrival: Arrival, row: Mapping[str, Any]) -> Sameness:
+        def run() -> Sameness:
+            try:
+                with self._copy(row["object_key"], row["size_bytes"]) as old:
+                    return compare(old, arrival.content, arrival.scanned, self._pool)
+            except DataLoss:
+                return Sameness.OTHER_CONTENT
+
+        return await asyncio.to_thread(run)
+
+    @contextmanager
+    def _copy(self, object_key: str, size_bytes: int) -> Iterator[Path]:
+        """A local copy of an object, so that a comparison maps it instead of holding it in memory."""
+        path = self._store.spool / f"compare-{secrets.token_hex(8)}"
+        try:
+            with path.open("wb") as file:
+                for start in range(0, size_bytes, _PIECE):
+                    file.write(self._store.read(object_key, start, min(_PIECE, size_bytes - start)))
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def _quarantine(self, arrival: Arrival, reason: str) -> Conflict:
+        """The error to raise, once the arrival is safe in quarantine; the same bytes are kept there once."""
+
+        def listed(connection: Connection) -> bool:
+            same = (QUARANTINE.c.sop_instance_uid == arrival.scanned.sop_instance_uid) & (
+                QUARANTINE.c.data_set_sha256 == arrival.data_set_sha256
+            )
+            return connection.execute(select(QUARANTINE.c.object_key).where(same)).first() is not None
+
+        if not await self._database.read(listed):
+            await self._make_durable(arrival)
+            await self._writer.quarantine(arrival, reason)
+        return Conflict(
+            f"Another instance is stored under this SOP Instance UID: {reason}",
+            where=str(arrival.name),
+            hint="The first one is kept, this one is in quarantine. Give it a UID of its own at the source.",
+        )
+
+    async def _fence(self, origin: OriginOf) -> None:
+        """Make an attempt known before it stores; it is asked for once an attempt, not once an instance."""
+        if not (origin.run and origin.stage and origin.attempt >= 1):
+            raise InvalidArgument(
+                "A derived instance needs run, stage and attempt",
+                where="header.origin",
+                hint="Only stages of a run store derived instances; anything else is received.",
+            )
+        stage = (origin.run, origin.stage)
+        if self._attempts.get(stage) == origin.attempt:
+            return
+        await self._writer.begin_attempt(origin)
+        while len(self._attempts) >= 10_000:
+            del self._attempts[next(iter(self._attempts))]
+        self._attempts[stage] = origin.attempt
+
+    def _acknowledge_too_early(self, arrival: Arrival, origin: OriginOf) -> Stored:
+        """The deliberate bug: say that it is stored, and store it a little later."""
+
+        async def late() -> None:
+            await asyncio.sleep(_BUG_DELAY_SECONDS)
+            await self._make_durable(arrival)
+            await self._writer.add(arrival, origin)
+
+        task = asyncio.create_task(late())
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+        row = {**arrival.instance_columns(), **origin.columns, "version": 1}
+        return Stored(row, Outcome.STORE_OUTCOME_STORED)
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)

@@ -1,0 +1,203 @@
+"""Frames as a stream: stored bytes where the caller can decode them, decoded ones otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+import google_crc32c
+
+from imaging.codecs import native
+from imaging.codecs.sandbox import DecodePool
+from imaging.database import Database
+from imaging.dicom.transfer_syntax import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    TRANSFER_SYNTAXES,
+    transfer_syntax,
+)
+from imaging.errors import InvalidArgument, UnsupportedTransferSyntax
+from imaging.objectstore import ObjectStore
+from imaging.storage.v1 import storage_service_pb2 as pb
+from storage_svc.frame_pixels import frame_pixels
+from storage_svc.frame_plan import FramesOf, checked_frames, ordered
+from storage_svc.frame_source import FrameGroup, StoredFrame, frame_groups, read_frames
+from storage_svc.names import instance_name, parse_name
+from storage_svc.object_rows import instances_below, instances_by_uid
+from storage_svc.read_ahead import read_ahead
+from storage_svc.retrieve_instances import CHUNK_BYTES, WHOLE_BYTES
+
+_BATCH = 100
+_DECODED_BYTES = 32 * 1024 * 1024
+"""How much of one group is decoded ahead of the caller."""
+
+_PLAIN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+"""Their native pixels are the same bytes."""
+
+_KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
+Response = pb.RetrieveFramesResponse
+
+
+async def retrieve_frames(
+    database: Database, store: ObjectStore, executor: Executor, pool: DecodePool, request: pb.RetrieveFramesRequest
+) -> AsyncGenerator[Response]:
+    """The messages of all frames asked for.
+
+    Raises
+    ------
+    NotFound, InvalidArgument
+        If what is asked for is not there, or has no pixels.
+    PixelDataInvalid, UnsupportedTransferSyntax
+        At the frame that cannot be decoded.
+    DataLoss
+        At the frame whose bytes are gone or damaged.
+    """
+    plan = ordered(await _asked_frames(database, request), request.order)
+    accept = frozenset(request.accept_transfer_syntax_uids)
+
+    async def groups() -> AsyncGenerator[FrameGroup]:
+        for start in range(0, len(plan), _BATCH):
+            batch = plan[start : start + _BATCH]
+            rows = await instances_by_uid(database, list(dict.fromkeys(of.sop_instance_uid for of in batch)))
+            by_uid = {row["sop_instance_uid"]: row for row in rows}
+            for of in batch:
+                for group in frame_groups(by_uid[of.sop_instance_uid], of.frame_numbers):
+                    yield group
+
+    def convert(frame: StoredFrame) -> tuple[Response.Header, bytes]:
+        return as_accepted(frame, accept, pool)
+
+    def fetch(group: FrameGroup) -> Sequence[tuple[Response.Header, bytes] | StoredFrame]:
+        stored = list(read_frames(store, group))
+        decoded_bytes = sum(frame.pixels.decoded_frame_bytes for frame in stored)
+        return stored if decoded_bytes > _DECODED_BYTES else [convert(frame) for frame in stored]
+
+    async for sent in read_ahead(groups(), fetch, executor=executor):
+        for entry in sent:
+            if isinstance(entry, StoredFrame):
+                # Decoded all together, the group would take too much memory.
+                header_and_bytes = await asyncio.get_running_loop().run_in_executor(executor, convert, entry)
+            else:
+                header_and_bytes = entry
+            for message in frame_messages(*header_and_bytes):
+                yield message
+
+
+async def _asked_frames(database: Database, request: pb.RetrieveFramesRequest) -> list[FramesOf]:
+    if bool(request.series) == bool(request.selections):
+        raise InvalidArgument("Give a series or selections", where="series", hint="One of the two, not both.")
+    if request.series:
+        name = parse_name(request.series, 2)
+        frames = [
+            FramesOf(row["sop_instance_uid"], range(1, row["number_of_frames"] + 1))
+            async for row in instances_below(database, name)
+            if row["number_of_frames"]
+        ]
+        if not frames:
+            raise InvalidArgument(
+                "The series has no pixel data", where=request.series, hint="Retrieve its metadata or instances."
+            )
+        return frames
+    asked = [(parse_name(selection.instance, 3), selection.frame_numbers) for selection in request.selections]
+    found: dict[str, Mapping[str, Any]] = {}
+    for start in range(0, len(asked), _BATCH):
+        uids = list(dict.fromkeys(name.sop_instance_uid for name, _ in asked[start : start + _BATCH]))
+        for row in await instances_by_uid(database, uids):
+            small = ("study_instance_uid", "series_instance_uid", "number_of_frames")
+            found[row["sop_instance_uid"]] = {key: row[key] for key in small}
+    frames = []
+    for name, numbers in asked:
+        row = found[name.sop_instance_uid]
+        if (row["study_instance_uid"], row["series_instance_uid"]) != (
+            name.study_instance_uid,
+            name.series_instance_uid,
+        ):
+            raise name.not_found()
+        frames.append(checked_frames(name.sop_instance_uid, row["number_of_frames"], list(numbers)))
+    return frames
+
+
+def as_accepted(frame: StoredFrame, accept: frozenset[str], pool: DecodePool) -> tuple[Response.Header, bytes]:
+    """Header and bytes of a frame in a transfer syntax that the caller takes; blocks while it decodes.
+
+    Raises
+    ------
+    UnsupportedTransferSyntax
+        If neither the stored form nor a decoded one is accepted.
+    PixelDataInvalid
+        If it cannot be decoded.
+    """
+    syntax = frame.transfer_syntax_uid
+    if not accept or syntax in accept:
+        return _header(frame, syntax, len(frame.content), frame.bit_offset), frame.content
+    plain = next((uid for uid in _PLAIN if uid in accept), None)
+    if plain is None:
+        raise UnsupportedTransferSyntax(
+            f"The frame is kept in {transfer_syntax(syntax).name}, which is not accepted",
+            where=frame.row["sop_instance_uid"],
+            hint="Accept Explicit VR Little Endian too: frames are decoded to it.",
+            metadata={"transfer_syntax_uid": syntax},
+        )
+    if syntax in _PLAIN:
+        return _header(frame, plain, len(frame.content), frame.bit_offset), frame.content
+    decoded, content = _decoded(frame, pool)
+    return _header(decoded, plain, len(content), 0), content
+
+
+def _decoded(frame: StoredFrame, pool: DecodePool) -> tuple[StoredFrame, bytes]:
+    """The frame with the description of its decoded form, and its bytes in Explicit VR Little Endian."""
+    samples = frame_pixels(
+        frame.content,
+        frame.transfer_syntax_uid,
+        frame.pixels,
+        pixel_vr=frame.pixel_vr,
+        bit_offset=frame.bit_offset,
+        pool=pool,
+    )
+    colour = frame.pixels.samples_per_pixel > 1
+    interpretation = frame.pixels.photometric_interpretation
+    described = replace(
+        frame.pixels,
+        photometric_interpretation="RGB" if colour and interpretation.startswith("YBR") else interpretation,
+        planar_configuration=0 if colour else None,
+        bits_allocated=1 if frame.pixels.bits_allocated == 1 else samples.dtype.itemsize * 8,
+    )
+    content = native.encode(samples, TRANSFER_SYNTAXES[EXPLICIT_VR_LITTLE_ENDIAN], described)
+    return replace(frame, pixels=described), content
+
+
+def _header(frame: StoredFrame, syntax: str, size_bytes: int, bit_offset: int) -> Response.Header:
+    row, pixels = frame.row, frame.pixels
+    return Response.Header(
+        instance=instance_name(row["study_instance_uid"], row["series_instance_uid"], row["sop_instance_uid"]),
+        frame_number=frame.frame_number,
+        transfer_syntax_uid=syntax,
+        rows=pixels.rows,
+        columns=pixels.columns,
+        samples_per_pixel=pixels.samples_per_pixel,
+        photometric_interpretation=pixels.photometric_interpretation,
+        bits_allocated=pixels.bits_allocated,
+        bits_stored=pixels.bits_stored,
+        high_bit=pixels.high_bit,
+        pixel_representation=pixels.pixel_representation,
+        planar_configuration=pixels.planar_configuration,
+        size_bytes=size_bytes,
+        bit_offset=bit_offset,
+        pixel_keyword=_KEYWORDS[frame.pixel_tag],
+    )
+
+
+def frame_messages(header: Response.Header, content: bytes) -> Iterator[Response]:
+    """One message for a frame that fits, chunks otherwise."""
+    step = len(content) if len(content) <= WHOLE_BYTES else CHUNK_BYTES
+    for offset in range(0, max(len(content), 1), max(step, 1)):
+        chunk = content[offset : offset + step] if step < len(content) else content
+        response = Response(data=Response.Data(offset=offset, content=chunk, crc32c=google_crc32c.value(chunk)))
+        if offset == 0:
+            response.header.CopyFrom(header)
+        if offset + step >= len(content):
+            response.finish.SetInParent()
+        yield response

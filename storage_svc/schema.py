@@ -1,0 +1,254 @@
+"""The tables of the storage service. Times are microseconds since 1970 UTC; unknown texts are empty, never null."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+)
+
+SCHEMA_VERSION = 1
+METADATA = MetaData()
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, String, nullable=False, default="")
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, default=0)
+
+
+STUDY = Table(
+    "study",
+    METADATA,
+    Column("study_instance_uid", String(64), primary_key=True),
+    _text("patient_id"),
+    _text("issuer_of_patient_id"),
+    _text("patient_name"),
+    _text("patient_name_key"),  # folded for matching: see search_keys
+    _text("patient_birth_date"),
+    _text("patient_sex"),
+    _text("study_date"),
+    _text("study_time"),
+    _text("accession_number"),
+    _text("study_id"),
+    _text("study_description"),
+    _text("referring_physician_name"),
+    _text("referring_physician_name_key"),
+    # Live series and instances: those that are not deleted.
+    _count("series_count"),
+    _count("instance_count"),
+    _count("size_bytes"),
+    _count("generation"),  # the etag; grows with each change
+    Column("create_time", BigInteger, nullable=False),
+    Column("update_time", BigInteger, nullable=False),
+    Column("purge_time", BigInteger),  # set while all of it is softly deleted
+    # The newest manifest; `manifest` has all of them.
+    _count("manifest_version"),
+    _count("manifest_count"),
+    _text("manifest_digest"),
+    _text("manifest_traceparent"),
+    _count("manifest_time"),
+    Column("manifest_open", Boolean, nullable=False, default=False),
+    Column("quiet_due", BigInteger),  # when the study is complete, if nothing more comes
+    Index("study_by_date", "study_date", "study_instance_uid"),
+    Index("study_by_patient", "patient_id"),
+    Index("study_by_accession", "accession_number"),
+    Index("study_by_quiet_due", "quiet_due"),
+)
+
+SERIES = Table(
+    "series",
+    METADATA,
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    _text("modality"),
+    Column("series_number", BigInteger),
+    _text("series_description"),
+    _text("series_date"),
+    _text("series_time"),
+    _text("body_part_examined"),
+    _text("laterality"),
+    _text("frame_of_reference_uid"),
+    _text("manufacturer"),
+    _text("manufacturer_model_name"),
+    _text("protocol_name"),
+    _text("procedure_step_start_date"),
+    _text("procedure_step_start_time"),
+    _count("instance_count"),
+    _count("frame_count"),
+    _count("size_bytes"),
+    Column("rows", Integer, nullable=False, default=0),
+    Column("columns", Integer, nullable=False, default=0),
+    _text("image_types"),  # distinct values, one a line
+    _text("sop_class_uids"),  # distinct values, one a line
+    Column("origin_kind", SmallInteger, nullable=False),
+    _text("origin_run"),
+    _text("origin_stage"),
+    Column("origin_attempt", Integer, nullable=False, default=0),
+    Column("create_time", BigInteger, nullable=False),
+    PrimaryKeyConstraint("study_instance_uid", "series_instance_uid"),
+    Index("series_by_uid", "series_instance_uid"),
+)
+
+INSTANCE = Table(
+    "instance",
+    METADATA,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    Column("sop_class_uid", String(64), nullable=False),
+    Column("instance_number", BigInteger),
+    _text("image_type"),
+    _text("content_date"),
+    _text("content_time"),
+    Column("acquisition_number", BigInteger),
+    Column("rows", Integer, nullable=False, default=0),
+    Column("columns", Integer, nullable=False, default=0),
+    Column("number_of_frames", Integer, nullable=False, default=0),
+    Column("bits_allocated", Integer, nullable=False, default=0),
+    # The version that is served.
+    Column("version", Integer, nullable=False, default=1),
+    Column("object_key", String, nullable=False, unique=True),
+    Column("transfer_syntax_uid", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("data_set_sha256", String(64), nullable=False),
+    Column("object_crc32c", BigInteger, nullable=False),
+    _text("warnings"),  # one a line
+    Column("origin_kind", SmallInteger, nullable=False),
+    _text("origin_run"),
+    _text("origin_stage"),
+    Column("origin_attempt", Integer, nullable=False, default=0),
+    Column("create_time", BigInteger, nullable=False),
+    Column("purge_time", BigInteger),  # set while it is softly deleted
+    Index("instance_by_series", "study_instance_uid", "series_instance_uid", "instance_number", "sop_instance_uid"),
+    Index("instance_by_purge_time", "purge_time"),
+)
+
+KEPT_OBJECT = Table(
+    "kept_object",
+    METADATA,
+    Column("object_key", String, primary_key=True),
+    Column("sop_instance_uid", String(64), nullable=False),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("version", Integer, nullable=False),  # 0: in quarantine
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("data_set_sha256", String(64), nullable=False),
+    Column("data_set_offset", BigInteger, nullable=False),
+    Column("header_end", BigInteger, nullable=False),
+    Column("inflated", Boolean, nullable=False, default=False),
+    Column("transfer_syntax_uid", String(64), nullable=False),
+    _text("pixels"),  # JSON of the pixel description; empty without pixels
+    Column("frames", LargeBinary),  # packed frame index
+    _text("source"),
+    _text("traceparent"),
+    Column("create_time", BigInteger, nullable=False),
+    Index("kept_object_by_instance", "sop_instance_uid"),
+    Index("kept_object_by_study", "study_instance_uid", "create_time"),
+)
+"""Every object that must not be swept: served versions, older versions and quarantined ones."""
+
+DERIVED_INSTANCE = Table(
+    "derived_instance",
+    METADATA,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("origin_run", String, nullable=False),
+    Column("origin_stage", String, nullable=False),
+    Column("origin_attempt", Integer, nullable=False),
+)
+"""Which UIDs are our own results, remembered beyond deletion: an echo of one must never start a run."""
+
+STAGE_ATTEMPT = Table(
+    "stage_attempt",
+    METADATA,
+    Column("run", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    PrimaryKeyConstraint("run", "stage"),
+)
+
+MANIFEST = Table(
+    "manifest",
+    METADATA,
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("instance_count", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("complete_time", BigInteger, nullable=False),
+    Column("traceparent", String, nullable=False),
+    PrimaryKeyConstraint("study_instance_uid", "version"),
+)
+"""All manifest versions; they stay when a study is purged, so that a version is never given twice."""
+
+QUARANTINE = Table(
+    "quarantine",
+    METADATA,
+    Column("object_key", String, primary_key=True),
+    Column("sop_instance_uid", String(64), nullable=False),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    Column("data_set_sha256", String(64), nullable=False),
+    Column("reason", String, nullable=False),
+    _text("source"),
+    Column("create_time", BigInteger, nullable=False),
+    Index("quarantine_by_content", "sop_instance_uid", "data_set_sha256"),
+)
+
+REJECTION = Table(
+    "rejection",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("create_time", BigInteger, nullable=False),
+    _text("source"),
+    Column("reason", String, nullable=False),
+    _text("place"),
+    _count("size_bytes"),
+)
+"""The audit of what was turned away: who, when, why; nothing of the content."""
+
+UPLOAD = Table(
+    "upload",
+    METADATA,
+    Column("upload_id", String, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("persisted_bytes", BigInteger, nullable=False),
+    Column("spool_name", String, nullable=False),
+    Column("update_time", BigInteger, nullable=False),
+    Index("upload_by_update_time", "update_time"),
+)
+"""Uploads that may be resumed after a break or a restart."""
+
+CHANGE_HEAD = Table(
+    "change_head",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("oldest_revision", BigInteger, nullable=False),
+)
+
+CHANGE = Table(
+    "change",
+    METADATA,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("name", String, nullable=False),
+    _text("digest"),
+    _count("manifest_version"),
+    _count("size_bytes"),
+    Column("origin_kind", SmallInteger, nullable=False, default=0),
+    _text("origin_run"),
+    _text("origin_stage"),
+    Column("origin_attempt", Integer, nullable=False, default=0),
+    _text("traceparent"),
+    Column("create_time", BigInteger, nullable=False),
+)

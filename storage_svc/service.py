@@ -1,0 +1,117 @@
+"""Wiring of the storage service: opens its back ends, connects the parts, serves, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from imaging.codecs.sandbox import DecodePool
+from imaging.database import Database
+from imaging.objectstore import FolderObjectStore
+from imaging.rpc.server import RpcServer
+from imaging.settings import Settings
+from imaging.storage.v1 import storage_service_pb2, storage_service_pb2_grpc
+from storage_svc import clock
+from storage_svc.bytes_budget import BytesBudget
+from storage_svc.change_log import ChangeLog, commit_changes
+from storage_svc.completion import Completion
+from storage_svc.index_writer import IndexWriter
+from storage_svc.ingest import Ingest
+from storage_svc.open_uploads import OpenUploads
+from storage_svc.schema import METADATA, SCHEMA_VERSION
+from storage_svc.servicer import Parts, StorageServicer
+from storage_svc.sweeper import Sweeper
+from storage_svc.upload_spool import UploadSpool
+from storage_svc.upload_stream import UploadServices
+
+SERVICE_NAME = storage_service_pb2.DESCRIPTOR.services_by_name["StorageService"].full_name
+_READERS = 4
+
+
+class Service:
+    """The running service. Made by `build`."""
+
+    def __init__(self, settings: Settings) -> None:
+        own = settings.storage
+        folder = settings.data_dir / "storage"
+        self._database = Database.open(
+            f"sqlite:///{folder.absolute() / 'storage.sqlite'}",
+            METADATA,
+            schema_version=SCHEMA_VERSION,
+            finish=commit_changes,
+        )
+        store = FolderObjectStore(folder / "objects")
+        open_uploads = OpenUploads()
+        changes = ChangeLog(self._database)
+        spool = UploadSpool(self._database, store.spool, open_uploads)
+        spool.remove_left_over()
+        quiet_time = clock.microseconds(timedelta(seconds=own.quiet_time_seconds))
+        self._pool = DecodePool()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="retrieve")
+        self._ingest = Ingest(
+            self._database, store, IndexWriter(changes, quiet_time_us=quiet_time), open_uploads, self._pool
+        )
+        self._storing: set[asyncio.Task[None]] = set()
+        uploads = UploadServices(self._ingest, spool, BytesBudget(own.bytes_in_flight), self._database, self._storing)
+        self._completion = Completion(self._database, changes, open_uploads)
+        self.sweeper = Sweeper(
+            self._database,
+            store,
+            changes,
+            spool,
+            interval=timedelta(seconds=own.sweep_interval_seconds),
+            upload_expiry=timedelta(hours=own.upload_expiry_hours),
+        )
+        servicer = StorageServicer(
+            Parts(
+                database=self._database,
+                store=store,
+                changes=changes,
+                completion=self._completion,
+                uploads=uploads,
+                pool=self._pool,
+                readers=self._readers,
+                delete_grace=timedelta(days=own.delete_grace_days),
+            )
+        )
+        self._server = RpcServer(
+            settings.listen("storage"),
+            {
+                SERVICE_NAME: lambda server: storage_service_pb2_grpc.add_StorageServiceServicer_to_server(
+                    servicer, server
+                )
+            },
+        )
+        self._background: list[asyncio.Task[None]] = []
+
+    async def start(self) -> int:
+        """Serve; the port."""
+        port = await self._server.start()
+        self._background = [
+            asyncio.create_task(self._completion.run(), name="completion"),
+            asyncio.create_task(self.sweeper.run(), name="sweeper"),
+        ]
+        return port
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take nothing new, finish what is being stored, close the back ends."""
+        await self._server.stop(grace)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, *self._storing, return_exceptions=True)
+        await self._ingest.close()
+        await self._pool.close()
+        await asyncio.to_thread(self._readers.shutdown)
+        await self._database.close()
+
+
+def build(settings: Settings) -> Service:
+    """The storage service, ready to start.
+
+    Raises
+    ------
+    FailedPrecondition
+        If another process uses the data directory, or the database has another schema version.
+    """
+    return Service(settings)

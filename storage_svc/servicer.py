@@ -1,0 +1,186 @@
+"""The gRPC face of storage: parses requests, asks the domain, builds answers. Errors are typed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from sqlalchemy import Connection
+
+from imaging.codecs.sandbox import DecodePool
+from imaging.database import Database
+from imaging.objectstore import ObjectStore
+from imaging.rpc.tracing import traceparent_of_current_span
+from imaging.storage.v1 import storage_pb2
+from imaging.storage.v1 import storage_service_pb2 as pb
+from imaging.storage.v1 import storage_service_pb2_grpc as pb_grpc
+from storage_svc import clock, resources
+from storage_svc.change_log import ChangeLog
+from storage_svc.completion import Completion
+from storage_svc.delete import delete_study, restore_study
+from storage_svc.manifest import Expectation
+from storage_svc.names import Name, parse_name
+from storage_svc.page_token import page_size
+from storage_svc.retrieve_frames import retrieve_frames
+from storage_svc.retrieve_instances import retrieve_instances
+from storage_svc.retrieve_metadata import retrieve_metadata
+from storage_svc.search import Page, Search, live_instance, live_series, live_study, modalities, run_search
+from storage_svc.upload_stream import UploadServices, UploadStream
+from storage_svc.watch import watch_changes
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the servicer serves from."""
+
+    database: Database
+    store: ObjectStore
+    changes: ChangeLog
+    completion: Completion
+    uploads: UploadServices
+    pool: DecodePool
+    readers: Executor
+    delete_grace: timedelta
+
+
+class StorageServicer(pb_grpc.StorageServiceServicer):
+    """Implements `imaging.storage.v1.StorageService`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def StoreInstances(
+        self, request_iterator: AsyncIterator[pb.StoreInstancesRequest], context: Context
+    ) -> AsyncGenerator[pb.StoreInstancesResponse]:
+        stream = UploadStream(self._parts.uploads, traceparent_of_current_span())
+        answers = stream.serve(request_iterator)
+        try:
+            async for answer in answers:
+                yield answer
+        finally:
+            await answers.aclose()
+
+    async def CompleteStudy(self, request: pb.CompleteStudyRequest, context: Context) -> pb.CompleteStudyResponse:
+        name = parse_name(request.name, 1)
+        expected = Expectation(list(request.expected_sop_instance_uids), request.expected_instance_count)
+        row = await self._parts.completion.complete(name.study_instance_uid, expected)
+        return pb.CompleteStudyResponse(manifest=resources.manifest(row))
+
+    async def GetStudy(self, request: pb.GetStudyRequest, context: Context) -> pb.GetStudyResponse:
+        name = parse_name(request.name, 1)
+        return pb.GetStudyResponse(study=await self._study(name, live_study))
+
+    async def GetSeries(self, request: pb.GetSeriesRequest, context: Context) -> pb.GetSeriesResponse:
+        name = parse_name(request.name, 2)
+        row = await self._parts.database.read(lambda connection: live_series(connection, name))
+        return pb.GetSeriesResponse(series=resources.series(row))
+
+    async def GetInstance(self, request: pb.GetInstanceRequest, context: Context) -> pb.GetInstanceResponse:
+        name = parse_name(request.name, 3)
+        row = await self._parts.database.read(lambda connection: live_instance(connection, name))
+        return pb.GetInstanceResponse(instance=resources.instance(row))
+
+    async def SearchStudies(self, request: pb.SearchStudiesRequest, context: Context) -> pb.SearchStudiesResponse:
+        search = Search(1, None, _keys(request.keys), page_size(request.page_size), request.page_token)
+
+        def read(connection: Connection) -> tuple[Page, dict[str, list[str]]]:
+            page = run_search(connection, search)
+            return page, modalities(connection, [row["study_instance_uid"] for row in page.rows])
+
+        page, found = await self._parts.database.read(read)
+        studies = [resources.study(row, found[row["study_instance_uid"]]) for row in page.rows]
+        return pb.SearchStudiesResponse(studies=studies, next_page_token=page.next_page_token)
+
+    async def SearchSeries(self, request: pb.SearchSeriesRequest, context: Context) -> pb.SearchSeriesResponse:
+        page = await self._page(2, (1,), request)
+        return pb.SearchSeriesResponse(
+            series=[resources.series(row) for row in page.rows], next_page_token=page.next_page_token
+        )
+
+    async def SearchInstances(self, request: pb.SearchInstancesRequest, context: Context) -> pb.SearchInstancesResponse:
+        page = await self._page(3, (1, 2), request)
+        return pb.SearchInstancesResponse(
+            instances=[resources.instance(row) for row in page.rows], next_page_token=page.next_page_token
+        )
+
+    async def RetrieveInstances(
+        self, request: pb.RetrieveInstancesRequest, context: Context
+    ) -> AsyncGenerator[pb.RetrieveInstancesResponse]:
+        parts = self._parts
+        async for message in retrieve_instances(
+            parts.database,
+            parts.store,
+            parts.readers,
+            parse_name(request.name),
+            accept=request.accept_transfer_syntax_uids,
+            start_offset=request.start_offset,
+        ):
+            yield message
+
+    async def RetrieveMetadata(
+        self, request: pb.RetrieveMetadataRequest, context: Context
+    ) -> AsyncGenerator[pb.RetrieveMetadataResponse]:
+        parts = self._parts
+        async for message in retrieve_metadata(
+            parts.database,
+            parts.store,
+            parts.readers,
+            parse_name(request.name),
+            as_json=request.format == pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON,
+            sop_instance_uids=request.sop_instance_uids,
+        ):
+            yield message
+
+    async def RetrieveFrames(
+        self, request: pb.RetrieveFramesRequest, context: Context
+    ) -> AsyncGenerator[pb.RetrieveFramesResponse]:
+        parts = self._parts
+        async for message in retrieve_frames(parts.database, parts.store, parts.readers, parts.pool, request):
+            yield message
+
+    async def DeleteStudy(self, request: pb.DeleteStudyRequest, context: Context) -> pb.DeleteStudyResponse:
+        name = parse_name(request.name, 1)
+        asked = request.HasField("grace_period")
+        grace = request.grace_period.ToTimedelta() if asked else self._parts.delete_grace
+        grace_us = max(0, clock.microseconds(grace))
+        row = await self._parts.changes.write(
+            lambda connection: delete_study(connection, name, expected_etag=request.etag, grace_us=grace_us)
+        )
+        return pb.DeleteStudyResponse(study=resources.study(row, []))
+
+    async def RestoreStudy(self, request: pb.RestoreStudyRequest, context: Context) -> pb.RestoreStudyResponse:
+        name = parse_name(request.name, 1)
+        await self._parts.changes.write(lambda connection: restore_study(connection, name))
+        return pb.RestoreStudyResponse(study=await self._study(name, live_study))
+
+    async def WatchChanges(
+        self, request: pb.WatchChangesRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchChangesResponse]:
+        async for message in watch_changes(self._parts.changes, request.start_revision, list(request.kinds)):
+            yield message
+
+    async def _study(self, name: Name, find: Any) -> storage_pb2.Study:
+        def read(connection: Connection) -> tuple[Row, list[str]]:
+            row = find(connection, name)
+            return row, modalities(connection, [name.study_instance_uid])[name.study_instance_uid]
+
+        row, found = await self._parts.database.read(read)
+        return resources.study(row, found)
+
+    async def _page(
+        self, level: int, parents: Sequence[int], request: pb.SearchSeriesRequest | pb.SearchInstancesRequest
+    ) -> Page:
+        parent = parse_name(request.parent, *parents) if request.parent else None
+        search = Search(level, parent, _keys(request.keys), page_size(request.page_size), request.page_token)
+        return await self._parts.database.read(lambda connection: run_search(connection, search))
+
+
+def _keys(keys: Sequence[pb.MatchKey]) -> tuple[tuple[str, str], ...]:
+    return tuple((key.keyword, key.value) for key in keys)

@@ -1,0 +1,139 @@
+"""One upload that comes in chunks: a file in the spool, checked chunk by chunk, complete before anything reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import google_crc32c
+
+from imaging.errors import ChecksumMismatch, Unavailable
+from imaging.objectstore.os_failure import os_failures
+from storage_svc.examine import Announced
+
+
+class SpooledUpload:
+    """Chunks in, a file out. One caller at a time; file work runs in threads.
+
+    Parameters
+    ----------
+    persisted_bytes
+        What an earlier stream has left in the file and the database has recorded; the rest of the file is dropped.
+    """
+
+    def __init__(self, path: Path, announced: Announced, persisted_bytes: int = 0) -> None:
+        self.path = path
+        self.announced = announced
+        self.persisted_bytes = persisted_bytes
+        self.study_hint = ""
+        self._written = persisted_bytes
+        self._lock = asyncio.Lock()
+        with os_failures("receiving an upload"):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            os.ftruncate(self._file, persisted_bytes)
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes received from the start on, without a gap."""
+        return self._written
+
+    async def write(self, offset: int, content: bytes, crc32c: int | None) -> None:
+        """Take a chunk. One that is there already changes nothing.
+
+        Raises
+        ------
+        ChecksumMismatch
+            If it changed on the way, leaves a gap, goes past the declared size, or differs from what is there.
+        StorageFull, Unavailable
+            If it cannot be written.
+        """
+        check_chunk(content, crc32c, offset)
+        async with self._lock:
+            self._check_open()
+            end = offset + len(content)
+            if offset < 0 or offset > self._written or end > self.announced.size_bytes:
+                raise ChecksumMismatch(
+                    f"A chunk of bytes {offset} to {end} does not fit: {self._written} of"
+                    f" {self.announced.size_bytes} bytes are there",
+                    hint="Go on at the size that the service has told.",
+                )
+            await asyncio.to_thread(self._write, offset, content)
+
+    def _write(self, offset: int, content: bytes) -> None:
+        there = min(self._written - offset, len(content))
+        with os_failures("receiving an upload"):
+            if there and os.pread(self._file, there, offset) != content[:there]:
+                raise ChecksumMismatch(
+                    f"Other bytes were sent before at offset {offset}", hint="Use a new upload_id for another object."
+                )
+            rest = memoryview(content)[there:]
+            while rest:
+                count = os.pwrite(self._file, rest, self._written)
+                self._written += count
+                rest = rest[count:]
+
+    async def persist(self) -> int:
+        """Make what was received durable; its size in bytes."""
+        async with self._lock:
+            self._check_open()
+            written = self._written
+            with os_failures("receiving an upload"):
+                await asyncio.to_thread(os.fsync, self._file)
+            self.persisted_bytes = written
+            return written
+
+    async def finish(self) -> Path:
+        """The file, whole; it is closed now.
+
+        Raises
+        ------
+        ChecksumMismatch
+            If bytes are missing.
+        """
+        async with self._lock:
+            self._check_open()
+            check_size(self._written, self.announced.size_bytes)
+            self._close()
+            return self.path
+
+    async def close(self) -> None:
+        """Let go of the file; it stays where it is."""
+        async with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _check_open(self) -> None:
+        if self._file < 0:
+            raise Unavailable("The upload goes on elsewhere", hint="Only one stream at a time sends an upload.")
+
+
+def check_chunk(content: bytes, crc32c: int | None, offset: int) -> None:
+    """Pass if the bytes have the checksum that came with them.
+
+    Raises
+    ------
+    ChecksumMismatch
+        If they have not.
+    """
+    if crc32c is not None and google_crc32c.value(content) != crc32c:
+        raise ChecksumMismatch(f"The chunk at offset {offset} changed on the way", hint="Send it again.")
+
+
+def check_size(received: int, declared: int) -> None:
+    """Pass if as many bytes came as the header said.
+
+    Raises
+    ------
+    ChecksumMismatch
+        If not.
+    """
+    if received != declared:
+        raise ChecksumMismatch(
+            f"{received} bytes were received, the header declares {declared}",
+            hint="Declare the size of the object, and send all of it before the finish.",
+        )

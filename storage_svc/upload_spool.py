@@ -1,0 +1,172 @@
+"""The spool: uploads in chunks, resumable after a break or a restart when they are over 8 MiB."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import uuid
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from imaging.database import Database
+from imaging.dicom.uid import is_valid_uid
+from imaging.errors import FailedPrecondition
+from storage_svc import clock
+from storage_svc.examine import Announced
+from storage_svc.open_uploads import OpenUploads
+from storage_svc.schema import UPLOAD
+from storage_svc.spooled_upload import SpooledUpload
+
+RESUMABLE_BYTES = 8 * 1024 * 1024
+"""Larger uploads can be resumed; smaller ones are sent again."""
+
+_STUDY = re.compile(rb"\x20\x00\x0d\x00(?:UI[\x00-\x40]\x00|[\x00-\x40]\x00\x00\x00)([0-9.]{1,64})", re.DOTALL)
+
+
+def is_resumable(upload_id: str, size_bytes: int) -> bool:
+    """True for a large upload under a UUID: other ids are not unique between senders."""
+    if size_bytes <= RESUMABLE_BYTES:
+        return False
+    try:
+        return str(uuid.UUID(upload_id)) == upload_id.lower()
+    except ValueError:
+        return False
+
+
+def study_hint(first_bytes: bytes) -> str:
+    """The Study Instance UID that an upload seems to have, before it can be scanned; empty if none is seen.
+
+    Only good for holding that study's quiet time.
+    """
+    match = _STUDY.search(first_bytes)
+    uid = match[1].decode("ascii") if match else ""
+    return uid if is_valid_uid(uid) else ""
+
+
+class UploadSpool:
+    """Opens, resumes and forgets spooled uploads."""
+
+    def __init__(self, database: Database, folder: Path, open_uploads: OpenUploads) -> None:
+        self._database = database
+        self._folder = folder
+        self._open_uploads = open_uploads
+        self._live: dict[str, SpooledUpload] = {}
+
+    async def open(self, upload_id: str, announced: Announced) -> SpooledUpload:
+        """The upload, ready for its next chunk at `persisted_bytes`.
+
+        An earlier stream that still holds it loses it: the sender has come back before we saw it leave.
+
+        Raises
+        ------
+        FailedPrecondition
+            If an upload of another size is known under this id.
+        """
+        if not is_resumable(upload_id, announced.size_bytes):
+            upload = SpooledUpload(self._folder / f"once-{secrets.token_hex(8)}", announced)
+        else:
+            before = self._live.pop(upload_id, None)
+            if before is not None:
+                await before.close()
+            name, persisted = await self._recorded(upload_id, announced.size_bytes)
+            path = self._folder / name
+            there = path.stat().st_size if path.exists() else 0
+            upload = SpooledUpload(path, announced, min(persisted, there))
+            self._live[upload_id] = upload
+        if announced.study_instance_uid:
+            self.hold(upload, announced.study_instance_uid)
+        return upload
+
+    def hold(self, upload: SpooledUpload, study_instance_uid: str) -> None:
+        """Hold the study that the upload is of, until it is let go."""
+        if study_instance_uid and not upload.study_hint:
+            upload.study_hint = study_instance_uid
+            self._open_uploads.enter(study_instance_uid)
+
+    async def persist(self, upload_id: str, upload: SpooledUpload) -> int:
+        """Make what was received durable and record it; its size in bytes."""
+        persisted = await upload.persist()
+        values = {"persisted_bytes": persisted, "update_time": clock.now()}
+
+        def write(connection: Connection) -> None:
+            connection.execute(update(UPLOAD).where(UPLOAD.c.upload_id == upload_id).values(**values))
+
+        await self._database.write(write)
+        return persisted
+
+    async def let_go(self, upload_id: str, upload: SpooledUpload) -> None:
+        """The stream broke: keep a resumable upload for when its sender comes back, drop any other."""
+        await upload.close()
+        resumable = is_resumable(upload_id, upload.announced.size_bytes)
+        ours = self._live.get(upload_id) is upload
+        self._leave(upload, broken=resumable)
+        if ours:
+            del self._live[upload_id]
+        if not resumable:
+            await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+
+    async def forget(self, upload_id: str, upload: SpooledUpload) -> None:
+        """The upload has its outcome: nothing of it is needed any more."""
+        await upload.close()
+        self._leave(upload, broken=False)
+        if self._live.get(upload_id) is upload:
+            del self._live[upload_id]
+        await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+        if is_resumable(upload_id, upload.announced.size_bytes):
+
+            def write(connection: Connection) -> None:
+                connection.execute(delete(UPLOAD).where(UPLOAD.c.upload_id == upload_id))
+
+            await self._database.write(write)
+
+    def _leave(self, upload: SpooledUpload, *, broken: bool) -> None:
+        if upload.study_hint:
+            self._open_uploads.leave(upload.study_hint, broken=broken)
+            upload.study_hint = ""
+
+    async def _recorded(self, upload_id: str, size_bytes: int) -> tuple[str, int]:
+        def write(connection: Connection) -> tuple[str, int]:
+            row = connection.execute(select(UPLOAD).where(UPLOAD.c.upload_id == upload_id)).mappings().first()
+            if row is None:
+                values = {"size_bytes": size_bytes, "persisted_bytes": 0, "spool_name": f"part-{secrets.token_hex(8)}"}
+                connection.execute(insert(UPLOAD).values(upload_id=upload_id, update_time=clock.now(), **values))
+                return str(values["spool_name"]), 0
+            if row["size_bytes"] != size_bytes:
+                raise FailedPrecondition(
+                    f"An upload of {row['size_bytes']} bytes is known under this upload_id",
+                    where=upload_id,
+                    hint="Use a new upload_id for another object.",
+                )
+            return row["spool_name"], row["persisted_bytes"]
+
+        return await self._database.write(write)
+
+    async def sweep(self, expiry: timedelta) -> int:
+        """Drop uploads that nobody has gone on with for `expiry`, and files of none; the number of uploads dropped."""
+        live = set(self._live)
+
+        def expire(connection: Connection) -> tuple[int, set[str]]:
+            before = clock.now() - clock.microseconds(expiry)
+            old = (UPLOAD.c.update_time < before) & UPLOAD.c.upload_id.not_in(live)
+            dropped = connection.execute(delete(UPLOAD).where(old)).rowcount
+            return dropped, set(connection.execute(select(UPLOAD.c.spool_name)).scalars())
+
+        dropped, kept = await self._database.write(expire)
+        await asyncio.to_thread(self._remove_files, kept)
+        return dropped
+
+    def _remove_files(self, kept: set[str]) -> None:
+        for path in self._folder.glob("part-*"):
+            if path.name not in kept:
+                with suppress(FileNotFoundError):
+                    path.unlink()
+
+    def remove_left_over(self) -> None:
+        """At the start: files of uploads that cannot be resumed, and copies made for comparing."""
+        for pattern in ("once-*", "compare-*"):
+            for path in self._folder.glob(pattern):
+                path.unlink(missing_ok=True)

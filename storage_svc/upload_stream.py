@@ -1,0 +1,296 @@
+"""One StoreInstances stream: messages to uploads, each upload to exactly one outcome, in any order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from imaging.database import Database
+from imaging.dicom.limits import DEFAULT_LIMITS
+from imaging.errors import DeadlineExceeded, ImagingError, Internal, InvalidArgument, LimitExceeded
+from imaging.rpc.status import to_status
+from imaging.storage.v1 import storage_service_pb2 as pb
+from storage_svc import clock, resources
+from storage_svc.arrival import DERIVED, RECEIVED, Content, OriginOf
+from storage_svc.bytes_budget import BytesBudget
+from storage_svc.examine import Announced
+from storage_svc.ingest import Ingest
+from storage_svc.schema import REJECTION
+from storage_svc.spooled_upload import SpooledUpload, check_chunk, check_size
+from storage_svc.upload_spool import RESUMABLE_BYTES, UploadSpool, is_resumable, study_hint
+
+MAX_IN_FLIGHT = 128
+"""Uploads of one stream that have no outcome yet."""
+
+PERSIST_BYTES = 32 * 1024 * 1024
+"""A large upload is made durable, and said to be so, each time that as many bytes have come."""
+
+IDLE_SECONDS = 900.0
+"""A stream on which nothing happens for so long is ended."""
+
+MAX_ID_LENGTH = 128
+_MAX_DEAD = 1000
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadServices:
+    """What all streams share."""
+
+    ingest: Ingest
+    spool: UploadSpool
+    budget: BytesBudget
+    database: Database
+    storing: set[asyncio.Task[None]]
+    """All that is being stored, so that a stopping service can wait for it."""
+
+
+class UploadStream:
+    """Serves one stream. Storing that has begun is finished even if the sender goes away."""
+
+    def __init__(self, services: UploadServices, traceparent: str) -> None:
+        self._services = services
+        self._traceparent = traceparent
+        self._answers: asyncio.Queue[pb.StoreInstancesResponse | BaseException | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._spooled: dict[str, SpooledUpload] = {}
+        self._dead: dict[str, None] = {}
+
+    async def serve(
+        self, requests: AsyncIterator[pb.StoreInstancesRequest]
+    ) -> AsyncGenerator[pb.StoreInstancesResponse]:
+        """The answers, as they come."""
+        reader = asyncio.create_task(self._read_all(requests), name="store-instances-reader")
+        try:
+            while (answer := await self._answers.get()) is not None:
+                if isinstance(answer, BaseException):
+                    raise answer
+                yield answer
+                if answer.WhichOneof("outcome") in ("stored", "rejected"):
+                    self._room.release()
+        finally:
+            reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await reader
+            for upload_id, upload in list(self._spooled.items()):
+                await self._services.spool.let_go(upload_id, upload)
+
+    async def _read_all(self, requests: AsyncIterator[pb.StoreInstancesRequest]) -> None:
+        try:
+            messages = aiter(requests)
+            while (message := await self._next(messages)) is not None:
+                try:
+                    await self._take(message)
+                except ImagingError as error:
+                    await self._reject_message(message, error)
+                del message  # up to 4 MiB that must not stay while we wait for the next
+            for upload_id in list(self._spooled):
+                await self._drop(upload_id)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            self._answers.put_nowait(None)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the generator raises it to the caller of the RPC
+            self._answers.put_nowait(error)
+
+    async def _next(self, messages: AsyncIterator[pb.StoreInstancesRequest]) -> pb.StoreInstancesRequest | None:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                return await anext(messages, None)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"Nothing was sent for {IDLE_SECONDS:.0f} s", hint="End a stream that is not used; resume later."
+            ) from None
+
+    async def _take(self, message: pb.StoreInstancesRequest) -> None:
+        upload_id = message.upload_id
+        if not upload_id or len(upload_id) > MAX_ID_LENGTH:
+            raise InvalidArgument(
+                "The upload_id is empty or too long", where="upload_id", hint=f"Use 1 to {MAX_ID_LENGTH} characters."
+            )
+        if message.HasField("header"):
+            self._dead.pop(upload_id, None)
+            await self._drop(upload_id)
+            await self._room.acquire()
+            try:
+                announced = announced_by(message.header)
+            except ImagingError as error:
+                await self._reject(upload_id, error, message.header.source, message.header.size_bytes)
+                return
+            if message.HasField("data") and message.HasField("finish"):
+                await self._take_whole(upload_id, message, announced)
+                return
+            await self._begin(upload_id, announced)
+        if upload_id in self._dead:
+            return
+        upload = self._spooled.get(upload_id)
+        if upload is None:
+            await self._room.acquire()
+            raise InvalidArgument("The upload has no header", where=upload_id, hint="Send the header first.")
+        try:
+            if message.HasField("data"):
+                await self._take_chunk(upload_id, upload, message.data)
+            if message.HasField("finish"):
+                finish = message.finish
+                crc = finish.object_crc32c if finish.HasField("object_crc32c") else None
+                path = await upload.finish()
+                announced = with_crc(upload.announced, crc)
+                del self._spooled[upload_id]
+                self._start(upload_id, path, announced, lambda: self._services.spool.forget(upload_id, upload))
+        except ImagingError as error:
+            self._spooled.pop(upload_id, None)
+            await self._services.spool.let_go(upload_id, upload)
+            await self._reject(upload_id, error, upload.announced.source, upload.announced.size_bytes)
+
+    async def _take_whole(self, upload_id: str, message: pb.StoreInstancesRequest, announced: Announced) -> None:
+        """An instance in one message: it never touches the spool."""
+        data = message.data
+        content = data.content
+        try:
+            check_size(len(content) + data.offset, announced.size_bytes)
+            check_chunk(content, data.crc32c if data.HasField("crc32c") else None, data.offset)
+            finish = message.finish
+            announced = with_crc(announced, finish.object_crc32c if finish.HasField("object_crc32c") else None)
+        except ImagingError as error:
+            await self._reject(upload_id, error, announced.source, announced.size_bytes)
+            return
+        size, budget = len(content), self._services.budget
+        await budget.take(size)
+        self._start(upload_id, content, announced, lambda: budget.give_back(size))
+
+    async def _begin(self, upload_id: str, announced: Announced) -> None:
+        try:
+            upload = await self._services.spool.open(upload_id, announced)
+        except ImagingError as error:
+            await self._reject(upload_id, error, announced.source, announced.size_bytes)
+            return
+        self._spooled[upload_id] = upload
+        if announced.size_bytes > RESUMABLE_BYTES:
+            ready = pb.StoreInstancesResponse.UploadReady(persisted_size_bytes=upload.persisted_bytes)
+            self._answers.put_nowait(pb.StoreInstancesResponse(upload_id=upload_id, ready=ready))
+
+    async def _take_chunk(self, upload_id: str, upload: SpooledUpload, data: pb.StoreInstancesRequest.Data) -> None:
+        content = data.content
+        if data.offset == 0:
+            self._services.spool.hold(upload, study_hint(content))
+        await upload.write(data.offset, content, data.crc32c if data.HasField("crc32c") else None)
+        if upload.written_bytes - upload.persisted_bytes >= PERSIST_BYTES and is_resumable(
+            upload_id, upload.announced.size_bytes
+        ):
+            persisted = await self._services.spool.persist(upload_id, upload)
+            progress = pb.StoreInstancesResponse.UploadProgress(persisted_size_bytes=persisted)
+            self._answers.put_nowait(pb.StoreInstancesResponse(upload_id=upload_id, progress=progress))
+
+    def _start(self, upload_id: str, content: Content, announced: Announced, after: Callable[[], Any]) -> None:
+        task = asyncio.create_task(self._store(upload_id, content, announced, after), name="store-instance")
+        for tasks in (self._tasks, self._services.storing):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _store(self, upload_id: str, content: Content, announced: Announced, after: Callable[[], Any]) -> None:
+        try:
+            stored = await self._services.ingest.store(content, announced, self._traceparent)
+            answer = pb.StoreInstancesResponse(
+                upload_id=upload_id,
+                stored=pb.StoreInstancesResponse.Stored(
+                    instance=resources.instance(stored.row), outcome=stored.outcome
+                ),
+            )
+        except ImagingError as error:
+            await self._finished(after)
+            await self._reject(upload_id, error, announced.source, announced.size_bytes)
+            return
+        except Exception:  # noqa: BLE001 - the stream and its other uploads go on
+            _log.exception("unforeseen error while storing an instance")
+            await self._finished(after)
+            defect = Internal("The service met a defect while storing", where=upload_id, hint="Its log tells more.")
+            await self._reject(upload_id, defect, announced.source, announced.size_bytes)
+            return
+        await self._finished(after)
+        self._answers.put_nowait(answer)
+
+    @staticmethod
+    async def _finished(after: Callable[[], Any]) -> None:
+        result = after()
+        if asyncio.iscoroutine(result):
+            with suppress(ImagingError):  # what is left of the upload is swept later
+                await result
+
+    async def _drop(self, upload_id: str) -> None:
+        """An upload that ends without having been stored: kept if its sender can resume it."""
+        upload = self._spooled.pop(upload_id, None)
+        if upload is not None:
+            await self._services.spool.let_go(upload_id, upload)
+            self._room.release()
+
+    async def _reject_message(self, message: pb.StoreInstancesRequest, error: ImagingError) -> None:
+        await self._reject(message.upload_id[:MAX_ID_LENGTH], error, "", 0)
+
+    async def _reject(self, upload_id: str, error: ImagingError, source: str, size_bytes: int) -> None:
+        self._dead[upload_id] = None
+        while len(self._dead) > _MAX_DEAD:
+            del self._dead[next(iter(self._dead))]
+        values = {"source": source[:256], "reason": error.reason, "place": error.where[:512], "size_bytes": size_bytes}
+
+        def audit(connection: Connection) -> None:
+            connection.execute(insert(REJECTION).values(create_time=clock.now(), **values))
+
+        with suppress(ImagingError):  # a full disk must not keep the sender from hearing of it
+            await self._services.database.write(audit)
+        self._answers.put_nowait(pb.StoreInstancesResponse(upload_id=upload_id, rejected=to_status(error)))
+
+
+def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
+    """What a header says.
+
+    Raises
+    ------
+    LimitExceeded
+        If the object is too large.
+    InvalidArgument
+        If the header contradicts itself.
+    """
+    if header.size_bytes > DEFAULT_LIMITS.max_file_bytes:
+        raise LimitExceeded(
+            f"The header declares {header.size_bytes} bytes, more than {DEFAULT_LIMITS.max_file_bytes}",
+            where="header.size_bytes",
+            hint="Objects of up to 4 GiB are taken: split it, or send it as concatenation.",
+        )
+    if header.size_bytes < 0:
+        raise InvalidArgument("The header declares a negative size", where="header.size_bytes", hint="Correct it.")
+    origin = header.origin
+    derived = origin.kind == DERIVED
+    return Announced(
+        size_bytes=header.size_bytes,
+        object_crc32c=header.object_crc32c if header.HasField("object_crc32c") else None,
+        study_instance_uid=header.study_instance_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        source=header.source[:256],
+        origin=OriginOf(DERIVED, origin.run, origin.stage, origin.attempt) if derived else OriginOf(RECEIVED),
+        headerless_transfer_syntax_uid=header.headerless_transfer_syntax_uid,
+    )
+
+
+def with_crc(announced: Announced, crc32c: int | None) -> Announced:
+    """The announcement with the checksum that came with the finish.
+
+    Raises
+    ------
+    InvalidArgument
+        If header and finish tell different ones.
+    """
+    if crc32c is None:
+        return announced
+    if announced.object_crc32c not in (None, crc32c):
+        raise InvalidArgument(
+            "Header and finish declare different checksums", where="finish.object_crc32c", hint="Tell it once."
+        )
+    return replace(announced, object_crc32c=crc32c)

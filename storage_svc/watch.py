@@ -1,0 +1,55 @@
+"""The change log as a stream: what was there, then what comes, with marks of progress while nothing does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+
+from imaging.errors import InvalidArgument, RevisionTooOld
+from imaging.storage.v1 import storage_service_pb2 as pb
+from storage_svc import resources
+from storage_svc.change_log import ChangeLog
+
+_BATCH = 500
+_POLL_SECONDS = 1.0
+"""Other processes may write to the same log; what this one commits is known at once."""
+
+PROGRESS_SECONDS = 10.0
+"""Between marks of progress on an idle stream."""
+
+
+async def watch_changes(
+    changes: ChangeLog, start_revision: int, kinds: Sequence[int], *, progress_seconds: float = PROGRESS_SECONDS
+) -> AsyncGenerator[pb.WatchChangesResponse]:
+    """Every change from a revision on, exactly once and in order; does not end.
+
+    The first message comes at once, so that a watcher knows that it is connected and where the head is.
+
+    Raises
+    ------
+    RevisionTooOld
+        If the log no longer reaches back so far.
+    InvalidArgument
+        If the revision is negative.
+    """
+    if start_revision < 0:
+        raise InvalidArgument("The revision is negative", where="start_revision", hint="Revisions count from 1.")
+    oldest, head = await changes.bounds()
+    position = start_revision or head + 1
+    if position < oldest:
+        raise RevisionTooOld(
+            f"Revision {position} is no longer in the change log",
+            where="start_revision",
+            hint=f"Look at what is stored, then watch from revision {oldest} or from now on (0).",
+            metadata={"oldest_revision": str(oldest)},
+        )
+    told = 0.0
+    while True:
+        rows, looked_at = await changes.read(position, kinds, _BATCH)
+        # A watcher ahead of the log (its database was restored) waits; it is told no revision that is not there yet.
+        if rows or time.monotonic() - told >= progress_seconds:
+            yield pb.WatchChangesResponse(changes=[resources.change(row) for row in rows], revision=looked_at)
+            told = time.monotonic()
+        position = max(position, looked_at + 1)
+        if len(rows) < _BATCH:
+            await changes.wait_for_news(min(_POLL_SECONDS, progress_seconds))
