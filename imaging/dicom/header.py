@@ -11,10 +11,12 @@ from pydicom.uid import UID
 
 from imaging.dicom.byte_source import Buffer, flat_bytes
 from imaging.dicom.deflated import inflate_data_set
+from imaging.dicom.element_walk import walk_data_set
+from imaging.dicom.indexed_attributes import SPECIFIC_CHARACTER_SET
 from imaging.dicom.limits import DEFAULT_LIMITS, ScanLimits
+from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.scanned_instance import ScannedInstance
-from imaging.dicom.transfer_syntax import transfer_syntax
-from imaging.errors import InvalidDicom
+from imaging.dicom.transfer_syntax import TransferSyntax, transfer_syntax
 
 
 def header_bytes(data: Buffer, scanned: ScannedInstance, *, limits: ScanLimits = DEFAULT_LIMITS) -> bytes:
@@ -51,16 +53,33 @@ def read_header(header: bytes, transfer_syntax_uid: str) -> Dataset:
     UnsupportedTransferSyntax
         If it is unknown.
     InvalidDicom
-        If pydicom cannot read the bytes: they were not scanned before.
+        If the bytes are no header that was scanned.
     """
     syntax = transfer_syntax(transfer_syntax_uid)
     try:
-        data_set = read_dataset(BytesIO(header), syntax.implicit_vr, syntax.little_endian)
-    except Exception as error:
-        # pydicom names no closed set of exceptions here; whatever it is, the header is not readable.
-        raise InvalidDicom(
-            "The header cannot be read", hint="Scan the instance: only the scanner judges structure."
-        ) from error
+        data_set = _read(header, syntax)
+    except ValueError:
+        # pydicom looks the character set up while reading, and fails on one with NUL in it.
+        data_set = _read(_without_character_set(header, syntax), syntax)
     data_set.file_meta = FileMetaDataset()
     data_set.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     return data_set
+
+
+def _read(header: bytes, syntax: TransferSyntax) -> Dataset:
+    return read_dataset(BytesIO(header), syntax.implicit_vr, syntax.little_endian)
+
+
+def _without_character_set(header: bytes, syntax: TransferSyntax) -> bytes:
+    """The header with an empty Specific Character Set, at the same length."""
+    walked = walk_data_set(
+        header,
+        0,
+        len(header),
+        implicit_vr=syntax.implicit_vr,
+        little_endian=syntax.little_endian,
+        limits=DEFAULT_LIMITS,
+        log=WarningLog(0),
+    )
+    _, _, value_offset, length = walked.elements.get(SPECIFIC_CHARACTER_SET, (b"", 0, 0, 0))
+    return header[:value_offset] + b" " * length + header[value_offset + length :]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from typing import Literal
 
 from imaging.dicom.attribute_table import INDEXED_ATTRIBUTES, IndexedAttribute
 from imaging.dicom.attribute_value import (
@@ -46,16 +46,15 @@ _PLAN = tuple(
     )
     for attribute in INDEXED_ATTRIBUTES
 )
-_SPECIAL = re.compile(rb"[\x1b\\]|\0[^\0 ]")
-"""Escape sequences, several values, and NUL before the end."""
-
 _EMPTY: Decoded = (None, None)
+_ODD = "odd value"
+"""Told apart by identity: no value is this object."""
 
 
 class AttributeReader:
     """Decodes the indexed attributes of one data set; what cannot be decoded becomes None and a warning."""
 
-    __slots__ = ("_characters", "_data", "_limits", "_little", "_log", "_note", "_walked")
+    __slots__ = ("_characters", "_data", "_limits", "_little", "_log", "_note", "_order", "_walked")
 
     def __init__(
         self,
@@ -70,6 +69,7 @@ class AttributeReader:
         self._data = data
         self._walked = walked
         self._little = little_endian
+        self._order: Literal["little", "big"] = "little" if little_endian else "big"
         self._limits = limits
         self._log = log
         self._note = note
@@ -77,24 +77,44 @@ class AttributeReader:
 
     def read(self) -> dict[str, AttributeValue]:
         """Values by keyword: only of elements that are there; None if one is empty or unusable."""
-        data, elements, most = self._data, self._walked.elements, self._limits.max_indexed_value_bytes
+        elements = self._walked.elements
         values: dict[str, AttributeValue] = {}
         for attribute, tag, vr, keyword, decode in _PLAN:
             element = elements.get(tag)
-            if element is None:
-                continue
-            written, _, value_offset, length = element
-            # Nearly all values are one plain text in the VR of the Standard; all others take the long way.
-            if decode is not None and 0 < length <= most and (written == vr or not written):
-                raw = bytes(data[value_offset : value_offset + length])
-                if raw.isascii() and _SPECIAL.search(raw) is None:
-                    text = raw.decode("ascii").strip(" \0")
-                    value, reason = decode(text) if text else _EMPTY
-                    if reason is None:
-                        values[keyword] = [value] if attribute.many and value is not None else value
-                        continue
-            values[keyword] = self._value(attribute, element)
+            if element is not None:
+                value = self._plain(attribute, vr, decode, element)
+                values[keyword] = self._value(attribute, element) if value is _ODD else value
         return values
+
+    def _plain(
+        self,
+        attribute: IndexedAttribute,
+        vr: bytes,
+        decode: Callable[[str], Decoded] | None,
+        element: ElementTuple,
+    ) -> AttributeValue:
+        """The value as nearly all are: ASCII or one number, in the VR of the Standard; `_ODD` for the long way.
+
+        It gives what `_value` gives, several times faster.
+        """
+        written, _, value_offset, length = element
+        if not 0 < length <= self._limits.max_indexed_value_bytes or (written != vr and written):
+            return _ODD
+        raw = bytes(self._data[value_offset : value_offset + length])
+        if decode is None:
+            return int.from_bytes(raw, self._order) if vr == b"US" and length == 2 else _ODD
+        if not raw.isascii() or b"\x1b" in raw:
+            return _ODD
+        values: list[Scalar | None] = []
+        for text in raw.decode("ascii").split("\\"):
+            stripped = text.strip(" \0")
+            value, reason = decode(stripped) if stripped else _EMPTY
+            if reason is not None:
+                return _ODD
+            values.append(value)
+        if attribute.many:
+            return values if any(value is not None for value in values) else None
+        return values[0] if len(values) == 1 else _ODD
 
     def _character_set(self) -> CharacterSet:
         element = self._walked.elements.get(SPECIFIC_CHARACTER_SET)

@@ -45,8 +45,8 @@ def mutate(data: bytes, changes: list[tuple[str, float, int, int]]) -> bytes:
     """The file with bytes set, inserted, deleted or repeated, mostly in its header."""
     mutated = bytearray(data)
     for kind, where, byte, size in changes:
-        # Squared: the header comes first and is where structure is.
-        at = int(where * where * len(mutated))
+        # After the preamble; squared, because the header comes first and is where structure is.
+        at = 132 + int(where * where * (len(mutated) - 132))
         if kind == "set":
             mutated[at : at + 1] = bytes([byte])
         elif kind == "insert":
