@@ -24,6 +24,9 @@ from imaging.supervisor.event import Event, EventKind
 _MOST_ROWS = 20
 """Runs shown while they go; the final table has all."""
 
+_MOST_REASONS = 25
+"""Reasons told on the terminal; the summary has all."""
+
 
 class DemoAudience:
     """Shows the demonstration. A context manager: the live table ends with it."""
@@ -106,6 +109,21 @@ class DemoAudience:
             self._output.say("the services go on; Ctrl-C ends them", "bold")
             await asyncio.Event().wait()
 
+    def _tell_reasons(self, outcome: Outcome) -> None:
+        """Why there is no report, and why something was not measured: one line a reason, with the studies it is for."""
+        reasons: dict[str, list[str]] = {}
+        for study in outcome.studies:
+            if study.reason:
+                reasons.setdefault(f"no report: {study.reason}", []).append(study.folder)
+            for stage in study.run.stages if study.run else ():
+                for refusal in stage.refusals:
+                    reasons.setdefault(f"{refusal.subject} not done: {refusal.message}", []).append(study.folder)
+        for reason, folders in list(reasons.items())[:_MOST_REASONS]:
+            named = ", ".join(dict.fromkeys(folders))
+            self._output.console.print(Text(f"  {printable(named, 60)}: {printable(reason, 400)}", style="dim"))
+        if len(reasons) > _MOST_REASONS:
+            self._output.console.print(Text(f"  … {len(reasons) - _MOST_REASONS} more in summary.json", style="dim"))
+
     def _end_live(self) -> None:
         if self._live is not None:
             self._live.stop()
@@ -126,8 +144,9 @@ class DemoAudience:
         self._output.result({"summary": {**summary, "rejected": len(outcome.stored.rejected)}})
 
     def _tell_tables(self, outcome: Outcome) -> None:
-        columns = ("study", "images", "recipe", "stages", "state", "findings>", "time>", "note")
+        columns = ("study", "images", "recipe", "stages", "state", "findings>", "refused>", "time>")
         self._output.table("Studies", columns, [_study_row(study) for study in outcome.studies])
+        self._tell_reasons(outcome)
         if outcome.comparisons:
             self._output.console.print()
             rows = [
@@ -180,10 +199,8 @@ def _study_row(study: StudyResult) -> tuple[object, ...]:
     run = study.run
     modalities = " ".join(study.study.modalities)
     if run is None:
-        return (study.folder, modalities, "-", "-", "none", 0, "-", study.reason)
+        return (study.folder, modalities, "-", "-", "none", 0, 0, "-")
     done = sum(stage.state in ("SUCCEEDED", "SKIPPED") for stage in run.stages)
-    refused = sum(len(stage.refusals) for stage in run.stages)
-    note = study.reason or (f"{refused} not measured, with reasons" if refused else "")
     return (
         study.folder,
         modalities,
@@ -191,8 +208,8 @@ def _study_row(study: StudyResult) -> tuple[object, ...]:
         f"{done}/{len(run.stages)}",
         state_text(run.state),
         len(study.findings),
+        sum(len(stage.refusals) for stage in run.stages),
         seconds_text(run.seconds),
-        note,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -17,13 +17,18 @@ from rich.text import Text
 from imaging.cli.printable import printable
 from imaging.errors import ImagingError
 
+_WIDTH_ELSEWHERE = 200
+_FOLDING = frozenset({"note", "reason", "found", "description", "patient", "measure", "file"})
+"""Columns of free text: they give way when the terminal is narrow, all others stay whole."""
+
 
 class Output:
     """The two streams of one command."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        # A file or a pipe has no width of its own: wide enough that no table has to break its lines.
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_ELSEWHERE)
         self.messages = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
     @property
@@ -49,7 +54,9 @@ class Output:
         """A table on standard output. Columns that end in `>` are right-aligned; cells may be `Text`."""
         table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None)
         for column in columns:
-            table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
+            name = column.rstrip(">")
+            justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=name not in _FOLDING)
         for row in rows:
             table.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
         self.console.print(table)

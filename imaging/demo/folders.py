@@ -17,7 +17,9 @@ WORK_FOLDER = ".data"
 
 def study_folder(study: Study) -> str:
     """A short name for a study: its first modality and 8 hex digits of a hash of its UID."""
-    modality = next((m for m in study.modalities if m not in ("SEG", "SR", "DOC")), "study")
+    # What a run stores besides must not name the study.
+    received = [modality for modality in study.modalities if modality not in ("SEG", "SR", "DOC")]
+    modality = next(iter(received or study.modalities), "study")
     safe = "".join(character for character in modality.lower() if character.isascii() and character.isalnum())
     return f"{safe or 'study'}-{hashlib.sha256(study.study_instance_uid.encode()).hexdigest()[-8:]}"
 
