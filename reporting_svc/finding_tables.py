@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reporting_svc.headlines import measurement_label
-from reporting_svc.report_content import FindingGroup, Measurement, QualityFlag
+from reporting_svc.quality_notes import NumberedNotes, common_notes
+from reporting_svc.report_content import FindingGroup, Measurement
 from reporting_svc.value_text import number_text, unit_text
 
 _MAX_MATRIX_COLUMNS = 6
@@ -22,7 +23,7 @@ class Cell:
     text: str
     unit: str = ""
     numeric: bool = False
-    flag_marks: tuple[int, ...] = ()
+    marks: tuple[int, ...] = ()
     """Numbers of the table's notes."""
 
 
@@ -34,35 +35,20 @@ class FindingTable:
     subtitle: str
     head: tuple[Cell, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...]
-    """Quality flags, numbered from 1 by their place."""
+    common_notes: tuple[str, ...]
+    """What holds for every value."""
 
+    numbered_notes: tuple[str, ...]
+    """What holds for marked values; the first has number 1."""
 
-class _Notes:
-    """Collects quality flags; equal ones get one number."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, int] = {}
-
-    def marks(self, flags: Sequence[QualityFlag]) -> tuple[int, ...]:
-        numbers = [
-            self.texts.setdefault(flag.message or flag.code, len(self.texts) + 1)
-            for flag in flags
-            if flag.message or flag.code
-        ]
-        return tuple(sorted(set(numbers)))
+    is_list: bool
+    """One thing: a line for each measurement, in three columns."""
 
 
 def finding_tables(groups: Sequence[FindingGroup]) -> tuple[FindingTable, ...]:
-    """One table for each kind of thing: several things of a kind share a matrix, a single one gets a list."""
-    kinds: dict[tuple[str, str], list[FindingGroup]] = {}
-    for group in groups:
-        finding_type = group.finding_type.meaning if group.finding_type else ""
-        # Things of one kind are comparable when the same model measured them.
-        model = group.measurements[0].model if group.measurements else ""
-        kinds.setdefault((finding_type or group.label, model), []).append(group)
+    """One table for things that can be compared, which share a matrix; a list for a thing of its own."""
     tables: list[FindingTable] = []
-    for members in kinds.values():
+    for members in _comparable(group for group in groups if group.measurements):
         if len(members) == 1:
             tables.append(_list_table(members[0]))
         elif len(_columns(members)) <= _MAX_MATRIX_COLUMNS:
@@ -71,6 +57,35 @@ def finding_tables(groups: Sequence[FindingGroup]) -> tuple[FindingTable, ...]:
             starts = range(0, len(members), _COLUMNS_OF_WIDE_MATRIX)
             tables.extend(_turned_matrix(members[start : start + _COLUMNS_OF_WIDE_MATRIX]) for start in starts)
     return tuple(tables)
+
+
+def _comparable(groups: Iterable[FindingGroup]) -> list[list[FindingGroup]]:
+    """Groups of one model that are of one type, or single ones of which the same things were measured."""
+    kinds: dict[tuple[str, str], list[FindingGroup]] = {}
+    for group in groups:
+        kinds.setdefault((group.measurements[0].model, _type_name(group) or group.label), []).append(group)
+    merged: list[list[FindingGroup]] = []
+    for members in kinds.values():
+        before = merged[-1] if merged else []
+        if before and len(members) == 1 and _share_columns(before, members):
+            before.extend(members)
+        else:
+            merged.append(list(members))
+    return merged
+
+
+def _share_columns(before: Sequence[FindingGroup], members: Sequence[FindingGroup]) -> bool:
+    """True for things of one model, each the only one of its type, of which something equal was measured."""
+    if before[0].measurements[0].model != members[0].measurements[0].model:
+        return False
+    types = [_type_name(group) for group in before]
+    if len(set(types)) < len(types):
+        return False
+    return not set(_columns(before)).isdisjoint(_columns(members))
+
+
+def _type_name(group: FindingGroup) -> str:
+    return group.finding_type.meaning if group.finding_type else ""
 
 
 def _column_key(measurement: Measurement) -> str:
@@ -87,77 +102,76 @@ def _columns(groups: Sequence[FindingGroup]) -> dict[str, Measurement]:
     return columns
 
 
-def _title(group: FindingGroup) -> str:
-    return group.finding_type.meaning if group.finding_type else group.label
-
-
-def _subtitle(group: FindingGroup) -> str:
-    first = group.measurements[0]
-    parts = [group.site.meaning if group.site and group.site.meaning not in group.label else ""]
-    parts.append(f"{first.model} {first.model_version}".strip())
-    return " · ".join(part for part in parts if part)
-
-
 def _list_table(group: FindingGroup) -> FindingTable:
-    notes = _Notes()
-    rows = []
-    for measurement in group.measurements:
-        cell = _value_cell(measurement, notes)
-        rows.append((Cell(measurement_label(measurement)), cell, Cell(_unit(measurement))))
+    common = common_notes(group.measurements)
+    notes = NumberedNotes(common)
+    rows = tuple(
+        (Cell(measurement_label(each)), _value_cell(each, notes), Cell(_unit(each))) for each in group.measurements
+    )
     head = (Cell("Measurement"), Cell("Value", numeric=True), Cell("Unit"))
-    return FindingTable(group.label, _subtitle(group), head, tuple(rows), tuple(notes.texts))
+    return FindingTable(group.label, _subtitle([group]), head, rows, common, notes.texts, is_list=True)
 
 
 def _matrix(groups: Sequence[FindingGroup]) -> FindingTable:
     """One row a thing, one column a concept; the unit stands in the head."""
-    notes, columns = _Notes(), _columns(groups)
-    head = (Cell(_title(groups[0])), *(_head_cell(example) for example in columns.values()))
+    common, columns = _common(groups), _columns(groups)
+    notes = NumberedNotes(common)
+    head = (Cell(""), *(_head_cell(example) for example in columns.values()))
     rows = tuple((Cell(group.label), *_values(group, columns, notes)) for group in groups)
-    return FindingTable(_plural(groups), _subtitle_of_many(groups), head, rows, tuple(notes.texts))
+    return FindingTable(_title(groups), _subtitle(groups), head, rows, common, notes.texts, is_list=False)
 
 
 def _turned_matrix(groups: Sequence[FindingGroup]) -> FindingTable:
     """One row a concept, one column a thing: for many concepts."""
-    notes, columns = _Notes(), _columns(groups)
+    common, columns = _common(groups), _columns(groups)
+    notes = NumberedNotes(common)
     values = [_values(group, columns, notes) for group in groups]
-    head = (Cell("Measurement"), *(Cell(group.label, numeric=True) for group in groups), Cell("Unit"))
+    head = (Cell(""), *(Cell(group.label, numeric=True) for group in groups), Cell("Unit"))
     rows = tuple(
         (Cell(measurement_label(example)), *(column[place] for column in values), Cell(_unit(example)))
         for place, example in enumerate(columns.values())
     )
-    return FindingTable(_plural(groups), _subtitle_of_many(groups), head, rows, tuple(notes.texts))
+    return FindingTable(_title(groups), _subtitle(groups), head, rows, common, notes.texts, is_list=False)
 
 
-def _values(group: FindingGroup, columns: dict[str, Measurement], notes: _Notes) -> list[Cell]:
+def _common(groups: Sequence[FindingGroup]) -> tuple[str, ...]:
+    return common_notes(measurement for group in groups for measurement in group.measurements)
+
+
+def _values(group: FindingGroup, columns: dict[str, Measurement], notes: NumberedNotes) -> list[Cell]:
     by_key = {_column_key(measurement): measurement for measurement in group.measurements}
     return [_value_cell(by_key[key], notes) if key in by_key else Cell("–", numeric=True) for key in columns]
 
 
-def _plural(groups: Sequence[FindingGroup]) -> str:
-    title = _title(groups[0])
-    labels = [group.label for group in groups]
+def _title(groups: Sequence[FindingGroup]) -> str:
+    """The type that the things have in common, else the model's name as words."""
+    types = {_type_name(group) for group in groups}
     if len(groups) == 1:
-        return labels[0]
-    return f"{title} ({len(groups)})"
+        return groups[0].label
+    if len(types) == 1 and (name := types.pop()):
+        return name
+    words = groups[0].measurements[0].model.replace("-", " ").replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
-def _subtitle_of_many(groups: Sequence[FindingGroup]) -> str:
-    sites = {group.site.meaning for group in groups if group.site}
+def _subtitle(groups: Sequence[FindingGroup]) -> str:
+    sites = {group.site.meaning if group.site else "" for group in groups}
+    site = sites.pop() if len(sites) == 1 else ""
     first = groups[0].measurements[0]
-    parts = [sites.pop() if len(sites) == 1 else "", f"{first.model} {first.model_version}".strip()]
-    return " · ".join(part for part in parts if part)
+    shown = "" if site and site.lower() in _title(groups).lower() else site
+    return " · ".join(part for part in (shown, f"{first.model} {first.model_version}".strip()) if part)
 
 
 def _head_cell(example: Measurement) -> Cell:
     return Cell(measurement_label(example), unit=_unit(example), numeric=example.coded_value is None)
 
 
-def _value_cell(measurement: Measurement, notes: _Notes) -> Cell:
-    marks = notes.marks(measurement.flags)
+def _value_cell(measurement: Measurement, notes: NumberedNotes) -> Cell:
+    marks = notes.marks(measurement)
     if measurement.value is not None:
-        return Cell(number_text(measurement.value), numeric=True, flag_marks=marks)
+        return Cell(number_text(measurement.value), numeric=True, marks=marks)
     meaning = measurement.coded_value.meaning if measurement.coded_value else "–"
-    return Cell(meaning, numeric=measurement.coded_value is None, flag_marks=marks)
+    return Cell(meaning, numeric=measurement.coded_value is None, marks=marks)
 
 
 def _unit(measurement: Measurement) -> str:

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from reporting_svc.quality_notes import common_notes, note_text
 from reporting_svc.report_content import FindingGroup, Headline, Measurement
 from reporting_svc.report_template import ReportTemplate
 from reporting_svc.value_text import number_text, unit_text
 
-_MAX_OF_ONE_GROUP = 3
+_Candidate = tuple[FindingGroup, Measurement]
 
 
 def choose_headlines(groups: Sequence[FindingGroup], template: ReportTemplate) -> tuple[Headline, ...]:
-    """At most `template.max_headlines` values: by the words of the template, then by size, at most 3 of one thing."""
-    ranked = []
-    for place, group in enumerate(groups):
-        for order, measurement in enumerate(group.measurements):
-            value = measurement.value
-            if value is None or not math.isfinite(value):
-                continue
-            ranked.append((_rank(measurement, template), place, order, group, measurement))
-    # Rank, then the order of the models: total before parts, the largest lesion before smaller ones.
-    ranked.sort(key=lambda entry: entry[:3])
-    taken: dict[int, int] = {}
-    chosen: list[Headline] = []
-    for _, place, _, group, measurement in ranked:
-        if len(chosen) == template.max_headlines:
-            break
-        if taken.get(place, 0) == _MAX_OF_ONE_GROUP:
-            continue
-        taken[place] = taken.get(place, 0) + 1
-        chosen.append(_headline(group, measurement))
-    return tuple(chosen)
+    """At most `template.max_headlines` values, by the words of the template, then in the order of the models.
+
+    Each kind of value is told once for a kind of thing: that of the first one (the whole before its parts), or the
+    largest where the template says so.
+    """
+    kinds: dict[tuple[str, str, str], list[_Candidate]] = {}
+    for group in groups:
+        for measurement in group.measurements:
+            if measurement.value is not None and math.isfinite(measurement.value):
+                finding_type = group.finding_type.meaning if group.finding_type else group.label
+                kind = (measurement.model, finding_type, measurement_label(measurement))
+                kinds.setdefault(kind, []).append((group, measurement))
+    ranked = sorted(kinds.values(), key=lambda candidates: _rank(candidates[0][1], template.headline_words))
+    chosen = [_chosen(candidates, template) for candidates in ranked[: template.max_headlines]]
+    general = _general_notes(groups)
+    return tuple(_headline(group, measurement, general) for group, measurement in chosen)
 
 
 def measurement_label(measurement: Measurement) -> str:
@@ -44,20 +41,33 @@ def measurement_label(measurement: Measurement) -> str:
     return name
 
 
-def _rank(measurement: Measurement, template: ReportTemplate) -> int:
+def _chosen(candidates: Sequence[_Candidate], template: ReportTemplate) -> _Candidate:
+    label = measurement_label(candidates[0][1]).lower()
+    if any(word in label for word in template.largest_words):
+        return max(candidates, key=lambda candidate: candidate[1].value or 0.0)
+    return candidates[0]
+
+
+def _rank(measurement: Measurement, words: Sequence[str]) -> int:
     label = measurement_label(measurement).lower()
-    for rank, word in enumerate(template.headline_words):
-        if word in label:
-            return rank
-    return len(template.headline_words)
+    return next((rank for rank, word in enumerate(words) if word in label), len(words))
 
 
-def _headline(group: FindingGroup, measurement: Measurement) -> Headline:
-    value = measurement.value
+def _general_notes(groups: Sequence[FindingGroup]) -> dict[str, frozenset[str]]:
+    """By model, the notes that all of its measurements have: such a note is no reason to mark one of them."""
+    by_model: dict[str, list[Measurement]] = {}
+    for group in groups:
+        for measurement in group.measurements:
+            by_model.setdefault(measurement.model, []).append(measurement)
+    return {model: frozenset(common_notes(measurements)) for model, measurements in by_model.items()}
+
+
+def _headline(group: FindingGroup, measurement: Measurement, general: dict[str, frozenset[str]]) -> Headline:
+    own: Iterable[str] = (note_text(flag) for flag in measurement.flags)
     return Headline(
         label=measurement_label(measurement),
-        value="" if value is None else number_text(value),
+        value="" if measurement.value is None else number_text(measurement.value),
         unit=unit_text(measurement.unit.value) if measurement.unit else "",
         subject=group.label,
-        flagged=bool(measurement.flags),
+        flagged=any(text not in general.get(measurement.model, frozenset()) for text in own),
     )

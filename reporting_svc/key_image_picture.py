@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from imaging.render.overlay import as_rgb, draw_mask
 from imaging.render.pixel_aspect import pixel_aspect
 from imaging.render.png import encode_png, resize
 from reporting_svc.image_plane import ImagePlane, Point
-from reporting_svc.segmentation_overlay import Segment, SegmentationOverlay
+from reporting_svc.segmentation_index import Segment
 
 LONGEST_SIDE = 768
 _SMALLEST_SIDE = 512
@@ -44,9 +44,15 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class Layer:
+    """A segment on the frame."""
+
     mask: NDArray[np.bool_]
+    """Shape (rows, columns) of the image."""
+
     segment: Segment
+    in_focus: bool = False
+    """It is what the picture is about: shown larger in a corner if it is small."""
 
 
 @dataclass(slots=True)
@@ -56,7 +62,7 @@ class _Canvas:
     pixels: NDArray[np.uint8]
     scale_rows: float
     scale_columns: float
-    layers: list[_Layer] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
 
 
 def draw_key_image(
@@ -65,8 +71,7 @@ def draw_key_image(
     *,
     frame_number: int,
     window: tuple[float, float] | None,
-    overlays: Sequence[SegmentationOverlay],
-    focus_segments: frozenset[int],
+    layers: Sequence[Layer],
     lines_mm: Sequence[tuple[float, ...]],
 ) -> Picture:
     """The frame with everything drawn in; the same bytes for the same arguments.
@@ -77,8 +82,6 @@ def draw_key_image(
         Stored values, shape (rows, columns) or (rows, columns, samples).
     window
         Center and width; None: as the header says.
-    focus_segments
-        Segments that are shown larger in a corner if they are small; only with a single overlay.
     lines_mm
         Axes as x y z x y z in patient coordinates.
     """
@@ -89,16 +92,14 @@ def draw_key_image(
     target = int(min(max(longest, _SMALLEST_SIDE), LONGEST_SIDE))
     rgb = as_rgb(resize(plain, target, pixel_aspect=aspect))
     canvas = _Canvas(rgb, rgb.shape[0] / rows, rgb.shape[1] / columns)
-    for overlay in overlays:
-        for number, mask in overlay.masks(header, frame_number).items():
-            canvas.layers.append(_Layer(_stretched(mask, canvas), overlay.segments[number]))
+    canvas.layers = [replace(layer, mask=_stretched(layer.mask, canvas)) for layer in layers]
     for layer in canvas.layers:
         canvas.pixels = draw_mask(canvas.pixels, layer.mask, layer.segment.colour, _FILL)
     plane = ImagePlane.of(header, frame_number)
     if plane is not None:
         _draw_lines(canvas, [line for each in lines_mm if (line := plane.line_in_image(each)) is not None])
-    focus = [layer for layer in canvas.layers if layer.segment.number in focus_segments]
-    if len(overlays) == 1 and focus:
+    focus = [layer for layer in canvas.layers if layer.in_focus]
+    if focus:
         _draw_inset(canvas, focus)
     drawn = tuple(dict.fromkeys(layer.segment for layer in canvas.layers))
     height, width = canvas.pixels.shape[:2]
@@ -125,7 +126,7 @@ def _draw_lines(canvas: _Canvas, lines: Sequence[tuple[Point, Point]]) -> None:
     canvas.pixels = np.asarray(image)
 
 
-def _draw_inset(canvas: _Canvas, focus: Sequence[_Layer]) -> None:
+def _draw_inset(canvas: _Canvas, focus: Sequence[Layer]) -> None:
     """Show the things in focus larger, in the corner that is farthest from them."""
     together = np.logical_or.reduce([layer.mask for layer in focus])
     rows, columns = np.flatnonzero(together.any(axis=1)), np.flatnonzero(together.any(axis=0))

@@ -21,10 +21,10 @@ from imaging.errors import (
 from imaging.storage.v1 import storage_service_pb2
 from reporting_svc.evidence import StoredInstance
 from reporting_svc.key_image_choice import KeyImageWish, choose_key_images
-from reporting_svc.key_image_picture import Picture, draw_key_image
+from reporting_svc.key_image_picture import Layer, Picture, draw_key_image
 from reporting_svc.plain_text import clean_text
 from reporting_svc.report_content import FindingGroup, KeyImage, SeriesUse
-from reporting_svc.segmentation_overlay import SegmentationOverlay
+from reporting_svc.segmentation_index import SegmentationIndex
 
 LUNG_WINDOW = (-600.0, 1500.0)
 """Center and width in HU, as commonly used for lung."""
@@ -59,18 +59,19 @@ async def make_key_images(
     segmentations
         By SOP Instance UID.
     """
-    overlays: dict[str, SegmentationOverlay] = {}
+    indexes: dict[str, SegmentationIndex] = {}
     images: list[KeyImage] = []
     notes: list[str] = []
     for wish in choose_key_images(groups, at_most):
         try:
-            used = [
-                await _overlay(storage, segmentations[uid], overlays)
+            frame, header = await _image(storage, wish)
+            layers = [
+                layer
                 for uid in wish.segmentations
                 if uid in segmentations
+                for layer in await _layers(storage, segmentations[uid].name, wish, header, indexes)
             ]
-            frame, header = await _read(storage, wish)
-            picture = await asyncio.to_thread(_draw, frame, header, wish, used)
+            picture = await asyncio.to_thread(_draw, frame, header, wish, layers)
         except _LASTING as error:
             notes.append(_note(wish, error))
             continue
@@ -78,35 +79,50 @@ async def make_key_images(
     return KeyImages(tuple(images), tuple(notes))
 
 
-async def _overlay(
-    storage: StorageClient, segmentation: StoredInstance, known: dict[str, SegmentationOverlay]
-) -> SegmentationOverlay:
-    if segmentation.name not in known:
-        async for _, content in storage.retrieve_instances(segmentation.name):
-            known[segmentation.name] = await asyncio.to_thread(SegmentationOverlay, content)
-    return known[segmentation.name]
-
-
-async def _read(storage: StorageClient, wish: KeyImageWish) -> tuple[Frame, Dataset]:
+async def _image(storage: StorageClient, wish: KeyImageWish) -> tuple[Frame, Dataset]:
     name = f"{wish.series}/instances/{wish.frame.sop_instance_uid}"
     headers = await storage.read_headers(name)
-    selection = storage_service_pb2.RetrieveFramesRequest.Selection(
-        instance=name, frame_numbers=[wish.frame.frame_number]
-    )
-    frames = [frame async for frame in storage.read_frames(selections=[selection])]
+    frames = await _frames(storage, name, [wish.frame.frame_number])
     if not headers or not frames:
         raise NotFound("The frame is not stored", where=name)
     return frames[0], headers[0].dataset
 
 
-def _draw(frame: Frame, header: Dataset, wish: KeyImageWish, overlays: Sequence[SegmentationOverlay]) -> Picture:
+async def _layers(
+    storage: StorageClient, name: str, wish: KeyImageWish, image: Dataset, indexes: dict[str, SegmentationIndex]
+) -> list[Layer]:
+    """The segments of one segmentation that are on the frame; only those frames of it are read."""
+    if name not in indexes:
+        headers = await storage.read_headers(name)
+        indexes[name] = await asyncio.to_thread(SegmentationIndex, headers[0].dataset)
+    index = indexes[name]
+    wanted = index.masks_over(image, wish.frame.frame_number)
+    if not wanted:
+        return []
+    pixels = {
+        frame.frame_number: frame.pixels for frame in await _frames(storage, name, [m.frame_number for m in wanted])
+    }
+    uid = name.rpartition("/")[2]
+    focus = {group.segment_number for group in wish.groups if group.segmentation_sop_instance_uid == uid}
+    layers = [
+        Layer(pixels[mask.frame_number] >= index.threshold, mask.segment, mask.segment.number in focus)
+        for mask in wanted
+    ]
+    return [layer for layer in layers if layer.mask.any()]
+
+
+async def _frames(storage: StorageClient, name: str, frame_numbers: Sequence[int]) -> list[Frame]:
+    selection = storage_service_pb2.RetrieveFramesRequest.Selection(instance=name, frame_numbers=frame_numbers)
+    return [frame async for frame in storage.read_frames(selections=[selection])]
+
+
+def _draw(frame: Frame, header: Dataset, wish: KeyImageWish, layers: Sequence[Layer]) -> Picture:
     return draw_key_image(
         frame.pixels,
         header,
         frame_number=wish.frame.frame_number,
         window=_window(header, wish),
-        overlays=overlays,
-        focus_segments=frozenset(group.segment_number for group in wish.groups if group.segment_number),
+        layers=layers,
         lines_mm=[each.line_mm for group in wish.groups for each in group.measurements if each.line_mm],
     )
 

@@ -21,9 +21,9 @@ Flowable = Any
 _GAP = 4 * mm
 
 
-def heading(text: str) -> Flowable:
-    """A section's heading."""
-    return Paragraph(markup(text), style.HEADING)
+def heading(text: str, room: float = 42 * mm) -> list[Flowable]:
+    """A section's heading; on the next page if less than `room` points would follow it on this one."""
+    return [CondPageBreak(room), Paragraph(markup(text), style.HEADING)]
 
 
 def facts_box(columns: Sequence[Sequence[tuple[str, str]]], widths: Sequence[float], first_bold: bool) -> Flowable:
@@ -93,9 +93,10 @@ def finding_table(table: FindingTable) -> list[Flowable]:
     if table.subtitle:
         title += f'  <font name="{REGULAR}" size="7.2" color="#5e707b">{markup(table.subtitle)}</font>'
     head: list[Flowable] = [Paragraph(title, style.TABLE_TITLE), Spacer(1, 2)]
-    notes: list[Flowable] = [
-        Paragraph(f"<super>{number}</super> {markup(note)}", style.SMALL)
-        for number, note in enumerate(table.notes, start=1)
+    notes: list[Flowable] = [Paragraph(markup(note), style.SMALL) for note in table.common_notes]
+    notes += [
+        Paragraph(f"{_raised(str(number))} {markup(note)}", style.SMALL)
+        for number, note in enumerate(table.numbered_notes, start=1)
     ]
     if notes:
         notes.insert(0, Spacer(1, 2))
@@ -131,8 +132,8 @@ def refusal_notice(refusal: Refusal) -> Flowable:
 
 
 def key_images(images: Sequence[KeyImage]) -> list[Flowable]:
-    """The key images with their captions: two in a row, or three if there are more than four."""
-    per_row = 2 if len(images) <= 4 else 3
+    """The key images with their captions: two in a row, or three where that fills the rows better."""
+    per_row = 2 if len(images) in (1, 2, 4) else 3
     column = (style.CONTENT_WIDTH - (per_row - 1) * _GAP) / per_row
     rows: list[Flowable] = []
     for start in range(0, len(images), per_row):
@@ -221,15 +222,20 @@ def _head(cell: Cell) -> Flowable:
 
 
 def _cell(cell: Cell) -> Flowable:
-    marks = f"<super>{','.join(map(str, cell.flag_marks))}</super>" if cell.flag_marks else ""
+    marks = _raised(",".join(map(str, cell.marks))) if cell.marks else ""
     return Paragraph(markup(cell.text) + marks, style.BODY_RIGHT if cell.numeric else style.BODY)
+
+
+def _raised(text: str) -> str:
+    """Small and a little higher, in the colour of what needs attention."""
+    return f'<super rise="2.6" size="5.6"><font color="#a85b00">{text}</font></super>'
 
 
 def _widths(table: FindingTable) -> list[float]:
     """Room for the names first, the rest for the numbers; a list of three columns is set narrow, for the eye."""
     count = len(table.head)
-    if count == 3 and not table.head[2].numeric and not table.head[2].unit:
-        name, value = 0.52 * style.CONTENT_WIDTH, 0.2 * style.CONTENT_WIDTH
+    if table.is_list:
+        name, value = 0.42 * style.CONTENT_WIDTH, 0.2 * style.CONTENT_WIDTH
         return [name, value, style.CONTENT_WIDTH - name - value]
     last = 0.1 * style.CONTENT_WIDTH if not table.head[-1].numeric else 0.0
     first = max(0.24, 0.5 - 0.055 * count) * style.CONTENT_WIDTH

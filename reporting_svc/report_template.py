@@ -17,6 +17,9 @@ class ReportTemplate:
     """Words of concept meanings, the most important first: which measurements are shown large at the top. Words, not
     codes: a model that a user installs brings codes of its own."""
 
+    largest_words: tuple[str, ...] = ("axis", "diameter")
+    """Of such measurements the largest is shown, not the first."""
+
     max_headlines: int = 6
     max_key_images: int = 6
 
@@ -28,25 +31,23 @@ _TEMPLATES = {
             name="ct-quantitative",
             title="Quantitative CT report",
             headline_words=(
-                "emphysema",
                 "low attenuation",
-                "950",
-                "percentile 15",
+                "emphysema",
                 "15th percentile",
                 "perc15",
-                "lung volume",
+                "number of lesions",
                 "long axis",
-                "diameter",
                 "volume",
+                "diameter",
                 "fraction",
-                "percentage",
                 "mean",
+                "noise",
             ),
         ),
         ReportTemplate(
             name="quantitative",
             title="Quantitative imaging report",
-            headline_words=("volume", "diameter", "mean", "standard deviation", "noise"),
+            headline_words=("volume", "long axis", "diameter", "mean", "noise", "standard deviation", "median"),
         ),
     )
 }
