@@ -15,7 +15,8 @@ from imaging.stage.v1.stage_pb2 import Refusal, StageContext
 from pipeline_svc.planning import plan_run
 from pipeline_svc.recipe import Kind
 from pipeline_svc.recipe_book import RecipeBook
-from pipeline_svc.run_record import RunRecord, StageOutcome, StageRecord, timestamp
+from pipeline_svc.run_message import timestamp
+from pipeline_svc.run_record import RunRecord, StageOutcome, StageRecord
 from pipeline_svc.run_script import StageFailed
 from pipeline_svc.runs import Runs
 from pipeline_svc.stage_call import WORTH_WAITING, StageCalls

@@ -146,7 +146,9 @@ class Recipe(_Strict):
                 )
             if stage.kind == "process":
                 if stage.uses in processed:
-                    raise ValueError(f"the step {stage.uses!r} stands twice; `input` could not tell them apart")
+                    raise ValueError(
+                        f"stage {number} ({stage.uses}) stands twice; `input` could not tell the two apart"
+                    )
                 processed.append(stage.uses)
         return self
 

@@ -1,4 +1,4 @@
-"""A run and its stages as they are kept, and as the contract tells them."""
+"""A run and its stages as they are kept."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from google.protobuf import json_format
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import RowMapping
 
 from imaging.pipeline.v1 import pipeline_pb2
-from imaging.stage.v1.stage_pb2 import Progress, Refusal
+from imaging.stage.v1.stage_pb2 import Refusal
 from pipeline_svc.recipe import Kind, Parameter
 
 State: TypeAlias = pipeline_pb2.State.ValueType
@@ -116,46 +115,6 @@ class RunRecord:
         return self.traceparent.split("-")[1]
 
 
-def run_message(run: RunRecord, progress: Mapping[int, Progress]) -> pipeline_pb2.Run:
-    """The run as the contract tells it; `progress` is the newest of each stage, by position."""
-    return pipeline_pb2.Run(
-        name=run.name,
-        study=run.study,
-        manifest_version=run.manifest_version,
-        recipe=run.recipe,
-        recipe_version=run.recipe_version,
-        state=run.state,
-        stages=[_stage_message(stage, progress.get(stage.position)) for stage in run.stages],
-        reason=run.reason,
-        trace_id=run.trace_id,
-        create_time=timestamp(run.create_time),
-        end_time=timestamp(run.end_time),
-        superseded_by=f"runs/{run.superseded_by}" if run.superseded_by else "",
-        report=run.report,
-    )
-
-
-def _stage_message(stage: StageRecord, progress: Progress | None) -> pipeline_pb2.Stage:
-    return pipeline_pb2.Stage(
-        name=stage.plan.name,
-        kind=stage.plan.kind,
-        uses=stage.plan.uses,
-        state=stage.state,
-        attempts=stage.attempts,
-        start_time=timestamp(stage.start_time),
-        end_time=timestamp(stage.end_time),
-        series=stage.series,
-        outputs=stage.outcome.instances,
-        finding_count=stage.outcome.finding_count,
-        error=stage.error,
-        refusals=stage.outcome.refusals,
-        progress=progress,
-        request_id=stage.request_id,
-        algorithm=stage.outcome.algorithm,
-        report=stage.outcome.report,
-    )
-
-
 def run_record(row: RowMapping, stages: Sequence[RowMapping]) -> RunRecord:
     """The run in a row of the table, with the rows of its stages."""
     return RunRecord(
@@ -242,15 +201,6 @@ def outcome_values(outcome: StageOutcome) -> dict[str, Any]:
         "algorithm": outcome.algorithm,
         "report": outcome.report,
     }
-
-
-def timestamp(time: datetime | None) -> Timestamp | None:
-    """The Protobuf form of a time; None for none."""
-    if time is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
 
 
 def from_microseconds(microseconds: int) -> datetime:

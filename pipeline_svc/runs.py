@@ -16,7 +16,8 @@ from imaging.stage.v1.stage_pb2 import Progress
 from pipeline_svc import run_changes, run_queries
 from pipeline_svc.run_board import RunBoard
 from pipeline_svc.run_changes import EndedRun, NewRun
-from pipeline_svc.run_record import RunRecord, StageOutcome, StagePlan, StageRecord, State, run_message
+from pipeline_svc.run_message import run_message
+from pipeline_svc.run_record import RunRecord, StageOutcome, StagePlan, StageRecord, State
 
 T = TypeVar("T")
 

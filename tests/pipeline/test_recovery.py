@@ -205,7 +205,7 @@ async def all_ended(runs: Runs, expected: int) -> list[RunRecord]:
         await asyncio.sleep(0.02)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deaths=st.lists(st.integers(0, 30), min_size=1, max_size=4), supersede=st.booleans())
 def test_whenever_it_dies_each_stage_of_each_run_has_its_effect_once(deaths: list[int], supersede: bool) -> None:
     async def scenario(folder: Path) -> None:

@@ -393,3 +393,30 @@ async def test_pages_of_runs_hold_each_run_once(scripted: Scripted, start_pipeli
     assert seen == studies[::-1]
     failed = await pipeline.call("ListRuns", states=[pipeline_pb2.STATE_FAILED])
     assert not failed.runs
+
+
+async def test_a_run_has_a_trace_of_its_own_where_its_manifest_has_none(
+    scripted: Scripted, start_pipeline: Start
+) -> None:
+    pipeline = await start_pipeline()
+    await pipeline.wait_until_serving()
+    scripted.storage.series[STUDY] = [ct_series(STUDY)]
+    scripted.storage.studies[STUDY] = storage_pb2.Study(name=STUDY, manifest=storage_pb2.Manifest(version=1))
+    run = (await pipeline.call("CreateRun", study=STUDY)).run
+    assert len(run.trace_id) == 32
+    assert int(run.trace_id, 16) != 0
+    assert (await pipeline.watch_until(run.name)).trace_id == run.trace_id
+
+
+async def test_a_watched_run_shows_the_progress_of_its_stage(scripted: Scripted, start_pipeline: Start) -> None:
+    gate = Gate()
+    scripted.stages.behaviour["lung-emphysema"] = gate
+    pipeline = await start_pipeline()
+    scripted.storage.complete(STUDY)
+    name = (await pipeline.run_of(STUDY)).name
+    seen = await pipeline.watch_until(name, lambda run: run.stages[3].progress.done == 1 if run.stages else False)
+    assert seen.stages[3].progress.message == "working on lung-emphysema"
+    assert seen.stages[3].state == pipeline_pb2.STATE_RUNNING
+    gate.open.set()
+    ended = await pipeline.watch_until(name)
+    assert not ended.stages[3].HasField("progress")
