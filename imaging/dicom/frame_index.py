@@ -144,6 +144,8 @@ class FrameIndex:
                 offsets = np.frombuffer(packed, "<i8", count, position).astype(np.int64)
                 position += 8 * count
             if flags & _ONE_EACH:
+                if frames != count:
+                    raise ValueError("another number of frames than of fragments")
                 first = np.arange(frames + 1, dtype=np.int64)
             else:
                 first = np.frombuffer(packed, "<u4", frames + 1, position).astype(np.int64)

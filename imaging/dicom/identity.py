@@ -6,7 +6,7 @@ from imaging.dicom.file_meta import FileMeta
 from imaging.dicom.opened_data_set import OpenedDataSet
 from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.tag_path import place
-from imaging.dicom.uid import validate_uid
+from imaging.dicom.uid import is_valid_uid, validate_uid
 from imaging.errors import InvalidDicom
 
 SOP_CLASS_UID = 0x00080016
@@ -58,7 +58,6 @@ def _uid(data_set: OpenedDataSet, tag: int, name: str) -> str:
         )
     _, offset, value_offset, length = element
     value = bytes(data_set.data[value_offset : value_offset + min(length, _MAX_UID_VALUE)])
-    where = place(tag, offset, note=data_set.note)
     for _, other_offset, other_value, other_length in data_set.walked.duplicates.get(tag, ()):
         other = bytes(data_set.data[other_value : other_value + min(other_length, _MAX_UID_VALUE)])
         if other != value:
@@ -68,4 +67,5 @@ def _uid(data_set: OpenedDataSet, tag: int, name: str) -> str:
                 hint="Which one is true cannot be known: correct it at the source.",
             )
     # One NUL pads to even length (PS3.5 9.1); spaces are a common mistake. Latin-1 keeps every other byte visible.
-    return validate_uid(value.rstrip(b"\0 ").decode("latin-1"), where=where, name=name)
+    uid = value.rstrip(b"\0 ").decode("latin-1")
+    return uid if is_valid_uid(uid) else validate_uid(uid, where=place(tag, offset, note=data_set.note), name=name)

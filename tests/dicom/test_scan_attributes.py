@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from imaging.dicom.attribute_value import decode_date, decode_decimal, decode_integer, decode_time
 from imaging.dicom.character_set import character_set
+from imaging.dicom.header import header_bytes, read_header
 from imaging.dicom.scan_warning import has_warning
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.scanner import scan
@@ -205,3 +206,10 @@ def test_image_attributes_are_in_the_index() -> None:
     assert (attributes["Rows"], attributes["BitsStored"], attributes["PhotometricInterpretation"]) == (
         4, 12, "MONOCHROME2"
     )  # fmt: skip
+
+
+def test_header_with_a_character_set_that_pydicom_cannot_look_up_is_still_read() -> None:
+    data = part10(identity(RT_PLAN) | {CHARACTER_SET: ("CS", b"ISO\0IR"), NAME: ("PN", b"A^B ")})
+    instance = scan(data)
+    assert has_warning(instance.warnings, "charset")
+    assert read_header(header_bytes(data, instance), instance.transfer_syntax_uid).PatientName == "A^B"

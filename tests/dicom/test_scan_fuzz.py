@@ -73,7 +73,7 @@ def taken(data: bytes, *, bare: bool = True) -> ScannedInstance | None:
 
 
 @given(seed=st.sampled_from(SEEDS), changes=mutations)
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=800, deadline=None)
 def test_mutated_file_is_taken_or_refused_with_a_typed_error(
     seed: str, changes: list[tuple[str, float, int, int]]
 ) -> None:
@@ -91,7 +91,7 @@ def test_mutated_file_is_taken_or_refused_with_a_typed_error(
 
 
 @given(seed=st.sampled_from(SEEDS[:8]), changes=mutations)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_mutated_file_that_is_taken_has_the_identity_that_pydicom_reads(
     seed: str, changes: list[tuple[str, float, int, int]]
 ) -> None:
