@@ -52,6 +52,9 @@ class ImageFrame:
     valid: NDArray[np.bool_] | None = None
     """Shape (rows, columns); False where the pixel is padding (0028,0120); None: all are valid."""
 
+    warnings: tuple[str, ...] = ()
+    """What was wrong in the header, and what was taken instead."""
+
 
 class Frames(Protocol):
     """The frames of a series that need not make a volume: a radiograph, a cine loop, two odd slices.

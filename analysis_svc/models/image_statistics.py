@@ -18,6 +18,7 @@ from imaging.errors import MeasurementRefused
 from imaging.volume.volume import SourceFrame
 
 _NOISE_FRAMES: Final = 64
+_MOST_WARNINGS: Final = 4
 
 
 class ImageStatistics:
@@ -43,10 +44,12 @@ class ImageStatistics:
         noises: list[float] = []
         middle: SourceFrame | None = None
         not_finite = False
+        warnings: dict[str, None] = {}
         stride = max(1, images.frame_count // _NOISE_FRAMES)
         index = -1
         for index, frame in enumerate(images):
             valid = frame.valid
+            warnings.update(dict.fromkeys(frame.warnings))
             if frame.pixels.dtype.kind == "f":
                 finite = np.isfinite(frame.pixels)
                 if not finite.all():
@@ -68,7 +71,9 @@ class ImageStatistics:
                 hint="Take a series of images.",
                 metadata={"rule": "NO_PIXELS"},
             )
-        return self._told(images, counts, noises, middle, not_finite, parameters)
+        flags = _flags(images, counts, not_finite)
+        flags += [QualityFlag("HEADER_REPAIRED", warning) for warning in list(warnings)[:_MOST_WARNINGS]]
+        return self._told(images, counts, noises, middle, tuple(flags), parameters)
 
     @staticmethod
     def _told(
@@ -76,11 +81,10 @@ class ImageStatistics:
         counts: ValueCounts,
         noises: list[float],
         middle: SourceFrame,
-        not_finite: bool,
+        flags: tuple[QualityFlag, ...],
         parameters: Parameters,
     ) -> Analysis:
         concept, unit = _meaning(images)
-        flags = tuple(_flags(images, counts, not_finite))
         edges, heights = counts.histogram(parameters.histogram_bins)
         chart = histogram_chart(edges, heights, unit.value, f"Distribution: {concept.meaning}")
 

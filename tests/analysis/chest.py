@@ -15,9 +15,11 @@ from imaging.volume.volume import SourceFrame, Volume
 
 COARSE_MM = (3.0, 2.4, 2.4)
 FINE_MM = (1.5, 1.2, 1.2)
+QUICK_MM = (3.0, 4.0, 4.0)
+"""For tests of invariance, which measure many times."""
 
 
-@lru_cache(maxsize=3)
+@lru_cache(maxsize=4)
 def chest(spacing_mm: tuple[float, float, float] = COARSE_MM) -> tuple[Volume, PhantomTruth]:
     """The phantom and its truth; the voxels must not be changed."""
     volume, truth = ct_chest_phantom(1, spacing_mm)

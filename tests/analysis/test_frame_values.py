@@ -43,7 +43,9 @@ def test_a_fractional_slope_gives_float_values() -> None:
 
 def test_a_slope_of_zero_counts_as_absent() -> None:
     stored = np.array([[1, 2]], dtype=np.uint8)
-    assert image_frame(stored, _header(RescaleSlope="0", RescaleIntercept="0"), 1).pixels.tolist() == [[1, 2]]
+    frame = image_frame(stored, _header(RescaleSlope="0", RescaleIntercept="0"), 1)
+    assert frame.pixels.tolist() == [[1, 2]]
+    assert "Rescale Slope" in frame.warnings[0]
 
 
 def test_each_frame_of_an_enhanced_image_has_its_own_slope() -> None:

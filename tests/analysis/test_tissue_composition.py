@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -16,13 +17,18 @@ from analysis_svc.model import Model
 from analysis_svc.models.tissue_composition import TissueComposition
 from imaging.errors import MeasurementRefused
 from imaging.volume.volume import Volume
-from tests.analysis.chest import COARSE_MM, FINE_MM, chest, hounsfield_volume, seen_from, silent
+from tests.analysis.chest import COARSE_MM, FINE_MM, QUICK_MM, chest, hounsfield_volume, seen_from, silent
 
 MODEL = TissueComposition()
 
 
 def _analyze(volume: Volume, **parameters: object) -> Analysis:
     return MODEL.analyze(volume, MODEL.Parameters(**parameters), silent)  # type: ignore[arg-type] # checked by pydantic
+
+
+@lru_cache(maxsize=2)
+def _of_phantom(spacing_mm: tuple[float, float, float] = COARSE_MM) -> Analysis:
+    return _analyze(chest(spacing_mm)[0])
 
 
 def _volumes_ml(analysis: Analysis) -> dict[str, float]:
@@ -39,8 +45,8 @@ def test_it_is_a_model() -> None:
 
 @pytest.mark.parametrize("spacing_mm", [COARSE_MM, FINE_MM])
 def test_volumes_of_the_phantom_are_within_two_percent(spacing_mm: tuple[float, float, float]) -> None:
-    volume, truth = chest(spacing_mm)
-    measured = _volumes_ml(_analyze(volume))
+    _, truth = chest(spacing_mm)
+    measured = _volumes_ml(_of_phantom(spacing_mm))
     expected = {
         "Body": truth.body_volume_mm3,
         "Fat": truth.fat_volume_mm3,
@@ -62,7 +68,7 @@ def test_the_table_is_not_part_of_the_body() -> None:
 
 
 def test_percentages_are_those_of_the_volumes() -> None:
-    analysis = _analyze(chest()[0])
+    analysis = _of_phantom()
     volumes = _volumes_ml(analysis)
     for item in analysis.measurements:
         if item.unit is not None and item.unit.value == "%":
@@ -71,7 +77,7 @@ def test_percentages_are_those_of_the_volumes() -> None:
 
 def test_masks_hold_the_measured_voxels() -> None:
     volume, _ = chest()
-    analysis = _analyze(volume)
+    analysis = _of_phantom()
     volumes = _volumes_ml(analysis)
     assert [mask.label for mask in analysis.masks] == ["Fat", "Soft tissue", "Bone"]
     for mask in analysis.masks:
@@ -88,7 +94,7 @@ def test_no_masks_are_made_when_none_are_wanted() -> None:
 @settings(max_examples=6, deadline=None)
 @given(st.permutations([0, 1, 2]), st.tuples(st.booleans(), st.booleans(), st.booleans()))
 def test_the_way_of_acquisition_changes_no_volume(order: list[int], flips: tuple[bool, bool, bool]) -> None:
-    volume, _ = chest()
+    volume, _ = chest(QUICK_MM)
     turned = seen_from(volume, (order[0], order[1], order[2]), flips)
     assert _volumes_ml(_analyze(turned)) == pytest.approx(_volumes_ml(_analyze(volume)))
 
