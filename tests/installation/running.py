@@ -55,13 +55,10 @@ class Installation:
 def running_installation(data_dir: Path, env: Mapping[str, str] | None = None) -> Iterator[Installation]:
     """`imaging up --json` on free ports, until the block ends; then Ctrl-C, and SIGKILL if that does not end it."""
     command = [sys.executable, "-m", "imaging", "up", "--json", "--port-base", "0", "--data", str(data_dir)]
-    supervisor = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=(data_dir.parent / f"{data_dir.name}.stderr").open("wb"),
-        env={**os.environ, **(env or {})},
-        start_new_session=True,
-    )
+    with (data_dir.parent / f"{data_dir.name}.stderr").open("wb") as stderr:
+        supervisor = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, **(env or {})}, start_new_session=True
+        )
     try:
         yield Installation(_endpoints(supervisor, data_dir), supervisor, data_dir)
     finally:
