@@ -64,7 +64,13 @@ def assemble_content(
     key_images: Sequence[KeyImage] = (),
     notes: Sequence[str] = (),
 ) -> ReportContent:
-    """The whole report as data; every text in it is cleaned and bounded."""
+    """The whole report as data; every text in it is cleaned and bounded.
+
+    Parameters
+    ----------
+    series
+        All series of the study, by resource name.
+    """
     return ReportContent(
         title=template.title,
         version=identity.version,
@@ -82,7 +88,8 @@ def assemble_content(
             accession_number=clean_text(study.accession_number, 32),
             study_id=clean_text(study.study_id, 32),
             description=clean_text(study.study_description, 100),
-            modalities=tuple(clean_text(modality, 16) for modality in study.modalities_in_study),
+            # Those of the images that were sent: our own results must not change what a second attempt writes.
+            modalities=tuple(sorted({each.modality for each in series.values() if not each.derived and each.modality})),
             referring_physician=person_name(study.referring_physician_name),
         ),
         headlines=choose_headlines(groups, template),

@@ -13,6 +13,9 @@ from reporting_svc.report_content import CodedConcept, FindingGroup, Measurement
 
 _GroupKey = tuple[str, ...]
 
+_WHOLE_SERIES = frozenset({"series", "image", "images"})
+"""What models call a finding about all of a series; the reader is told which series it is."""
+
 
 def group_findings(
     findings: Sequence[analysis_pb2.Finding], series: Mapping[str, SeriesUse]
@@ -57,7 +60,9 @@ def _group(
     identifier = clean_text(first.tracking_identifier, 64)
     finding_type, site = _concept(first.finding_type), _concept(first.site)
     label = identifier or (finding_type.meaning if finding_type else "") or clean_text(first.model, 64)
-    if several_series and first.series in series:
+    if first.series in series and label.lower() in _WHOLE_SERIES:
+        label = series[first.series].label
+    elif first.series in series and several_series:
         label = f"{label} · {series[first.series].label}"
     charts = [chart for finding in members if (chart := _chart(finding)) is not None]
     return FindingGroup(

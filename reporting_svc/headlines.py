@@ -37,7 +37,7 @@ def measurement_label(measurement: Measurement) -> str:
     name = measurement.concept.meaning
     derivation = measurement.derivation.meaning if measurement.derivation else ""
     if derivation and derivation.lower() not in name.lower():
-        return f"{name}, {derivation[:1].lower()}{derivation[1:]}"
+        return f"{name}, {derivation.lower()}"
     return name
 
 

@@ -31,7 +31,7 @@ class ReportInputs:
 
     study: storage_pb2.Study
     series: dict[str, SeriesUse]
-    """By resource name."""
+    """All series of the study by resource name."""
 
     groups: tuple[FindingGroup, ...]
     sources: ReportSources
@@ -54,9 +54,7 @@ async def gather_inputs(
     """
     study = await storage.get_study(request.study)
     findings, notes = await _findings(analysis, request)
-    names = dict.fromkeys([stage.series for stage in request.stages] + [finding.series for finding in findings])
-    found = [await _series(storage, name) for name in names if name]
-    series = {each.name: each for each in found if each is not None}
+    series = {each.name: each async for each in storage.search_series(request.study)}
     uses = series_uses(list(series.values()))
     groups = group_findings(findings, uses)
     sources = ReportSources(
@@ -92,14 +90,6 @@ async def _findings(
     return findings[:MAX_FINDINGS], (
         f"Only the first {MAX_FINDINGS} findings are shown; all are in the analysis service.",
     )
-
-
-async def _series(storage: StorageClient, name: str) -> storage_pb2.Series | None:
-    try:
-        return await storage.get_series(name)
-    except NotFound:
-        # A series may be deleted while its findings stay: they are told without its description.
-        return None
 
 
 async def _header(storage: StorageClient, groups: Sequence[FindingGroup]) -> Dataset | None:
