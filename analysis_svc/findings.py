@@ -21,6 +21,7 @@ Result = analysis_service_pb2.AnalyzeSeriesResponse.Result
 
 DEFAULT_PAGE: Final = 100
 MOST_PER_PAGE: Final = 1000
+MOST_REQUEST_IDS: Final = 1000
 _PAGE_BYTES: Final = 3_000_000
 """A page stays under the message limit of 4 MiB, plots included."""
 
@@ -120,6 +121,12 @@ class FindingsTable:
         """
         if request.page_size < 0:
             raise InvalidArgument("The page size is negative", where="page_size", hint="Give 0 to 1000.")
+        if len(request.request_ids) > MOST_REQUEST_IDS:
+            raise InvalidArgument(
+                f"{len(request.request_ids)} request ids are asked for; the limit is {MOST_REQUEST_IDS}",
+                where="request_ids",
+                hint="Ask for a run or a study, or in parts.",
+            )
         size = min(request.page_size or DEFAULT_PAGE, MOST_PER_PAGE)
         kind = _filter_digest(request)
         query = select(FINDING.c.sequence, FINDING.c.message).where(

@@ -56,8 +56,8 @@ async def run_model(model: Model, images: Any, parameters: Any, report: Report, 
         raise
     # Foreign code. Its text may hold anything, values of the header too, so that only its kind is told.
     except Exception as error:
-        places = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("model %s %s raised %s\n%s", model.name, model.version, type(error).__name__, places)
+        facts = {"model": model.name, "model_version": model.version, "error": type(error).__name__}
+        _log.error("a model raised", extra={**facts, "stack": traceback.format_tb(error.__traceback__)})
         raise ModelFailed(
             f"The model {model.name} {model.version} raised {type(error).__name__}",
             where=f"model {model.name}",

@@ -92,7 +92,7 @@ class ModelRegistry:
             except Exception as error:  # noqa: BLE001
                 problem = f"Model {entry_point.name} ({entry_point.value}) is left out: {type(error).__name__}: {error}"
                 problems.append(problem)
-                _log.warning(problem)
+                _log.warning("a model is left out", extra={"entry_point": entry_point.name, "problem": problem})
         return cls(installed, problems)
 
     def all(self) -> tuple[InstalledModel, ...]:

@@ -26,6 +26,22 @@ _FIRST_SERIES_NUMBER: Final = 9000
 """Series numbers are a display order (0020,0011) only; those of scanners are lower."""
 
 
+_MAY_BE_EMPTY: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyID",
+    "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+)
+"""Type 2 in the Patient, General Study and Frame of Reference modules (PS3.3 C.7.1.1, C.7.2.1, C.7.4.1): a
+segmentation takes them over, and many senders leave them out instead of empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentationMaker:
     """Who made the masks, and of what."""
@@ -111,7 +127,8 @@ def segmentation(
     if not numbers:
         return None
     filled = [mask for mask in masks if mask.label in numbers]
-    sources, stack = _sources_and_stack(filled, volume, {str(header.SOPInstanceUID): header for header in headers})
+    complete = {str(header.SOPInstanceUID): _complete(header) for header in headers}
+    sources, stack = _sources_and_stack(filled, volume, complete)
     try:
         dataset = _made(filled, sources, stack, maker)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -121,6 +138,18 @@ def segmentation(
             hint="Correct the sender: patient, study, frame of reference and image plane must be complete.",
         ) from error
     return make_deterministic(dataset, ("segmentation", *maker.uid_parts), maker.effective_time)
+
+
+def _complete(header: Dataset) -> Dataset:
+    """The header, or a copy of it with those attributes empty that are missing and may be empty (Type 2)."""
+    missing = [keyword for keyword in _MAY_BE_EMPTY if keyword not in header]
+    if not missing:
+        return header
+    completed = Dataset()
+    completed.update(header)
+    for keyword in missing:
+        setattr(completed, keyword, None)
+    return completed
 
 
 def _sources_and_stack(

@@ -42,7 +42,11 @@ def bowel_gas(voxels: NDArray[Any], air: NDArray[np.bool_], spacing_mm: tuple[fl
     disc = (y / reach[0]) ** 2 + (x / reach[1]) ** 2 <= 1
     narrowed = np.zeros_like(air)
     for index in np.flatnonzero(air.any(axis=(1, 2))):
-        narrowed[index] = ndimage.binary_erosion(air[index], disc)
+        # Erosion of the part with air in it: the rest stays empty. At its border nothing is eroded wrongly, for there
+        # the air ends too.
+        rows, columns = (np.flatnonzero(air[index].any(axis=axis)) for axis in (1, 0))
+        part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        narrowed[index][part] = ndimage.binary_erosion(air[index][part], disc)
     labels, count = ndimage.label(narrowed)
     gas = np.zeros_like(air)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import isotropic_closing
 
 _OPENING_MM: Final = 2.4
 """Vessels that are thinner than this come off; so do threads that tie a lesion to the chest wall."""
@@ -38,21 +39,23 @@ def hull_of_lungs(lungs: NDArray[np.bool_], spacing_mm: tuple[float, float, floa
     In each axial slice a closing bridges notches, then holes are filled: a lesion at the chest wall makes a notch.
     """
     hull = lungs.copy()
-    reach = [max(1, round(_CLOSING_MM / 2 / step)) for step in spacing_mm[1:]]
-    y, x = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
-    disc = (y / reach[0]) ** 2 + (x / reach[1]) ** 2 <= 1
-    for index, plane in enumerate(lungs):
-        if plane.any():
-            padded = np.pad(plane, [(step + 1, step + 1) for step in reach])
-            closed = ndimage.binary_closing(padded, disc)
-            filled = ndimage.binary_fill_holes(closed)
-            hull[index] = filled[reach[0] + 1 : -reach[0] - 1, reach[1] + 1 : -reach[1] - 1]
+    margin_mm = _CLOSING_MM / 2
+    rows, columns = (np.flatnonzero(lungs.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    if not len(rows):
+        return hull
+    place = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    room = [(int(margin_mm / step) + 2,) * 2 for step in spacing_mm[1:]]
+    inside = tuple(slice(before, -after) for before, after in room)
+    for index in np.flatnonzero(lungs.any(axis=(1, 2))):
+        plane = np.pad(lungs[index][place], room)
+        closed = isotropic_closing(plane, margin_mm, spacing=spacing_mm[1:])  # type: ignore[no-untyped-call] # untyped
+        hull[index][place] = ndimage.binary_fill_holes(closed)[inside]
     return hull
 
 
 def find_candidates(
     voxels: NDArray[Any],
-    lungs: NDArray[np.bool_],
+    hull: NDArray[np.bool_],
     limit_hu: float,
     spacing_mm: tuple[float, float, float],
     *,
@@ -65,8 +68,8 @@ def find_candidates(
     ----------
     voxels
         Hounsfield units, axes (z, y, x).
-    lungs
-        The lungs without what is dense in them.
+    hull
+        The lungs with what is in them, as `hull_of_lungs` gives it.
     limit_hu
         Over this value a voxel is dense.
     spacing_mm
@@ -76,7 +79,7 @@ def find_candidates(
     min_elongation
         Of the regions that count: 0 takes threads too, 1 only balls.
     """
-    dense = hull_of_lungs(lungs, spacing_mm) & (voxels >= limit_hu)
+    dense = hull & (voxels >= limit_hu)
     opened = ndimage.binary_opening(dense, _ball(_OPENING_MM / 2, spacing_mm))
     labels, _ = ndimage.label(opened)
     voxel_mm3 = float(np.prod(spacing_mm))

@@ -86,16 +86,16 @@ class LesionMeasurement:
                 "NO_LUNG", "Nothing in the series looks like a lung", "Take a series that shows the chest."
             )
         report(2, _STEPS, "steps", "finding lesions")
+        hull = hull_of_lungs(both, axes.spacing_mm)
         candidates = find_candidates(
             voxels,
-            both,
+            hull,
             lungs.limit_hu,
             axes.spacing_mm,
             volume_range_mm3=(parameters.min_volume_mm3, parameters.max_volume_mm3),
             min_elongation=parameters.min_elongation,
         )
         report(3, _STEPS, "steps", f"measuring {len(candidates)} candidates")
-        hull = hull_of_lungs(both, axes.spacing_mm)
         sizes: list[tuple[Candidate, LesionSize]] = []
         for candidate in candidates:
             size = measure_lesion(voxels[candidate.box], candidate.region, hull[candidate.box], axes.spacing_mm)

@@ -16,7 +16,7 @@ from pydicom.data import get_testdata_file
 from imaging.analysis.v1 import analysis_service_pb2 as pb
 from imaging.deliberate_bug import VARIABLE
 from imaging.derived.deterministic import part10_bytes
-from imaging.errors import Cancelled, InvalidArgument, ModelFailed, NotFound
+from imaging.errors import Cancelled, InvalidArgument, ModelFailed, NotFound, StaleAttempt
 from imaging.phantom.ct_series import phantom_datasets
 from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_pb2
@@ -131,6 +131,17 @@ async def test_another_request_for_the_same_input_finds_its_segmentation_stored(
         analysis_request(series, "tissue-composition", {"bone_threshold_hu": 200}, request_id="r3")
     )
     assert other.instances != first.instances
+
+
+async def test_an_overtaken_attempt_can_store_nothing_more(services: Services) -> None:
+    contents = list(ct_series("fenced").instances.values())
+    await services.send(contents)
+    series = _series_of(contents[0])
+    await services.analyze(analysis_request(series, "tissue-composition", context_attempt=2))
+    late = analysis_request(series, "tissue-composition", {"bone_threshold_hu": 200}, request_id="r0")
+    with pytest.raises(StaleAttempt):
+        await services.analyze(late)
+    assert await _findings(services, request_ids=["r0"]) == []
 
 
 async def test_the_deliberate_bug_makes_new_uids(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,7 @@ async def test_a_foreign_token_or_size_is_refused(table: FindingsTable) -> None:
         ListFindingsRequest(page_token=token, run="runs/a"),
         ListFindingsRequest(page_token="AAAA" * 20),
         ListFindingsRequest(page_size=-1),
+        ListFindingsRequest(request_ids=[str(number) for number in range(1001)]),
     ):
         with pytest.raises(InvalidArgument):
             await table.list(request)

@@ -150,6 +150,16 @@ def test_wrong_masks_are_refused() -> None:
         segmentation([_mask("Lesion 1", mask), _mask("Lesion 1", mask)], volume, headers, MAKER)
 
 
+def test_headers_that_leave_out_what_may_be_empty_are_completed() -> None:
+    volume, headers = _small()
+    for header in headers:
+        del header.PatientBirthDate, header.StudyID, header.PositionReferenceIndicator
+    dataset = segmentation([_mask("Bone", volume.voxels > 200)], volume, headers, MAKER)
+    assert dataset is not None
+    assert not dataset.StudyID
+    assert "StudyID" not in headers[0]
+
+
 def test_headers_without_a_frame_of_reference_are_refused_with_the_reason() -> None:
     volume, headers = _small()
     for header in headers:
