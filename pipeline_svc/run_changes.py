@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from imaging.pipeline.v1 import pipeline_pb2
@@ -112,10 +112,22 @@ def supersede_older(connection: Connection, run: RunRecord, now: datetime) -> li
 
 def retire_study(connection: Connection, study: str, revision: int, now: datetime) -> list[EndedRun]:
     """The runs of a deleted study are ended and make room for runs of the same study sent again."""
-    of_study = (RUNS.c.study == study) & (RUNS.c.deleted_at_revision == 0)
-    going = [row.id for row in connection.execute(select(RUNS.c.id).where(of_study, RUNS.c.state.in_(GOING)))]
-    ended = [end_run(connection, run_id, "the study was deleted", now) for run_id in going]
-    connection.execute(update(RUNS).where(of_study).values(deleted_at_revision=revision))
+    return _retire(connection, RUNS.c.study == study, "the study was deleted", revision, now)
+
+
+def retire_all(connection: Connection, now: datetime) -> list[EndedRun]:
+    """All runs are ended and make room: they belong to a storage that is no more."""
+    newest = connection.execute(select(func.max(RUNS.c.number))).scalar() or 0  # negative: no revision of any log
+    return _retire(connection, true(), "storage was set up anew", -newest, now)
+
+
+def _retire(
+    connection: Connection, which: ColumnElement[bool], reason: str, marker: int, now: datetime
+) -> list[EndedRun]:
+    present = which & (RUNS.c.deleted_at_revision == 0)
+    going = [row.id for row in connection.execute(select(RUNS.c.id).where(present, RUNS.c.state.in_(GOING)))]
+    ended = [end_run(connection, run_id, reason, now) for run_id in going]
+    connection.execute(update(RUNS).where(present).values(deleted_at_revision=marker))
     return [one for one in ended if one is not None]
 
 

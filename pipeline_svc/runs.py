@@ -73,6 +73,7 @@ class Runs:
 
     async def watch(self, run_id: str) -> AsyncGenerator[pipeline_pb2.Run]:
         """The run as it is, then at every change, until it has ended."""
+        await self.get(run_id)
         last: pipeline_pb2.Run | None = None
         while True:
             changed = self._board.next_change(run_id)
@@ -82,6 +83,7 @@ class Runs:
                 yield message
                 last = message
             if not run.is_going:
+                self._board.forget(run_id)
                 return
             try:
                 async with asyncio.timeout(LOOK_AGAIN_S):
@@ -114,6 +116,15 @@ class Runs:
         def write(connection: Connection) -> list[EndedRun]:
             run_changes.advance_cursor(connection, revision)
             return run_changes.retire_study(connection, study, revision, self._clock())
+
+        return self._tell_ended(await self._database.write(write))
+
+    async def retire_all(self) -> list[EndedRun]:
+        """End the runs of a storage that is no more, and follow the change log of the new one from its beginning."""
+
+        def write(connection: Connection) -> list[EndedRun]:
+            run_changes.advance_cursor(connection, 0)
+            return run_changes.retire_all(connection, self._clock())
 
         return self._tell_ended(await self._database.write(write))
 

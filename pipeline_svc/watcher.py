@@ -53,19 +53,23 @@ class Watcher:
         """Follow the log, without end; what fails is tried again from the cursor."""
         while True:
             try:
-                await self.follow()
-            except RevisionTooOld as error:
-                oldest = int(error.metadata.get("oldest_revision", "1"))
-                _log.warning("storage's log begins after the cursor", extra={"oldest_revision": oldest})
-                await self._start_over(oldest - 1)
-            except LogReplaced:
-                _log.warning("storage's log ends before the cursor; it is followed from its beginning")
-                await self._start_over(0)
+                await self._follow_or_make_up()
             except ImagingError as error:
                 _log.warning("the change log cannot be followed now", extra={"error": error.text})
             except Exception:  # noqa: BLE001 - without its watcher the service would look well and do nothing
                 _log.exception("a change met a defect; it is tried again")
             await asyncio.sleep(_RETRY_S)
+
+    async def _follow_or_make_up(self) -> None:
+        try:
+            await self.follow()
+        except RevisionTooOld as error:
+            oldest = int(error.metadata.get("oldest_revision", "1"))
+            _log.warning("storage's log begins after the cursor", extra={"oldest_revision": oldest})
+            await self._look_at_every_study(oldest - 1)
+        except LogReplaced:
+            _log.warning("storage's log ends before the cursor; it is followed from its beginning")
+            await self._control.let_go(await self._runs.retire_all())
 
     async def follow(self) -> None:
         """Act on all changes after the cursor, then on those that come.
@@ -127,8 +131,8 @@ class Watcher:
             self._engine.submit(run.id)
         await self._control.let_go(ended)
 
-    async def _start_over(self, revision: int) -> None:
-        """Look at every study instead of at the changes that are gone, then follow the log after `revision`."""
+    async def _look_at_every_study(self, revision: int) -> None:
+        """Make up for changes that are gone from the log, then follow it after `revision`."""
         async for study in self._storage.search_studies():
             if study.manifest.version == 0:
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 
@@ -60,11 +60,11 @@ class PipelineClient:
         """Newest first."""
         return list((await self.call("ListRuns", study=study)).runs)
 
-    async def run_of(self, study: str, manifest_version: int = 1) -> pipeline_pb2.Run:
-        """The first run of a manifest version, waited for."""
+    async def run_of(self, study: str, manifest_version: int = 1, besides: Collection[str] = ()) -> pipeline_pb2.Run:
+        """The first run of a manifest version that is none of `besides`, waited for."""
         while True:
             for run in reversed(await self.runs(study)):
-                if run.manifest_version == manifest_version:
+                if run.manifest_version == manifest_version and run.name not in besides:
                     return run
             await asyncio.sleep(0.01)
 

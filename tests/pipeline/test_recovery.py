@@ -109,9 +109,11 @@ async def test_a_storage_that_was_set_up_anew_is_followed_from_its_beginning(
     await pipeline.stop()
     scripted.storage.log.clear()
     scripted.storage.studies.clear()
-    scripted.storage.complete("studies/2.1")
+    scripted.storage.complete("studies/1.0")
     pipeline = await start_pipeline()
-    assert (await pipeline.ended_run_of("studies/2.1")).state == pipeline_pb2.STATE_SUCCEEDED
+    before = {run.name for run in await pipeline.runs()}
+    again = await pipeline.run_of("studies/1.0", besides=before)
+    assert (await pipeline.watch_until(again.name)).state == pipeline_pb2.STATE_SUCCEEDED
 
 
 async def test_a_storage_that_is_away_is_waited_for(scripted: Scripted, start_pipeline: Start) -> None:
@@ -205,7 +207,7 @@ async def all_ended(runs: Runs, expected: int) -> list[RunRecord]:
         await asyncio.sleep(0.02)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(deaths=st.lists(st.integers(0, 30), min_size=1, max_size=4), supersede=st.booleans())
 def test_whenever_it_dies_each_stage_of_each_run_has_its_effect_once(deaths: list[int], supersede: bool) -> None:
     async def scenario(folder: Path) -> None:

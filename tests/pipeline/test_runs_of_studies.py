@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -246,10 +245,7 @@ async def test_a_deleted_study_ends_its_run_and_may_come_again(scripted: Scripte
     assert (ended.state, ended.reason) == (pipeline_pb2.STATE_CANCELLED, "the study was deleted")
     gate.open.set()
     scripted.storage.complete(STUDY)
-    newest = (await pipeline.runs(STUDY))[0]
-    while newest.name == ended.name:
-        await asyncio.sleep(0.01)
-        newest = (await pipeline.runs(STUDY))[0]
+    newest = await pipeline.run_of(STUDY, besides=[ended.name])
     assert (await pipeline.watch_until(newest.name)).state == pipeline_pb2.STATE_SUCCEEDED
 
 
