@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from imaging.cli.amounts import seconds_text, size_text
+from imaging.cli.file_lines import name_if_not_stored, tell_hints
 from imaging.cli.output import Output
 from imaging.cli.printable import printable
 from imaging.cli.runs import state_text
+from imaging.cli.store import file_facts
 from imaging.client.results import Run, StoreProgress
 from imaging.demo.demonstration import Outcome
 from imaging.demo.study_result import StudyResult
@@ -67,11 +69,11 @@ class DemoAudience:
     def on_stored(self, progress: StoreProgress) -> None:
         """A file has its result; bad ones are named at once."""
         newest = progress.newest
-        if newest.error is not None:
-            self._rejected += 1
-            self._tell_file("rejected", newest.path, newest.error.text, "red")
-        elif newest.note:
-            self._tell_file("skipped", newest.path, newest.note, "yellow")
+        self._rejected += newest.error is not None
+        if not self._output.as_json:
+            name_if_not_stored(newest, self._output)
+        elif newest.error is not None or newest.note:
+            self._output.progress(file_facts(newest))
         if progress.files_done == progress.files_total:
             text = f"{progress.files_total} files, {size_text(progress.bytes_total)}, {self._rejected} rejected"
             if self._output.as_json:
@@ -129,12 +131,6 @@ class DemoAudience:
             self._live.stop()
             self._live = None
 
-    def _tell_file(self, what: str, path: Path, why: str, style: str) -> None:
-        if self._output.as_json:
-            self._output.progress({what: str(path), "reason": why})
-        else:
-            self._output.say(f"{what:<9} {path}: {why}", style)
-
     def _tell_json(self, outcome: Outcome) -> None:
         for study in outcome.studies:
             facts = study.facts()
@@ -162,6 +158,7 @@ class DemoAudience:
             ]
             self._output.table("Phantom", ("measure", "truth>", "measured>", "unit", "difference>", ""), rows)
         self._output.console.print()
+        tell_hints(outcome.stored.rejected, self._output)
         reports = sum(study.report is not None for study in outcome.studies)
         skipped, rejected = len(outcome.stored.skipped), len(outcome.stored.rejected)
         self._output.console.print(
@@ -170,6 +167,11 @@ class DemoAudience:
                 f"in {seconds_text(outcome.seconds)}; results in {printable(str(self._out))}"
             )
         )
+        reported = [study for study in outcome.studies if study.report is not None]
+        if reported:
+            richest = max(reported, key=lambda study: len(study.findings))
+            first = self._out / richest.folder / "report.html"
+            self._output.console.print(Text(f"Look first at {printable(str(first))}", style="bold"))
 
 
 def _progress_table(studies: Mapping[str, str], runs: Mapping[str, Run]) -> Table:

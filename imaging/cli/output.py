@@ -37,13 +37,13 @@ class Output:
         return not self.as_json and self.messages.is_terminal
 
     def result(self, value: dict[str, Any]) -> None:
-        """A result as one JSON line on standard output."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        """A result as one JSON line on standard output; ASCII, so that nothing in it is a line end or an escape."""
+        sys.stdout.write(json.dumps(value, default=str) + "\n")
         sys.stdout.flush()
 
     def progress(self, value: dict[str, Any]) -> None:
         """A step on the way, for programs that read along: one JSON line on standard error."""
-        sys.stderr.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stderr.write(json.dumps(value, default=str) + "\n")
         sys.stderr.flush()
 
     def say(self, text: str, style: str = "") -> None:
@@ -66,7 +66,7 @@ def print_error(error: ImagingError, *, as_json: bool) -> None:
     """What, where, why and how to fix it, on standard error."""
     if as_json:
         facts = {"reason": error.reason, "what": error.what, "where": error.where, "hint": error.hint}
-        sys.stderr.write(json.dumps({"error": {**facts, **error.metadata}}, ensure_ascii=False) + "\n")
+        sys.stderr.write(json.dumps({"error": {**facts, **error.metadata}}) + "\n")
         return
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(Text("error: ", style="bold red") + Text(printable(error.what, 2000)))

@@ -12,6 +12,7 @@ import typer
 from imaging.cli.amounts import seconds_text, size_text
 from imaging.cli.connection import with_client
 from imaging.cli.exit_codes import ExitCode
+from imaging.cli.file_lines import name_if_not_stored, tell_hints
 from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 
@@ -92,7 +93,7 @@ def _progress(output: Output) -> Iterator[Callable[[StoreProgress], None]]:
             bar.update(
                 task, completed=now.bytes_done, total=now.bytes_total, files=f"{now.files_done}/{now.files_total} files"
             )
-            _name_if_not_stored(now.newest, output)
+            name_if_not_stored(now.newest, output)
 
         yield step
 
@@ -101,7 +102,7 @@ def _tell_step(step: StoreProgress, output: Output) -> None:
     if output.as_json:
         output.result(file_facts(step.newest))
     else:
-        _name_if_not_stored(step.newest, output)
+        name_if_not_stored(step.newest, output)
     if step.files_done % 100 == 0 or step.files_done == step.files_total:
         output.progress(
             {
@@ -111,13 +112,6 @@ def _tell_step(step: StoreProgress, output: Output) -> None:
                 "bytes_total": step.bytes_total,
             }
         )
-
-
-def _name_if_not_stored(file: FileResult, output: Output) -> None:
-    if file.error is not None:
-        output.say(f"rejected  {file.path}: {file.error.text}", "red")
-    elif file.note:
-        output.say(f"skipped   {file.path}: {file.note}", "yellow")
 
 
 def file_facts(file: FileResult) -> dict[str, Any]:
@@ -148,6 +142,7 @@ def _tell(summary: StoreSummary, output: Output) -> None:
             }
         )
         return
+    tell_hints(summary.rejected, output)
     known = sum(file.status == "already_stored" for file in summary.stored)
     output.console.print(
         f"{len(summary.stored)} stored ({known} of them were there already), {len(summary.rejected)} rejected, "

@@ -82,7 +82,8 @@ async def _run(settings: Settings, port_base: int | None, output: Output) -> int
         await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
-        output.say("draining; Ctrl-C again ends everything at once", "dim")
+        if not output.as_json:
+            output.say("draining; Ctrl-C again ends everything at once", "dim")
         draining = asyncio.create_task(supervisor.drain())
         await asyncio.wait({draining, killing}, return_when=asyncio.FIRST_COMPLETED)
         if not draining.done():

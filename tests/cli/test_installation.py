@@ -1,0 +1,224 @@
+"""The whole installation from the command line: `imaging up` and what a user does with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pydicom
+import pydicom.data
+import pytest
+
+from imaging.cli.exit_codes import ExitCode
+from imaging.settings import SERVICE_NAMES
+from tests.ct_series import ct_series
+from tests.installation.running import Installation, running_installation
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("installation")]
+
+WHEEL = Path(pydicom.data.__file__).parent / "test_files"
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with running_installation(tmp_path_factory.mktemp("up") / "data") as running:
+        yield running
+
+
+def imaging(installation: Installation, *arguments: str, timeout: float = 100) -> subprocess.CompletedProcess[str]:
+    """Run a command that finds the services by their data folder."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("IMAGING_")}
+    return subprocess.run(
+        [sys.executable, "-m", "imaging", *arguments, "--data", str(installation.data_dir)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def json_lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_thousand_mixed_files_are_each_named_and_the_rest_is_stored(installation: Installation, tmp_path: Path) -> None:
+    good = ct_series("cli-mixed", slices=100, size=16)
+    for number, content in enumerate(good.instances.values()):
+        (tmp_path / f"good-{number:03d}.dcm").write_bytes(content)
+    content = next(iter(good.instances.values()))
+    for number in range(300):
+        (tmp_path / f"cut-{number:03d}.dcm").write_bytes(content[: 200 + number * (len(content) - 300) // 300])
+    for number in range(300):
+        (tmp_path / f"text-{number:03d}.txt").write_text(f"not an image, number {number}")
+    for number in range(299):
+        (tmp_path / f"empty-{number:03d}").write_bytes(b"")
+    (tmp_path / "DICOMDIR").write_bytes((WHEEL / "dicomdirtests" / "DICOMDIR").read_bytes())
+    result = imaging(installation, "store", str(tmp_path), "--json")
+    assert result.returncode == ExitCode.SOME_FAILED, result.stderr
+    *files, summary = json_lines(result.stdout)
+    assert len(files) == 1000
+    assert summary["summary"] == {
+        "stored": 100,
+        "rejected": 899,
+        "skipped": 1,
+        "size_bytes": sum(len(item) for item in good.instances.values()),
+        "seconds": summary["summary"]["seconds"],  # type: ignore[index]
+        "studies": [good.study],
+    }
+    for file in files:
+        name = Path(str(file["path"])).name
+        if name.startswith("good"):
+            assert file["status"] == "stored"
+        elif name == "DICOMDIR":
+            assert file["status"] == "skipped"
+        else:
+            assert file["status"] == "rejected"
+            assert file["error"]["text"]  # type: ignore[index]
+
+
+def test_store_for_people_names_bad_files_and_tells_the_fix_once(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no image")
+    (tmp_path / "b.txt").write_text("no image")
+    (tmp_path / "c.dcm").write_bytes((WHEEL / "CT_small.dcm").read_bytes())
+    result = imaging(installation, "store", str(tmp_path))
+    assert result.returncode == ExitCode.SOME_FAILED
+    assert "a.txt: It is not a DICOM file" in result.stderr
+    assert "b.txt: It is not a DICOM file" in result.stderr
+    assert result.stderr.count("fix for 2 files") == 1
+    assert "1 stored" in result.stdout
+
+
+def test_good_files_alone_end_with_0_and_nothing_at_all_with_1(installation: Installation, tmp_path: Path) -> None:
+    assert imaging(installation, "store", str(WHEEL / "CT_small.dcm")).returncode == ExitCode.OK
+    assert imaging(installation, "store", str(tmp_path)).returncode == ExitCode.SOME_FAILED
+
+
+def test_foreign_control_characters_never_reach_the_terminal(installation: Installation, tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(WHEEL / "CT_small.dcm")
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.PatientName = "Evil^\u202eName"
+    dataset.PatientID = "ESCAPE-1"
+    dataset.StudyDescription = "a\u009b31mb\u0085c"
+    dataset.StudyInstanceUID += ".1"
+    dataset.SeriesInstanceUID += ".1"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{dataset.SOPInstanceUID}.1"
+    dataset.save_as(tmp_path / "evil.dcm")
+    assert imaging(installation, "store", str(tmp_path)).returncode == ExitCode.OK
+    result = imaging(installation, "search", "PatientID=ESCAPE-1")
+    assert result.returncode == ExitCode.OK
+    assert "Evil" in result.stdout
+    assert not set(result.stdout) & {"\u202e", "\u009b", "\u0085", "\x1b"}
+    (found,) = json_lines(imaging(installation, "search", "patient_id=ESCAPE-1", "--json").stdout)
+    assert found["patient_name"] == "Evil^\u202eName"
+    assert found["description"] == "a\u009b31mb\u0085c"
+
+
+def test_search_that_finds_nothing_ends_with_4(installation: Installation) -> None:
+    assert imaging(installation, "search", "PatientID=nobody").returncode == ExitCode.NOT_FOUND
+    assert imaging(installation, "search", "FavouriteColour=red").returncode == ExitCode.USAGE
+    assert imaging(installation, "retrieve", "studies/1.2.3").returncode == ExitCode.NOT_FOUND
+    assert imaging(installation, "runs", "show", "nothing").returncode == ExitCode.NOT_FOUND
+    missing = imaging(installation, "report", "1.2.3")
+    assert missing.returncode == ExitCode.NOT_FOUND
+    assert "no report" in missing.stderr
+
+
+def test_from_files_to_report_and_back(installation: Installation, tmp_path: Path) -> None:
+    series = ct_series("cli-whole-way", slices=6, size=48)
+    sent = tmp_path / "in"
+    sent.mkdir()
+    for uid, content in series.instances.items():
+        (sent / f"{uid}.dcm").write_bytes(content)
+    assert imaging(installation, "store", "--complete", str(sent)).returncode == ExitCode.OK
+
+    watched = imaging(installation, "runs", "watch", series.study, "--json")
+    assert watched.returncode == ExitCode.OK, watched.stderr
+    last = json_lines(watched.stdout)[-1]
+    assert last["state"] == "SUCCEEDED"
+    listed = json_lines(imaging(installation, "runs", "list", "--study", series.study, "--json").stdout)
+    assert [run["name"] for run in listed] == [last["name"]]
+    shown = imaging(installation, "runs", "show", str(last["name"]))
+    assert "image-statistics" in shown.stdout
+    assert "succeeded" in shown.stdout
+
+    report = imaging(installation, "report", series.study_instance_uid, "--out", str(tmp_path / "report"))
+    assert report.returncode == ExitCode.OK, report.stderr
+    kinds = {path.read_bytes()[:4] for path in (tmp_path / "report").iterdir()}
+    assert b"%PDF" in kinds
+    assert b"\x89PNG" in kinds
+
+    back = imaging(installation, "retrieve", series.series, "--out", str(tmp_path / "back"))
+    assert back.returncode == ExitCode.OK
+    found = {path.stem: path.read_bytes() for path in (tmp_path / "back").rglob("*.dcm")}
+    assert found == series.instances
+
+
+def test_second_up_on_the_same_data_folder_is_refused(installation: Installation) -> None:
+    result = imaging(installation, "up", "--port-base", "0")
+    assert result.returncode == ExitCode.REFUSED
+    assert str(installation.supervisor.pid) in result.stderr
+    assert "--data" in result.stderr
+
+
+def test_doctor_sees_the_services_serving(installation: Installation) -> None:
+    result = imaging(installation, "doctor", "--json")
+    ports = [check for check in json_lines(result.stdout) if check.get("group") == "ports"]
+    assert result.returncode == ExitCode.OK, result.stdout
+    assert [check["name"] for check in ports] == list(SERVICE_NAMES)
+    assert all("serving" in str(check["found"]) for check in ports)
+
+
+def test_killed_service_comes_back_and_serves(installation: Installation) -> None:
+    for service in ("storage", "pipeline"):
+        before = installation.service_pid(service)
+        assert installation.kill(service)
+        until(lambda: installation.service_pid(service) not in (None, before))  # noqa: B023 - used at once
+    deadline = time.monotonic() + 60
+    while imaging(installation, "runs", "list").returncode or imaging(installation, "search").returncode:
+        assert time.monotonic() < deadline
+
+
+def test_logs_are_json_lines_of_each_service_without_patient_data(installation: Installation) -> None:
+    for service in SERVICE_NAMES:
+        text = (installation.data_dir / "logs" / f"{service}.log").read_text()
+        assert all(json.loads(line)["service"] == service for line in text.splitlines() if line.startswith("{"))
+        assert "Evil" not in text
+        assert "CompressedSamples" not in text
+
+
+def test_ctrl_c_drains_the_pipeline_first_and_storage_last(tmp_path: Path) -> None:
+    with running_installation(tmp_path / "data") as installation:
+        children = psutil.Process(installation.supervisor.pid).children()
+        installation.supervisor.send_signal(signal.SIGINT)
+        assert installation.supervisor.wait(60) == ExitCode.INTERRUPTED
+        assert not psutil.wait_procs(children, timeout=5)[1]
+        assert not (tmp_path / "data" / "endpoints.json").exists()
+    events = json_lines((tmp_path / "data.stderr").read_text())
+    stopped = [event["service"] for event in events if event.get("event") == "stopped"]
+    assert stopped == ["pipeline", "reporting", "analysis", "processing", "storage"]
+
+
+def test_services_die_with_a_killed_supervisor_and_up_starts_again(tmp_path: Path) -> None:
+    with running_installation(tmp_path / "data") as installation:
+        children = psutil.Process(installation.supervisor.pid).children(recursive=True)
+        assert len(children) >= len(SERVICE_NAMES)
+        installation.supervisor.kill()
+        installation.supervisor.wait(10)
+        assert not psutil.wait_procs(children, timeout=10)[1]
+    with running_installation(tmp_path / "data") as again:
+        assert set(again.endpoints) == set(SERVICE_NAMES)
