@@ -173,7 +173,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Any]:
 
     run.stop = stop  # type: ignore[attr-defined]
     yield run
-    for storage in list(running):
+    for storage in running:
         await stop(storage)
 
 

@@ -1,0 +1,141 @@
+"""Batches, budgets and turns: what keeps many streams fast and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage_svc.batching import Batcher
+from storage_svc.bytes_budget import BytesBudget
+from storage_svc.open_uploads import OpenUploads
+from storage_svc.uid_turns import UidTurns
+from storage_svc.upload_spool import is_resumable, study_hint
+
+
+async def test_requests_that_come_while_a_batch_runs_share_the_next_one() -> None:
+    batches: list[int] = []
+    go_on = asyncio.Event()
+
+    async def run(items: Sequence[int]) -> list[int | Exception]:
+        batches.append(len(items))
+        if len(batches) == 1:
+            await go_on.wait()
+        return [ValueError("odd") if item % 2 else item * 10 for item in items]
+
+    batcher: Batcher[int, int] = Batcher(run)
+    first = asyncio.create_task(batcher.submit(0))
+    while not batches:  # noqa: ASYNC110 - the batcher has no event for it
+        await asyncio.sleep(0)
+    others = [asyncio.create_task(batcher.submit(number)) for number in range(1, 9)]
+    await asyncio.sleep(0)
+    others[3].cancel()
+    go_on.set()
+    results = await asyncio.gather(first, *others, return_exceptions=True)
+    assert batches == [1, 8]
+    assert [result for result in results if isinstance(result, int)] == [0, 20, 60, 80]
+    assert sum(isinstance(result, ValueError) for result in results) == 4
+
+
+async def test_a_batch_that_fails_fails_all_of_its_callers_and_the_next_one_runs() -> None:
+    async def run(items: Sequence[int]) -> list[int | Exception]:
+        if 0 in items:
+            raise RuntimeError("down")
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(run)
+    results = await asyncio.gather(batcher.submit(0), batcher.submit(1), return_exceptions=True)
+    assert [type(result) for result in results] == [RuntimeError, RuntimeError]
+    assert await batcher.submit(2) == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 150), max_size=30))
+def test_a_budget_is_never_overdrawn_and_comes_back_whole(sizes: list[int]) -> None:
+    async def scenario() -> None:
+        budget = BytesBudget(100)
+        most = 0
+
+        async def use(size: int) -> None:
+            nonlocal most
+            await budget.take(size)
+            most = max(most, budget.in_use)
+            await asyncio.sleep(0)
+            budget.give_back(size)
+
+        tasks = [asyncio.create_task(use(size)) for size in sizes]
+        await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        assert most <= 100
+        assert budget.in_use == 0
+
+    asyncio.run(scenario())
+
+
+async def test_a_cancelled_wait_for_the_budget_takes_nothing() -> None:
+    budget = BytesBudget(10)
+    await budget.take(10)
+    waiting = asyncio.create_task(budget.take(5))
+    behind = asyncio.create_task(budget.take(5))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    budget.give_back(10)
+    await behind
+    assert budget.in_use == 5
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_turns_are_taken_one_after_the_other_for_each_uid() -> None:
+    turns, inside = UidTurns(), 0
+
+    async def enter() -> None:
+        nonlocal inside
+        async with turns.turn("1.2"):
+            inside += 1
+            assert inside == 1
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(enter() for _ in range(10)))
+    assert turns._locks == {}
+
+
+def test_a_study_is_held_by_its_open_and_its_broken_uploads() -> None:
+    uploads = OpenUploads()
+    with uploads.hold("1.2"):
+        assert "1.2" in uploads
+    assert "1.2" not in uploads
+    uploads.enter("1.2")
+    uploads.leave("1.2", broken=True)
+    assert "1.2" in uploads
+    uploads.enter("1.2")
+    uploads.leave("1.2")
+    assert "1.2" not in uploads
+
+
+@pytest.mark.parametrize(
+    ("upload_id", "size", "expected"),
+    [
+        ("5f0c1c5e-8a31-4f0e-9a53-3f7a0e6f8b11", 9 << 20, True),
+        ("5F0C1C5E-8A31-4F0E-9A53-3F7A0E6F8B11", 9 << 20, True),
+        ("5f0c1c5e-8a31-4f0e-9a53-3f7a0e6f8b11", 8 << 20, False),
+        ("1", 9 << 20, False),
+    ],
+)
+def test_large_uploads_under_a_uuid_can_be_resumed(upload_id: str, size: int, expected: bool) -> None:
+    assert is_resumable(upload_id, size) is expected
+
+
+@given(st.binary(max_size=200))
+def test_a_study_hint_is_a_uid_or_nothing(content: bytes) -> None:
+    assert study_hint(content) == ""
+
+
+def test_a_study_hint_is_seen_in_both_encodings() -> None:
+    explicit = b"\x20\x00\x0d\x00UI\x06\x001.2.3\x00"
+    implicit = b"\x20\x00\x0d\x00\x06\x00\x00\x001.2.3\x00"
+    assert study_hint(b"x" * 50 + explicit) == study_hint(implicit) == "1.2.3"

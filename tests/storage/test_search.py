@@ -1,0 +1,263 @@
+"""Search: keys of PS3.4 C.2.2.2, order, and pages that neither lose nor repeat."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from typing import Any
+
+import pytest
+from conftest import Storage, ct
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, insert, select
+
+from imaging.errors import InvalidArgument, NotFound
+from imaging.storage.v1 import storage_service_pb2 as pb
+from storage_svc.page_token import decode_token, encode_token, search_digest
+from storage_svc.schema import METADATA, STUDY
+from storage_svc.search import Search, run_search
+from storage_svc.search_keys import KEYS, condition, name_key
+
+
+def keys(**wanted: str) -> list[pb.MatchKey]:
+    return [pb.MatchKey(keyword=keyword, value=value) for keyword, value in wanted.items()]
+
+
+@pytest.fixture
+async def filled(storage: Storage) -> Storage:
+    anna = {"PatientID": "P1", "PatientName": "Müller^Anna", "StudyDate": "20260101", "StudyTime": "101500"}
+    john = {"PatientID": "p1", "PatientName": "Smith^John^^", "StudyDate": "20260215", "StudyTime": "2359"}
+    name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    tarou = {"PatientID": "P_3", "PatientName": name, "StudyDate": "", "StudyTime": ""}
+    await storage.store(
+        ct("1.1", "1.1.1", "1.1.1.1", **anna),
+        ct("1.1", "1.1.2", "1.1.2.1", **anna, Modality="MR", SeriesNumber="2", SeriesDescription="T1 50% a_b"),
+        ct("1.2", "1.2.1", "1.2.1.1", **john),
+        ct("1.3", "1.3.1", "1.3.1.1", **tarou, SpecificCharacterSet="ISO_IR 192"),
+    )
+    return storage
+
+
+async def studies(storage: Storage, **wanted: str) -> list[str]:
+    found = (await storage.call("SearchStudies", keys=keys(**wanted))).studies
+    return [study.study_instance_uid for study in found]
+
+
+async def test_studies_come_newest_date_first_and_without_a_date_last(filled: Storage) -> None:
+    assert await studies(filled) == ["1.2", "1.1", "1.3"]
+
+
+MATCHES: list[tuple[dict[str, str], list[str]]] = [
+    ({"PatientID": "P1"}, ["1.1"]),
+    ({"PatientID": "p*"}, ["1.2"]),
+    ({"PatientID": "P?3"}, ["1.3"]),
+    ({"PatientID": "P_3"}, ["1.3"]),
+    ({"PatientID": "*"}, ["1.2", "1.1", "1.3"]),
+    ({"PatientID": ""}, ["1.2", "1.1", "1.3"]),
+    ({"PatientName": "müller^anna"}, ["1.1"]),
+    ({"PatientName": "MÜLLER*"}, ["1.1"]),
+    ({"PatientName": "smith^john"}, ["1.2"]),
+    ({"PatientName": "smith"}, []),
+    ({"PatientName": "*^j?hn"}, ["1.2"]),
+    ({"PatientName": "山田*"}, ["1.3"]),
+    ({"PatientName": "yamada^tarou"}, ["1.3"]),
+    ({"StudyDate": "20260101"}, ["1.1"]),
+    ({"StudyDate": "20260101-20260214"}, ["1.1"]),
+    ({"StudyDate": "20260102-"}, ["1.2"]),
+    ({"StudyDate": "-20260101"}, ["1.1"]),
+    ({"StudyTime": "10"}, ["1.1"]),
+    ({"StudyTime": "1014-1016"}, ["1.1"]),
+    ({"StudyTime": "2359"}, ["1.2"]),
+    ({"StudyInstanceUID": "1.1\\1.3\\1.9"}, ["1.1", "1.3"]),
+    ({"ModalitiesInStudy": "MR"}, ["1.1"]),
+    ({"ModalitiesInStudy": "MR\\PT"}, ["1.1"]),
+    ({"PatientID": "P1", "StudyDate": "20260215"}, []),
+]
+
+
+async def test_matching_keys_find_studies(filled: Storage) -> None:
+    for wanted, expected in MATCHES:
+        assert await studies(filled, **wanted) == expected, wanted
+
+
+async def test_a_study_tells_its_modalities_and_counts(filled: Storage) -> None:
+    study = (await filled.call("GetStudy", name="studies/1.1")).study
+    assert list(study.modalities_in_study) == ["CT", "MR"]
+    assert (study.series_count, study.instance_count, study.patient_name) == (2, 2, "Müller^Anna")
+
+
+async def test_series_are_found_by_their_own_and_their_study_s_keys(filled: Storage) -> None:
+    async def series(parent: str = "", **wanted: str) -> list[str]:
+        answer = await filled.call("SearchSeries", parent=parent, keys=keys(**wanted))
+        return [found.series_instance_uid for found in answer.series]
+
+    assert await series("studies/1.1") == ["1.1.1", "1.1.2"]
+    assert await series(Modality="MR") == ["1.1.2"]
+    assert await series(SeriesDescription="T1 50% a_b") == ["1.1.2"]
+    assert await series(SeriesDescription="T1 50%*") == ["1.1.2"]
+    assert await series(SeriesDescription="T1 50_*") == []
+    assert await series(SeriesNumber="2") == ["1.1.2"]
+    assert await series(PatientID="P_3") == ["1.3.1"]
+
+
+async def test_instances_are_found_by_keys_of_all_levels(filled: Storage) -> None:
+    async def instances(parent: str = "", **wanted: str) -> list[str]:
+        answer = await filled.call("SearchInstances", parent=parent, keys=keys(**wanted))
+        return [found.sop_instance_uid for found in answer.instances]
+
+    assert await instances("studies/1.1/series/1.1.2") == ["1.1.2.1"]
+    assert await instances("studies/1.1", Modality="CT", PatientID="P1") == ["1.1.1.1"]
+    assert await instances(SOPInstanceUID="1.1.2.1\\1.3.1.1") == ["1.1.2.1", "1.3.1.1"]
+    assert await instances("studies/1.1", ImageType="ORIGINAL") == ["1.1.1.1", "1.1.2.1"]
+    assert await instances("studies/1.1", ImageType="RIGINAL") == []
+    assert await instances(Rows="128", InstanceNumber="1", PatientID="P_3") == ["1.3.1.1"]
+
+
+UNUSABLE: list[tuple[str, dict[str, str]]] = [
+    ("SearchStudies", {"Nonsense": "1"}),
+    ("SearchStudies", {"Modality": "CT"}),
+    ("SearchStudies", {"StudyDate": "2026"}),
+    ("SearchStudies", {"StudyDate": "20260101-2026"}),
+    ("SearchStudies", {"StudyDate": "-"}),
+    ("SearchStudies", {"StudyTime": "25:00"}),
+    ("SearchStudies", {"PatientID": "x" * 9000}),
+    ("SearchSeries", {"SeriesNumber": "one"}),
+]
+
+
+async def test_unusable_keys_are_refused_without_repeating_their_value(storage: Storage) -> None:
+    for method, wanted in UNUSABLE:
+        with pytest.raises(InvalidArgument) as caught:
+            await storage.call(method, keys=keys(**wanted))
+        assert caught.value.where.startswith("keys: ")
+        assert not any(value in caught.value.what for value in wanted.values() if len(value) > 3)
+
+
+async def test_pages_give_every_result_once_in_order(storage: Storage) -> None:
+    contents = [ct(sop=f"1.2.3.1.{n}", InstanceNumber=str(n // 3)) for n in range(1, 26)]
+    await storage.store(*contents)
+    whole = (await storage.call("SearchInstances")).instances
+    token, paged = "", []
+    while True:
+        answer = await storage.call("SearchInstances", page_size=4, page_token=token)
+        paged += answer.instances
+        token = answer.next_page_token
+        if not token:
+            break
+        assert len(answer.instances) == 4
+    assert paged == list(whole)
+    assert len({instance.name for instance in paged}) == 25
+    numbers = [instance.instance_number for instance in paged]
+    assert numbers == sorted(numbers)
+
+
+async def test_a_token_of_another_search_or_a_forged_one_is_refused(filled: Storage) -> None:
+    answer = await filled.call("SearchStudies", page_size=1)
+    for fields in (
+        {"page_token": answer.next_page_token, "keys": keys(PatientID="P1")},
+        {"page_token": answer.next_page_token[:-2]},
+        {"page_token": "nonsense!"},
+        {"page_size": -1},
+    ):
+        with pytest.raises(InvalidArgument):
+            await filled.call("SearchStudies", **fields)
+
+
+NAMES: list[tuple[str, dict[str, str], type[Exception]]] = [
+    ("GetStudy", {"name": "studies/1.9"}, NotFound),
+    ("GetSeries", {"name": "studies/1.1/series/1.9"}, NotFound),
+    ("GetInstance", {"name": "studies/1.2/series/1.1.1/instances/1.1.1.1"}, NotFound),
+    ("GetStudy", {"name": "studies/../1"}, InvalidArgument),
+    ("GetStudy", {"name": "studies/1.1/series/1.1.1"}, InvalidArgument),
+    ("GetSeries", {"name": ""}, InvalidArgument),
+    ("SearchSeries", {"parent": "studies/"}, InvalidArgument),
+]
+
+
+async def test_names_that_are_not_there_or_not_names_are_told_apart(filled: Storage) -> None:
+    for method, fields, error in NAMES:
+        with pytest.raises(error):
+            await filled.call(method, **fields)
+
+
+values = st.one_of(st.text(max_size=70), st.integers(-(2**45), 2**45))
+
+
+@given(st.lists(values, max_size=4), st.text("0123456789abcdef", min_size=16, max_size=16))
+def test_a_token_brings_its_position_back(position: list[Any], digest: str) -> None:
+    token = encode_token(position, digest)
+    assert decode_token(token, digest, [type(value) for value in position]) == position
+
+
+@given(st.text(max_size=60) | st.binary(max_size=40).map(lambda raw: raw.hex()))
+def test_any_other_text_is_refused_as_a_token(text: str) -> None:
+    if text:
+        with pytest.raises(InvalidArgument):
+            decode_token(text, "0" * 16, [str])
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=3))
+def test_a_search_has_the_same_digest_in_any_order_of_keys(pairs: list[tuple[str, str]]) -> None:
+    assert search_digest(1, "", pairs) == search_digest(1, "", pairs[::-1])
+    assert search_digest(1, "", pairs) != search_digest(2, "", pairs)
+    assert json.dumps(pairs)
+
+
+letters = st.text("aB%_^*?[]!\\ä", max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(letters, min_size=1, max_size=8), letters.filter(lambda value: "\\" not in value))
+def test_wildcards_match_as_a_plain_matcher_does(stored: list[str], pattern: str) -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA case_sensitive_like = ON")
+        METADATA.create_all(connection, [STUDY])
+        rows = [
+            {"study_instance_uid": f"1.{n}", "patient_id": value, "create_time": 0, "update_time": 0}
+            for n, value in enumerate(stored)
+        ]
+        connection.execute(insert(STUDY), rows)
+        query = select(STUDY.c.patient_id).where(condition("PatientID", pattern, 1))
+        found = sorted(connection.execute(query).scalars())
+    escaped = "".join({"[": "[[]"}.get(character, character) for character in pattern)
+    expected = sorted(value for value in stored if not pattern or fnmatch.fnmatchcase(value, escaped))
+    assert found == expected
+    engine.dispose()
+
+
+dated = st.tuples(st.sampled_from(["", "20200101", "20210101"]), st.integers(1, 99))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(dated, max_size=12, unique_by=lambda entry: entry[1]), st.integers(1, 5))
+def test_pages_of_studies_never_lose_or_repeat_one(stored: list[tuple[str, int]], size: int) -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        METADATA.create_all(connection, [STUDY])
+        for date, number in stored:
+            values = {"study_date": date, "instance_count": 1, "create_time": 0, "update_time": 0}
+            connection.execute(insert(STUDY).values(study_instance_uid=f"1.{number}", **values))
+        token, found = "", []
+        while True:
+            page = run_search(connection, Search(1, None, (), size, token))
+            found += [(row["study_date"], row["study_instance_uid"]) for row in page.rows]
+            token = page.next_page_token
+            if not token:
+                break
+    expected = sorted((f"1.{number}" for _, number in stored))
+    assert sorted(uid for _, uid in found) == expected
+    assert [date for date, _ in found] == sorted((date for date, _ in stored), reverse=True)
+    engine.dispose()
+
+
+def test_every_key_of_a_level_is_known_below_it() -> None:
+    for keyword, key in KEYS.items():
+        for level in range(key.level, 4):
+            condition(keyword, "1", level) if "Date" not in keyword and "Time" not in keyword else None
+
+
+def test_a_name_key_levels_case_and_empty_components() -> None:
+    assert name_key("SMITH^John^^") == name_key("smith^john")
+    assert name_key("") == ""
