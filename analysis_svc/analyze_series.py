@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
 from opentelemetry import trace
 from pydicom.dataset import Dataset
@@ -23,6 +21,7 @@ from analysis_svc.measurement import Analysis, Refusal
 from analysis_svc.model import Report
 from analysis_svc.model_thread import run_model
 from analysis_svc.segmentation import SegmentationMaker, segment_numbers, segmentation
+from analysis_svc.series_input import find_instances, require_suitable
 from imaging import deliberate_bug
 from imaging.client.storage import StorageClient, Upload
 from imaging.derived.deterministic import part10_bytes
@@ -32,17 +31,12 @@ from imaging.errors import (
     InvalidDicom,
     MeasurementRefused,
     ModelFailed,
-    NotFound,
     Unavailable,
     VolumeRefused,
 )
 from imaging.storage.v1 import storage_pb2
 from imaging.volume.volume import Volume
 
-_MOST_VOXELS: Final = 750_000_000
-"""1.5 GB as int16, 2850 slices of 512 x 512; a model needs several times that."""
-
-_log = logging.getLogger(__name__)
 _tracer = trace.get_tracer("analysis_svc")
 
 
@@ -92,7 +86,7 @@ class SeriesAnalysis:
             span.set_attribute("imaging.model", request.model.name)
             span.set_attribute("imaging.series", request.series)
             report(0, 0, "frames", "looking the series up")
-            instances = await self._instances(request)
+            instances = await find_instances(self._storage, request)
             maker = self._maker(request, instances)
             async with self._cores:
                 answer = await self._answer(request, instances, report)
@@ -104,25 +98,6 @@ class SeriesAnalysis:
                 series=request.series,
                 model_version=request.model.version,
             )
-
-    async def _instances(self, request: AnalysisRequest) -> list[storage_pb2.Instance]:
-        """The instances to analyse, in the order of their UIDs."""
-        wanted = set(request.sop_instance_uids)
-        found = [
-            instance
-            async for instance in self._storage.search_instances(request.series)
-            if not wanted or instance.sop_instance_uid in wanted
-        ]
-        if not found and not wanted:
-            await self._storage.get_series(request.series)  # raises NotFound, with the reason
-        missing = len(wanted) - len(found) if wanted else not found
-        if missing:
-            raise NotFound(
-                f"{int(missing)} of the instances to analyse are not stored",
-                where=request.series,
-                hint="They were never stored, are deleted, or belong to another series.",
-            )
-        return sorted(found, key=lambda instance: instance.sop_instance_uid)
 
     @staticmethod
     def _maker(request: AnalysisRequest, instances: Sequence[storage_pb2.Instance]) -> SegmentationMaker:
@@ -146,7 +121,7 @@ class SeriesAnalysis:
         subject = request.model.name
         try:
             images = [instance for instance in instances if instance.number_of_frames > 0]
-            await self._require_suitable(request, images)
+            await require_suitable(self._storage, request, images)
             if request.model.requires == "volume":
                 return await self._of_volume(request, images, report)
             return await self._of_frames(request, images, report)
@@ -156,29 +131,6 @@ class SeriesAnalysis:
         except InvalidDicom as error:
             # The images are kept as they were sent: pixels that nobody can decode are a fact, not a failure of ours.
             return _Answer(Analysis(refusals=(Refusal(subject, error.reason, error.what, error.hint),)))
-
-    async def _require_suitable(self, request: AnalysisRequest, images: Sequence[storage_pb2.Instance]) -> None:
-        series = await self._storage.get_series(request.series)
-        if not images:
-            raise MeasurementRefused(
-                f"The series holds no images (modality {series.modality or 'unknown'})",
-                hint="Take a series of images.",
-                metadata={"rule": "NO_IMAGES"},
-            )
-        modalities = request.model.modalities
-        if modalities and series.modality not in modalities:
-            raise MeasurementRefused(
-                f"The modality is {series.modality or 'unknown'}; the model takes {', '.join(modalities)}",
-                hint="Take a series of that modality, or another model.",
-                metadata={"rule": "MODALITY"},
-            )
-        voxels = sum(image.number_of_frames * image.rows * image.columns for image in images)
-        if request.model.requires == "volume" and voxels > _MOST_VOXELS:
-            raise MeasurementRefused(
-                f"The series has {voxels / 1e6:.0f} million voxels; the limit is {_MOST_VOXELS / 1e6:.0f} million",
-                hint="Take a part of it, or resample it.",
-                metadata={"rule": "TOO_MANY_VOXELS"},
-            )
 
     async def _of_volume(
         self, request: AnalysisRequest, images: Sequence[storage_pb2.Instance], report: Report
