@@ -27,6 +27,9 @@ async def typed_errors(call: Call) -> AsyncIterator[None]:
         await _abort(call, error)
     except (grpc.aio.AbortError, asyncio.CancelledError):
         raise
+    except grpc.aio.InternalError:
+        # The client went away while an answer was being written: there is nobody to tell, and nothing went wrong here.
+        log.debug("the client went away", extra={"method": call.method})
     except Exception:  # the last door: nothing untyped may reach a client
         log.exception("unforeseen error in a handler", extra={"method": call.method})
         await _abort(call, Internal("the service met a defect", where=call.name, hint="Its log tells more"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO
 
 from opentelemetry import trace
 
@@ -43,12 +44,31 @@ def log_to_stderr(service: str, level: str) -> None:
     """Send the logs of this process to standard error as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
+    handler.addFilter(_is_ours)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # pydicom and highdicom put attribute values into their messages, and those may be a patient's.
-    for name in ("pydicom", "highdicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.showwarning = _log_place_of_warning
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    # pydicom and highdicom put attribute values into their messages, and those may be a patient's. A filter, because
+    # pydicom sets the level of its logger by itself when it is imported.
+    return record.name.partition(".")[0] not in ("pydicom", "highdicom")
+
+
+def _log_place_of_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log a Python warning without its text, which may quote an attribute's value."""
+    logging.getLogger("warnings").info(
+        "a library warned", extra={"category": category.__name__, "place": f"{filename}:{lineno}"}
+    )
 
 
 def _stack_without_values(exc_info: tuple[object, ...]) -> list[str]:

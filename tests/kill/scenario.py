@@ -14,10 +14,14 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from imaging.client.storage import StorageClient
+from imaging.rpc.channel import open_channel
 from imaging.settings import SERVICE_NAMES
+from imaging.storage.v1 import storage_pb2
 from tests.installation.running import Installation, running_installation
 from tests.kill.history import History
 from tests.kill.invariants import State, read_state, violations, wait_for_runs
@@ -25,6 +29,17 @@ from tests.kill.traffic import send_studies
 
 CLIENTS = 2
 RECOVERY_SECONDS = 90
+
+AIMED_KILL_CHANCE = 0.01
+"""For each derived instance that is stored."""
+
+MAKERS = {
+    "resample-isotropic": "processing",
+    "image-statistics": "analysis",
+    "tissue-composition": "analysis",
+    "ct-quantitative": "reporting",
+}
+"""The service that does a stage of `recipe.yaml`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +81,41 @@ async def _run(installation: Installation, seconds: float, seed: int) -> Outcome
         for number in range(CLIENTS):
             storage = installation.endpoints["storage"]
             tasks.create_task(send_studies(storage, seed * 100 + number, history, seconds))
-        tasks.create_task(_kill(installation, seed, history, seconds))
+        tasks.create_task(_kill_at_random(installation, seed, history, seconds))
+        tasks.create_task(_kill_in_the_middle_of_stages(installation, seed, history, seconds))
     missing = await wait_for_runs(installation.endpoints["pipeline"], history, RECOVERY_SECONDS)
     state = await read_state(installation.endpoints)
     return Outcome(history, state, [*missing, *violations(history, state)])
 
 
-async def _kill(installation: Installation, seed: int, history: History, seconds: float) -> None:
+async def _kill_at_random(installation: Installation, seed: int, history: History, seconds: float) -> None:
     chance = random.Random(seed)
     while history.now() < seconds:
         await asyncio.sleep(chance.uniform(0.7, 2.5))
-        service = chance.choice(SERVICE_NAMES)
-        if installation.kill(service):
-            history.kills.append((history.now(), service))
+        _kill(installation, chance.choice(SERVICE_NAMES), history)
+
+
+async def _kill_in_the_middle_of_stages(
+    installation: Installation, seed: int, history: History, seconds: float
+) -> None:
+    """Kill a service just when the first of its results are stored: the moment at which effects are doubled."""
+    chance = random.Random(seed)
+    async with open_channel(installation.endpoints["storage"]) as channel:
+        storage = StorageClient(channel)
+        kinds = [storage_pb2.Change.KIND_INSTANCE_STORED]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds - history.now()):
+                async for message in storage.watch_changes(1, kinds):
+                    makers = [change.origin.stage.partition("-")[2] for change in message.changes]
+                    for maker in filter(None, makers):
+                        if chance.random() < AIMED_KILL_CHANCE:
+                            _kill(installation, MAKERS[maker], history)
+                            break
+
+
+def _kill(installation: Installation, service: str, history: History) -> None:
+    if installation.kill(service):
+        history.kills.append((history.now(), service))
 
 
 def recipes_folder(folder: Path) -> Path:

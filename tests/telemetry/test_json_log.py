@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
@@ -36,3 +38,23 @@ def test_the_text_of_an_exception_is_left_out() -> None:
     text = JsonFormatter("storage").format(record)
     assert "Doe" not in text
     assert json.loads(text)["error"] == "ValueError"
+
+
+def test_what_dicom_libraries_say_never_reaches_the_log() -> None:
+    script = (
+        "import logging, warnings\n"
+        "from imaging.telemetry.json_log import log_to_stderr\n"
+        "log_to_stderr('storage', 'DEBUG')\n"
+        "import pydicom, highdicom\n"
+        "logging.getLogger('pydicom').error('Doe^Jane')\n"
+        "logging.getLogger('pydicom.config').critical('Doe^Jane')\n"
+        "warnings.warn('Doe^Jane')\n"
+        "logging.getLogger('storage_svc').info('ours')\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+    assert "Doe" not in told
+    entries = [json.loads(line) for line in told.splitlines()]
+    assert [entry["message"] for entry in entries if entry["logger"] in ("warnings", "storage_svc")] == [
+        "a library warned",
+        "ours",
+    ]
