@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
+from typing import Final
 
 from imaging.derived.equipment import product_equipment
 from imaging.reporting.v1 import reporting_service_pb2
@@ -24,6 +25,9 @@ from reporting_svc.report_content import (
     StudyHeader,
 )
 from reporting_svc.report_template import ReportTemplate
+
+MAX_CHARTS: Final = 24
+"""Four pages of plots; nobody looks at more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ def assemble_content(
     series
         All series of the study, by resource name.
     """
+    shown, chart_notes = _with_few_charts(groups)
     return ReportContent(
         title=template.title,
         version=identity.version,
@@ -93,12 +98,24 @@ def assemble_content(
             referring_physician=person_name(study.referring_physician_name),
         ),
         headlines=choose_headlines(groups, template),
-        groups=tuple(groups),
+        groups=shown,
         refusals=_refusals(request.stages),
         key_images=tuple(key_images),
-        notes=tuple(clean_text(note) for note in notes),
+        notes=tuple(clean_text(note) for note in (*notes, *chart_notes)),
         provenance=_provenance(request, study, series, identity),
     )
+
+
+def _with_few_charts(groups: Sequence[FindingGroup]) -> tuple[tuple[FindingGroup, ...], tuple[str, ...]]:
+    """The groups with at most `MAX_CHARTS` charts in all, and a note where some are left out."""
+    left = MAX_CHARTS
+    shown: list[FindingGroup] = []
+    for group in groups:
+        shown.append(replace(group, charts=group.charts[:left]))
+        left -= len(shown[-1].charts)
+    if sum(len(group.charts) for group in groups) <= MAX_CHARTS:
+        return tuple(shown), ()
+    return tuple(shown), (f"Only the first {MAX_CHARTS} charts are shown.",)
 
 
 def _refusals(stages: Sequence[reporting_service_pb2.StageSummary]) -> tuple[Refusal, ...]:

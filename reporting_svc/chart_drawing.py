@@ -13,6 +13,12 @@ Role = Literal["fill", "line", "axis", "grid", "mark", "text", "title", "mark-te
 """What a shape is; the colours belong to the document."""
 
 _MAX_BINS = 96
+_TOWERING = 3.0
+"""A bin so many times as high as the next one is cut."""
+
+_TITLE_CHAR_WIDTH = 4.9
+"""Mean width of a letter of the title in points; a longer title would run into the neighbour."""
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 8.0, 22.0, 26.0
 
 
@@ -67,7 +73,7 @@ def draw_chart(chart: Chart, width: float, height: float) -> ChartDrawing:
             shapes = _curve(_shares(_trimmed(_merged(chart))), width, height)
         case "line":
             shapes = _curve(chart, width, height)
-    title = Label(0, height - 9, chart.title, "title", "start")
+    title = Label(0, height - 9, _cut(chart.title, int(width / _TITLE_CHAR_WIDTH)), "title", "start")
     return ChartDrawing(width, height, f"{chart.title} ({chart.kind})", (*shapes, title))
 
 
@@ -114,7 +120,7 @@ def _shares(chart: Chart) -> Chart:
 def _curve(chart: Chart, width: float, height: float) -> list[Box | Path | Label]:
     right, top = width - _RIGHT, height - _TOP
     low, high = chart.edges[0], chart.edges[-1]
-    y_low, y_high = min(0.0, min(chart.values)), max(chart.values)
+    y_low, y_high = min(0.0, min(chart.values)), _shown_height(chart)
     y_ticks = nice_ticks(y_low, y_high if y_high > y_low else y_low + 1, 3)
     y_high = max(y_high, y_ticks[-1]) * 1.02 or 1.0
 
@@ -130,7 +136,9 @@ def _curve(chart: Chart, width: float, height: float) -> list[Box | Path | Label
         shapes.append(Label(_LEFT - 4, y(tick) - 2.2, number_text(tick), anchor="end"))
     if chart.kind == "histogram":
         for left, next_left, value in zip(chart.edges, chart.edges[1:], chart.values, strict=False):
-            shapes.append(Box(x(left), y(0), x(next_left) - x(left), y(value) - y(0)))
+            shapes.append(Box(x(left), y(0), x(next_left) - x(left), y(min(value, y_high)) - y(0)))
+            if value > y_high:
+                shapes.append(_beside((x(left), x(next_left)), top - 6, f"{number_text(value)}, cut off", right))
     else:
         shapes.append(Path(tuple((x(a), y(b)) for a, b in zip(chart.edges, chart.values, strict=True)), "line"))
     shapes.append(Path(((_LEFT, y(0)), (right, y(0))), "axis"))
@@ -140,13 +148,27 @@ def _curve(chart: Chart, width: float, height: float) -> list[Box | Path | Label
     for place, name in chart.marks:
         if low <= place <= high:
             shapes.append(Path(((x(place), _BOTTOM), (x(place), top)), "mark"))
-            anchor: Literal["start", "end"] = "start" if x(place) < (_LEFT + right) / 2 else "end"
-            shapes.append(Label(x(place) + (3 if anchor == "start" else -3), top - 6, name, "mark-text", anchor))
+            shapes.append(_beside((x(place), x(place)), top - 6, name, right))
     unit = unit_text(chart.x_unit)
     shapes.append(Label((_LEFT + right) / 2, 4, unit or "value"))
     if chart.y_label:
         shapes.append(Label(0, height - 19, chart.y_label, anchor="start"))
     return shapes
+
+
+def _beside(ends: tuple[float, float], y: float, text: str, right: float) -> Label:
+    """A text to the right of what stands in the left half, and to the left of what stands in the right half."""
+    if ends[1] < (_LEFT + right) / 2:
+        return Label(ends[1] + 3, y, text, "mark-text", "start")
+    return Label(ends[0] - 3, y, text, "mark-text", "end")
+
+
+def _shown_height(chart: Chart) -> float:
+    """The height of the axis: one bin that towers over all others, such as air, is cut so that the rest can be seen."""
+    tallest, second = [*sorted(chart.values, reverse=True)[:2], 0.0][:2]
+    if chart.kind == "histogram" and len(chart.values) > 8 and 0 < second * _TOWERING < tallest:
+        return second * 1.4
+    return tallest
 
 
 def _bars(chart: Chart, width: float, height: float) -> list[Box | Path | Label]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from imaging.analysis.v1 import analysis_pb2
 from imaging.stage.v1 import stage_pb2
@@ -65,6 +66,8 @@ def _group(
     elif first.series in series and several_series:
         label = f"{label} · {series[first.series].label}"
     charts = [chart for finding in members if (chart := _chart(finding)) is not None]
+    if several_series and first.series in series:
+        charts = [replace(chart, title=f"{series[first.series].label}: {chart.title}") for chart in charts]
     return FindingGroup(
         label=label,
         tracking_identifier=identifier,

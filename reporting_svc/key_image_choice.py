@@ -34,20 +34,18 @@ class KeyImageWish:
 def choose_key_images(groups: Sequence[FindingGroup], at_most: int) -> tuple[KeyImageWish, ...]:
     """At most so many frames: each model in turn gives one, frames with a segmentation before those without.
 
-    Groups of one model that share a frame share an image.
+    Groups of one model that share a frame share an image; so do all that have no segmentation.
     """
-    queues: dict[tuple[bool, str, str], list[KeyImageWish]] = {}
+    queues: dict[tuple[bool, str], list[KeyImageWish]] = {}
     for wish in _wishes(groups):
-        first = wish.groups[0]
-        model = first.measurements[0].model if first.measurements else ""
         # Without a segmentation each series has its turn: a study of many series shows each of them once.
         plain = not wish.segmentations
-        queues.setdefault((plain, model, wish.series if plain else ""), []).append(wish)
+        queues.setdefault((plain, wish.series if plain else wish.groups[0].measurements[0].model), []).append(wish)
     chosen: list[KeyImageWish] = []
     for is_plain in (False, True):
         if is_plain and chosen:
             break
-        lines = [queue for (plain, _, _), queue in queues.items() if plain == is_plain]
+        lines = [queue for (plain, _), queue in queues.items() if plain == is_plain]
         while any(lines) and len(chosen) < at_most:
             for line in lines:
                 if line and len(chosen) < at_most:
@@ -64,4 +62,11 @@ def _wishes(groups: Sequence[FindingGroup]) -> list[KeyImageWish]:
         # Several frames are those that a value rests on, in order: the middle one shows the most of it.
         frame = frames[len(frames) // 2]
         shared.setdefault((group.series, group.measurements[0].model, frame), []).append(group)
-    return [KeyImageWish(series, frame, tuple(members)) for (series, _, frame), members in shared.items()]
+    wishes = [KeyImageWish(series, frame, tuple(members)) for (series, _, frame), members in shared.items()]
+    # A frame with nothing drawn in looks the same for every model.
+    plain: dict[tuple[str, SourceFrame], list[FindingGroup]] = {}
+    for wish in wishes:
+        if not wish.segmentations:
+            plain.setdefault((wish.series, wish.frame), []).extend(wish.groups)
+    merged = [KeyImageWish(series, frame, tuple(members)) for (series, frame), members in plain.items()]
+    return [*(wish for wish in wishes if wish.segmentations), *merged]

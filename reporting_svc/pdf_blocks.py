@@ -237,8 +237,9 @@ def _widths(table: FindingTable) -> list[float]:
     if table.is_list:
         name, value = 0.42 * style.CONTENT_WIDTH, 0.2 * style.CONTENT_WIDTH
         return [name, value, style.CONTENT_WIDTH - name - value]
-    last = 0.1 * style.CONTENT_WIDTH if not table.head[-1].numeric else 0.0
-    first = max(0.24, 0.5 - 0.055 * count) * style.CONTENT_WIDTH
+    turned = not table.head[-1].numeric
+    last = 0.08 * style.CONTENT_WIDTH if turned else 0.0
+    first = (0.32 if turned else max(0.24, 0.5 - 0.055 * count)) * style.CONTENT_WIDTH
     numbers = count - (2 if last else 1)
     middle = [(style.CONTENT_WIDTH - first - last) / numbers] * numbers
     return [first, *middle, *([last] if last else [])]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from imaging.database import Database
 from imaging.errors import InvalidArgument, NotFound
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
+from reporting_svc.page_token import page_token, sequence_of
 from reporting_svc.report_content import Predecessor
 from reporting_svc.schema import DOCUMENT, METADATA, REPORT, SCHEMA_VERSION
 
@@ -198,11 +197,11 @@ class ReportTable:
         if request.study:
             query = query.where(REPORT.c.study == request.study)
         if request.page_token:
-            query = query.where(REPORT.c.sequence < _before(request.page_token, request.study))
+            query = query.where(REPORT.c.sequence < sequence_of(request.page_token, request.study))
         query = query.order_by(REPORT.c.sequence.desc()).limit(size + 1)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         page = [reporting_pb2.Report.FromString(message) for _, message in rows[:size]]
-        return page, _token(rows[size - 1][0], request.study) if len(rows) > size else ""
+        return page, page_token(rows[size - 1][0], request.study) if len(rows) > size else ""
 
 
 def _now() -> int:
@@ -233,25 +232,3 @@ def _reservation(connection: Connection, request_id: str) -> Reservation | None:
     sr = [each.instance for each in documents if each.format == reporting_pb2.DOCUMENT_FORMAT_SR]
     predecessor = Predecessor(f"reports/{row.predecessor_id}", before.version, sr[0] if sr else "")
     return Reservation(row.report_id, row.version, predecessor)
-
-
-def _kind(study: str) -> str:
-    return hashlib.sha256(study.encode()).hexdigest()[:12]
-
-
-def _token(sequence: int, study: str) -> str:
-    return base64.urlsafe_b64encode(f"{sequence}.{_kind(study)}".encode()).decode()
-
-
-def _before(token: str, study: str) -> int:
-    try:
-        before, _, kind = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii").partition(".")
-        if kind == _kind(study) and before.isdecimal():
-            return min(int(before), 2**62)
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        pass
-    raise InvalidArgument(
-        "The page token is not one of an answer to this query",
-        where="page_token",
-        hint="Ask with the token and the study of the answer before.",
-    )

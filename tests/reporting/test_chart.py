@@ -81,6 +81,16 @@ def test_the_bars_of_a_histogram_add_up_to_all() -> None:
     assert sum(box.width for box in boxes) == pytest.approx(240 - 34 - 8)
 
 
+def test_a_bin_that_towers_over_all_others_is_cut_and_labelled() -> None:
+    counts = [9000, *[100] * 9, 0]
+    chart = parse_chart(json.dumps({"kind": "histogram", "edges": list(range(12)), "counts": counts}))
+    assert chart is not None
+    shapes = draw_chart(chart, 240, 118).shapes
+    heights = sorted((shape.height for shape in shapes if isinstance(shape, Box)), reverse=True)
+    assert heights[0] < 2 * heights[1]
+    assert any(isinstance(shape, Label) and shape.text == "90.91, cut off" for shape in shapes)
+
+
 def test_ticks_are_round_and_within_the_range() -> None:
     assert nice_ticks(-1024, -600, 5) == (-1000.0, -900.0, -800.0, -700.0, -600.0)
     assert nice_ticks(0, 8.7, 3) == (0.0, 5.0)

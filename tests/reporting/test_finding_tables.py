@@ -85,3 +85,11 @@ def test_not_a_number_is_no_key_value() -> None:
 
 def test_template_names_are_sorted() -> None:
     assert template_names() == ("ct-quantitative", "quantitative")
+
+
+def test_charts_beyond_the_limit_are_left_out_with_a_note() -> None:
+    chart = sample_findings()[1].chart_json
+    many = [finding(f"Thing {n}", VOLUME, 1.0, ML, chart_json=chart) for n in range(30)]
+    content = sample_content(findings=many)
+    assert sum(len(group.charts) for group in content.groups) == 24
+    assert content.notes == ("Only the first 24 charts are shown.",)

@@ -191,3 +191,10 @@ def test_of_many_frames_the_middle_one_is_shown() -> None:
     many = [finding("A", VOLUME, 1.0, ML, frames=[frame(n) for n in range(1, 8)])]
     (wish,) = choose_key_images(group_findings(many, {}), 6)
     assert wish.frame.sop_instance_uid.endswith(".4")
+
+
+def test_models_without_masks_share_the_image_of_a_frame() -> None:
+    first, second = (finding(name, VOLUME, 1.0, ML, frames=[frame(3)]) for name in ("A", "B"))
+    second.model = "other"
+    (wish,) = choose_key_images(group_findings([first, second], {}), 6)
+    assert wish.title == "A, B"
