@@ -46,7 +46,7 @@ def render_html(content: ReportContent) -> bytes:
             charts=[chart_svg(draw_chart(chart, *_CHART_SIZE)) for group in content.groups for chart in group.charts],
             pictures=[_picture(image) for image in content.key_images],
             provenance=provenance_rows(content),
-            versions=" · ".join((f"Report version {content.version}", content.provenance.software, *content.models)),
+            versions=content.versions_line,
         )
     )
     return page.encode("utf-8")

@@ -29,6 +29,9 @@ from reporting_svc.segmentation_index import SegmentationIndex
 LUNG_WINDOW = (-600.0, 1500.0)
 """Center and width in HU, as commonly used for lung."""
 
+_MAX_LEGEND = 12
+"""A segmentation may have a hundred segments; their names would not fit on the page."""
+
 _LASTING = (InvalidArgument, NotFound, DataLoss, ChecksumMismatch, FailedPrecondition, Internal)
 """What the same call would meet again: the report goes on without that picture and says so. A service that does not
 answer is no such thing: then the whole request is tried again."""
@@ -147,6 +150,8 @@ def _key_image(wish: KeyImageWish, picture: Picture, header: Dataset, series: Se
     window = _window(header, wish)
     if window is not None:
         parts.append(f"window {window[0]:g} / {window[1]:g} HU".replace("-", "−"))
+    if len(picture.drawn) > _MAX_LEGEND:
+        parts.append(f"{len(picture.drawn)} segments, {_MAX_LEGEND} of them named")
     if not picture.drawn and wish.segmentations:
         parts.append("the segmentation is not on this frame")
     return KeyImage(
@@ -154,7 +159,7 @@ def _key_image(wish: KeyImageWish, picture: Picture, header: Dataset, series: Se
         caption=" · ".join(part for part in parts if part),
         sop_instance_uid=wish.frame.sop_instance_uid,
         frame_number=wish.frame.frame_number,
-        legend=tuple((segment.label, segment.colour) for segment in picture.drawn),
+        legend=tuple((segment.label, segment.colour) for segment in picture.drawn[:_MAX_LEGEND]),
         width=picture.width,
         height=picture.height,
         png=picture.png,

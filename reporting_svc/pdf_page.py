@@ -94,9 +94,8 @@ def draw_footer(canvas: Any, content: ReportContent, number: int, total: int) ->
     left = style.MARGIN + stringWidth(DISCLAIMER, BOLD, 7) + 6
     canvas.drawString(left, base + 5.5, fitted(DISCLAIMER_DETAIL, 6.6, right - left))
     page = f"Page {number} of {total}"
-    versions = " · ".join((f"Report version {content.version}", content.provenance.software, *content.models))
     room = style.CONTENT_WIDTH - stringWidth(page, REGULAR, 6.6) - 12
-    canvas.drawString(style.MARGIN, base - 4.5, fitted(shown_text(versions), 6.6, room))
+    canvas.drawString(style.MARGIN, base - 4.5, fitted(shown_text(content.versions_line), 6.6, room))
     canvas.drawRightString(right, base - 4.5, page)
     canvas.restoreState()
 

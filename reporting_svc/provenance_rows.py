@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reporting_svc.plain_text import clean_text
 from reporting_svc.report_content import DISCLAIMER, DISCLAIMER_DETAIL, ReportContent, SeriesUse
 from reporting_svc.value_text import moment_text
 
@@ -32,7 +33,8 @@ def provenance_rows(content: ReportContent) -> tuple[tuple[str, str], ...]:
     if source.predecessor is not None:
         rows.append(("Replaces", f"{source.predecessor.report}, version {source.predecessor.version}"))
     rows.append((DISCLAIMER, DISCLAIMER_DETAIL))
-    return tuple((label, value) for label, value in rows if value)
+    # A line of the table must fit on a page, however many models there are.
+    return tuple((label, clean_text(value, 1000)) for label, value in rows if value)
 
 
 def _series_line(series: SeriesUse) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reporting_svc.chart import Chart
+from reporting_svc.plain_text import clean_text
 
 DISCLAIMER = "Not for diagnostic use"
 """Stands on every page of every document."""
@@ -236,3 +237,8 @@ class ReportContent:
     def models(self) -> tuple[str, ...]:
         """Name and version of every model whose findings stand in it, sorted."""
         return tuple(sorted({f"{m.model} {m.model_version}".strip() for g in self.groups for m in g.measurements}))
+
+    @property
+    def versions_line(self) -> str:
+        """Versions of report, software and models, for the foot of every page; cut where there are very many models."""
+        return clean_text(" · ".join((f"Report version {self.version}", self.provenance.software, *self.models)), 600)

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image
 
 from imaging.analysis.v1 import analysis_pb2
+from imaging.dicom.uid import derived_uid
 from imaging.reporting.v1 import reporting_service_pb2
 from imaging.stage.v1 import stage_pb2
 from imaging.storage.v1 import storage_pb2
@@ -64,7 +65,7 @@ def finding(
         concept=concept,
         unit=unit,
         tracking_identifier=thing,
-        tracking_uid=f"2.25.{sum(thing.encode()) + 1000}",
+        tracking_uid=derived_uid("tracking", thing),
         model="lung-emphysema",
         model_version="1.0",
         **more,  # type: ignore[arg-type]

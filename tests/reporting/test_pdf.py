@@ -103,3 +103,17 @@ def test_no_patient_data_is_in_the_document_properties() -> None:
     info = pdf[pdf.rindex(b"/Author") - 200 :]
     assert b"Phantom" not in info
     assert b"PH-0042" not in info
+
+
+def test_hundreds_of_models_with_long_texts_are_laid_out() -> None:
+    many = []
+    for number in range(300):
+        each = finding(f"{number} " + "thing " * 30, VOLUME, number + 0.5, ML)
+        each.model, each.model_version = f"model-{number}" + "x" * 50, "1.0" * 20
+        each.concept.meaning = "concept" * 20
+        each.quality_flags.add(code="LONG", message=f"{number} " + "reason " * 200)
+        many.append(each)
+    study = sample_study(
+        patient_name="^".join(["W" * 400] * 5), study_description="W" * 4000, referring_physician_name="W" * 4000
+    )
+    assert render_pdf(sample_content(study=study, findings=many)).startswith(b"%PDF")
