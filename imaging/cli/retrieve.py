@@ -14,6 +14,7 @@ from imaging.cli.connection import with_client
 from imaging.cli.exit_codes import ExitCode
 from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
+from imaging.cli.transfer_progress import transfer_progress
 from imaging.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -34,23 +35,39 @@ def retrieve(
     async def work(client: AsyncClient) -> int:
         began = time.monotonic()
         count = size = 0
-        async for instance, content in client.retrieve(name):
-            path = out / _file_of(instance)
-            await asyncio.to_thread(_write, path, content)
-            count += 1
-            size += len(content)
-            if output.as_json:
-                output.result({"instance": instance, "path": str(path), "size_bytes": len(content)})
-            elif output.shows_progress:
-                output.messages.print(f"{count} instances, {size_text(size)}", end="\r")
-        seconds = time.monotonic() - began
+        with transfer_progress("retrieving", output) as advance:
+            total_bytes = await _size_of(client, name) if advance is not None else 0
+            async for instance, content in client.retrieve(name):
+                path = out / _file_of(instance)
+                await asyncio.to_thread(_write, path, content)
+                count += 1
+                size += len(content)
+                if output.as_json:
+                    output.result({"instance": instance, "path": str(path), "size_bytes": len(content)})
+                if advance is not None:
+                    advance(size, total_bytes, f"{count} instances")
+                elif count % 100 == 0:
+                    output.progress({"instances_done": count, "bytes_done": size})
+        seconds = max(time.monotonic() - began, 1e-3)
         if output.as_json:
             output.result({"summary": {"instances": count, "size_bytes": size, "seconds": round(seconds, 3)}})
         else:
-            output.console.print(f"{count} instances, {size_text(size)} in {seconds_text(seconds)}, in {out}")
+            rate = size_text(int(size / seconds))
+            output.console.print(
+                f"{count} instances, {size_text(size)} in {seconds_text(seconds)} ({rate}/s), in {out}"
+            )
         return ExitCode.OK
 
     raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+async def _size_of(client: AsyncClient, name: str) -> int:
+    """Bytes below a name, for the bar."""
+    if "/instances/" in name:
+        return (await client.storage.get_instance(name)).size_bytes
+    if "/series/" in name:
+        return (await client.storage.get_series(name)).size_bytes
+    return (await client.study(name)).size_bytes
 
 
 def _file_of(instance: str) -> Path:

@@ -15,6 +15,7 @@ from imaging.cli.exit_codes import ExitCode
 from imaging.cli.file_lines import name_if_not_stored, tell_hints
 from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
+from imaging.cli.transfer_progress import transfer_progress
 
 if TYPE_CHECKING:
     from imaging.client.async_client import AsyncClient
@@ -66,52 +67,20 @@ def store(
 
 @contextmanager
 def _progress(output: Output) -> Iterator[Callable[[StoreProgress], None]]:
-    if not output.shows_progress:
-        yield lambda step: _tell_step(step, output)
-        return
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("storing"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[files]}"),
-    )
-    with Progress(*columns, console=output.messages, transient=True) as bar:
-        task = bar.add_task("storing", total=None, files="")
+    with transfer_progress("storing", output) as advance:
 
         def step(now: StoreProgress) -> None:
-            bar.update(
-                task, completed=now.bytes_done, total=now.bytes_total, files=f"{now.files_done}/{now.files_total} files"
-            )
-            name_if_not_stored(now.newest, output)
+            if output.as_json:
+                output.result(file_facts(now.newest))
+            else:
+                name_if_not_stored(now.newest, output)
+            if advance is not None:
+                advance(now.bytes_done, now.bytes_total, f"{now.files_done}/{now.files_total} files")
+            elif now.files_done % 100 == 0 or now.files_done == now.files_total:
+                counts = {"files_done": now.files_done, "files_total": now.files_total}
+                output.progress({**counts, "bytes_done": now.bytes_done, "bytes_total": now.bytes_total})
 
         yield step
-
-
-def _tell_step(step: StoreProgress, output: Output) -> None:
-    if output.as_json:
-        output.result(file_facts(step.newest))
-    else:
-        name_if_not_stored(step.newest, output)
-    if step.files_done % 100 == 0 or step.files_done == step.files_total:
-        output.progress(
-            {
-                "files_done": step.files_done,
-                "files_total": step.files_total,
-                "bytes_done": step.bytes_done,
-                "bytes_total": step.bytes_total,
-            }
-        )
 
 
 def file_facts(file: FileResult) -> dict[str, Any]:

@@ -49,7 +49,8 @@ class LoopThread:
                     return
                 yield item
         finally:
-            if not self._loop.is_closed():
+            # An iterator that was dropped may end after the client, or at the end of the program.
+            if self._thread.is_alive() and not self._loop.is_closed():
                 self.run(items.aclose())
 
     def close(self) -> None:

@@ -202,4 +202,4 @@ def _write_summary(out: Path, outcome: Outcome) -> None:
             for item in outcome.comparisons
         ],
     }
-    (out / SUMMARY_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    (out / SUMMARY_FILE).write_text(json.dumps(facts, indent=2) + "\n")

@@ -16,7 +16,9 @@ import pydicom
 import pydicom.data
 import pytest
 
+import imaging as imaging_package
 from imaging.cli.exit_codes import ExitCode
+from imaging.errors import FailedPrecondition
 from imaging.settings import SERVICE_NAMES
 from tests.ct_series import ct_series
 from tests.installation.running import Installation, running_installation
@@ -65,8 +67,10 @@ def test_thousand_mixed_files_are_each_named_and_the_rest_is_stored(installation
         (tmp_path / f"cut-{number:03d}.dcm").write_bytes(content[: 200 + number * (len(content) - 300) // 300])
     for number in range(300):
         (tmp_path / f"text-{number:03d}.txt").write_text(f"not an image, number {number}")
-    for number in range(299):
+    for number in range(298):
         (tmp_path / f"empty-{number:03d}").write_bytes(b"")
+    # A name that is not UTF-8, as old archives have them.
+    (tmp_path / os.fsdecode(b"empty-\xff")).write_bytes(b"")
     (tmp_path / "DICOMDIR").write_bytes((WHEEL / "dicomdirtests" / "DICOMDIR").read_bytes())
     result = imaging(installation, "store", str(tmp_path), "--json")
     assert result.returncode == ExitCode.SOME_FAILED, result.stderr
@@ -201,7 +205,79 @@ def test_logs_are_json_lines_of_each_service_without_patient_data(installation: 
         assert "CompressedSamples" not in text
 
 
-def test_ctrl_c_drains_the_pipeline_first_and_storage_last(tmp_path: Path) -> None:
+def test_clients_follow_runs_and_get_findings_and_reports(installation: Installation, tmp_path: Path) -> None:
+    series = ct_series("client-whole-way", slices=4, size=48)
+    (tmp_path / "in").mkdir()
+    for uid, content in series.instances.items():
+        (tmp_path / "in" / f"{uid}.dcm").write_bytes(content)
+    with imaging_package.connect(installation.endpoints) as client:
+        summary = client.store(tmp_path / "in", complete=True)
+        assert summary.studies == (series.study,)
+        *_, run = client.runs.watch(client.study(series.study))
+        assert run.has_ended
+        assert run.state == "SUCCEEDED"
+        assert client.runs.get(run.name) == run
+        assert list(client.runs.list(series.study, states=["SUCCEEDED"])) == [run]
+        assert client.runs.create(series.study, run.recipe).name == run.name
+        with pytest.raises(FailedPrecondition):
+            client.runs.retry(run)
+        findings = client.findings(run=run)
+        assert findings == client.findings(study=series.study)
+        assert sum(stage.finding_count for stage in run.stages if stage.kind == "analyze") == len(findings)
+        mean = next(finding for finding in findings if finding.derivation and finding.derivation.meaning == "Mean")
+        assert mean.unit == "[hnsf'U]"
+        (report,) = client.reports.list(series.study)
+        assert report.name == run.report
+        files = client.reports.download(report, tmp_path / "out")
+        assert sorted(files) == sorted((tmp_path / "out").iterdir())
+        assert {document.format for document in report} >= {"SR", "PDF", "HTML", "JSON"}
+
+
+async def test_asynchronous_client_does_the_same(installation: Installation) -> None:
+    async with imaging_package.connect_async(installation.endpoints) as client:
+        (study,) = await client.search_studies(
+            study_instance_uid=ct_series("client-whole-way", slices=1, size=48).study_instance_uid
+        )
+        received = [series for series in await client.series(study) if not series.is_derived]
+        volume = await client.to_numpy(received[0])
+        assert volume.shape == (4, 48, 48)
+        assert volume.is_volume
+        assert [frame.frame_number async for frame in client.frames(received[0])] == [1] * 4
+        assert (await client.runs.list(study))[0].state == "SUCCEEDED"
+
+
+def test_demo_writes_what_it_promises_and_removes_what_it_needs_no_more(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("CT_small.dcm", "test-SR.dcm", "README.txt"):
+        (tmp_path / "in" / name).write_bytes((WHEEL / name).read_bytes())
+    earlier = tmp_path / "out" / "ct-0123abcd"
+    earlier.mkdir(parents=True)
+    (earlier / "report.pdf").write_text("of an earlier demonstration")
+    (tmp_path / "out" / "summary.json").write_text('{"studies": [{"folder": "ct-0123abcd"}]}')
+
+    command = [sys.executable, "-m", "imaging", "demo", "in", "--out", "out", "--json"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    assert result.returncode == ExitCode.OK, result.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    by_state = {study["state"]: study for study in summary["studies"]}
+    assert set(by_state) == {"SUCCEEDED", "SKIPPED"}
+    assert "no recipe fits" in by_state["SKIPPED"]["reason"]
+    folder = tmp_path / "out" / by_state["SUCCEEDED"]["folder"]
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"report.pdf", "report.html", "report.sr.dcm", "key-image-1.png"}
+    assert all(finding["unit"] for finding in by_state["SUCCEEDED"]["findings"])
+    assert [Path(file["path"]).name for file in summary["input"]["rejected"]] == ["README.txt"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([folder.name, "summary.json"])
+    assert "CompressedSamples" not in (tmp_path / "out" / "summary.json").read_text()
+
+
+def test_services_die_with_a_killed_supervisor_and_ctrl_c_drains_the_pipeline_first(tmp_path: Path) -> None:
+    with running_installation(tmp_path / "data") as installation:
+        children = psutil.Process(installation.supervisor.pid).children(recursive=True)
+        assert len(children) >= len(SERVICE_NAMES)
+        installation.supervisor.kill()
+        installation.supervisor.wait(10)
+        assert not psutil.wait_procs(children, timeout=10)[1]
     with running_installation(tmp_path / "data") as installation:
         children = psutil.Process(installation.supervisor.pid).children()
         installation.supervisor.send_signal(signal.SIGINT)
@@ -211,14 +287,3 @@ def test_ctrl_c_drains_the_pipeline_first_and_storage_last(tmp_path: Path) -> No
     events = json_lines((tmp_path / "data.stderr").read_text())
     stopped = [event["service"] for event in events if event.get("event") == "stopped"]
     assert stopped == ["pipeline", "reporting", "analysis", "processing", "storage"]
-
-
-def test_services_die_with_a_killed_supervisor_and_up_starts_again(tmp_path: Path) -> None:
-    with running_installation(tmp_path / "data") as installation:
-        children = psutil.Process(installation.supervisor.pid).children(recursive=True)
-        assert len(children) >= len(SERVICE_NAMES)
-        installation.supervisor.kill()
-        installation.supervisor.wait(10)
-        assert not psutil.wait_procs(children, timeout=10)[1]
-    with running_installation(tmp_path / "data") as again:
-        assert set(again.endpoints) == set(SERVICE_NAMES)

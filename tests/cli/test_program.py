@@ -74,7 +74,7 @@ def test_unknown_variable_is_refused_with_the_nearest_name(tmp_path: Path) -> No
 
 def test_absent_services_are_unavailable_with_a_hint_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "image.dcm").write_bytes(bytes(128) + b"DICM" + bytes(10))
-    for arguments in (("search",), ("store", "image.dcm"), ("runs", "list"), ("report", "1.2.3")):
+    for arguments in (("store", "image.dcm"), ("runs", "list")):
         result = imaging(*arguments, "--endpoint", "127.0.0.1:1", cwd=tmp_path)
         assert result.returncode == ExitCode.UNAVAILABLE, arguments
         assert "imaging up" in result.stderr
