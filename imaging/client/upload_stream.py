@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import grpc
@@ -20,30 +18,20 @@ from imaging.client.upload import (
     chunk_messages,
     header_message,
     whole_message,
-    wire_id,
 )
-from imaging.errors import ImagingError, InvalidArgument, Overloaded, Unavailable
+from imaging.client.upload_queue import PendingUpload, UploadQueue
+from imaging.errors import ImagingError, Overloaded, Unavailable
 from imaging.rpc.status import domain_errors, from_status
 from imaging.storage.v1 import storage_pb2, storage_service_pb2
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
 
-_NOT_STORED = storage_pb2.STORE_OUTCOME_UNSPECIFIED
-_MOST_REJECTED_TRIES = 12
+_MOST_REJECTIONS = 12
 """An upload that is turned away for lack of room or of a dependency comes again at most this often."""
 
-_Call = grpc.aio.StreamStreamCall[storage_service_pb2.StoreInstancesRequest, storage_service_pb2.StoreInstancesResponse]
-
-
-@dataclass(slots=True)
-class _Pending:
-    upload: Upload
-    wire_id: str
-    size_bytes: int
-    rejected: int = 0
-    answered: bool = False
-    persisted: asyncio.Future[int] | None = field(default=None)
+_Response = storage_service_pb2.StoreInstancesResponse
+_Call = grpc.aio.StreamStreamCall[storage_service_pb2.StoreInstancesRequest, _Response]
 
 
 class UploadStream:
@@ -61,21 +49,10 @@ class UploadStream:
         most_bytes_in_flight: int = 64 << 20,
     ) -> None:
         self._stub = stub
-        self._source_uploads = _iterate(uploads)
+        self._queue = UploadQueue(uploads, most_in_flight, most_bytes_in_flight)
         self._origin = origin
         self._source = source
         self._patience = patience
-        self._most_in_flight = most_in_flight
-        self._most_bytes = most_bytes_in_flight
-        self._unanswered: dict[str, _Pending] = {}
-        self._again: deque[_Pending] = deque()
-        self._ready: deque[StoreResult] = deque()
-        self._bytes_in_flight = 0
-        self._exhausted = False
-        self._count = 0
-        self._changed = asyncio.Event()
-        self._fetching: asyncio.Task[None] | None = None
-        self._source_error: Exception | None = None
 
     async def results(self) -> AsyncGenerator[StoreResult]:
         """One result for each upload, in the order in which they were decided.
@@ -87,33 +64,31 @@ class UploadStream:
         """
         attempts = Attempts(self._patience)
         try:
-            while not (self._exhausted and not self._unanswered):
+            while not self._queue.is_done:
                 try:
                     with domain_errors():
-                        async for result in self._one_stream(attempts):
-                            yield result
-                    if self._unanswered:
+                        async with aclosing(self._one_stream(attempts)) as results:
+                            async for result in results:
+                                yield result
+                    if not self._queue.is_done:
                         raise Unavailable("Storage ended the stream before it had answered every upload")
                 except ImagingError as error:
                     await attempts.fail(error)
-            while self._ready:
-                yield self._ready.popleft()
+            for result in self._queue.take_unreadable():
+                yield result
         finally:
-            if self._fetching is not None:
-                self._fetching.cancel()
-                await asyncio.gather(self._fetching, return_exceptions=True)
-            await self._source_uploads.aclose()
+            await self._queue.close()
 
     async def _one_stream(self, attempts: Attempts) -> AsyncGenerator[StoreResult]:
-        self._again = deque(self._unanswered.values())
+        self._queue.send_everything_again()
         call: _Call = self._stub.StoreInstances()
         sender = asyncio.create_task(self._send_all(call), name="store-instances-sender")
         try:
             while (response := await self._read(call)) is not None:
                 attempts.succeed()
                 result = self._take(response)
-                while self._ready:
-                    yield self._ready.popleft()
+                for unreadable in self._queue.take_unreadable():
+                    yield unreadable
                 if result is not None:
                     yield result
         finally:
@@ -121,66 +96,49 @@ class UploadStream:
             call.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 
-    async def _read(self, call: _Call) -> storage_service_pb2.StoreInstancesResponse | None:
+    async def _read(self, call: _Call) -> _Response | None:
         try:
             response = await call.read()
-            return response if isinstance(response, storage_service_pb2.StoreInstancesResponse) else None
+            return response if isinstance(response, _Response) else None
         except (asyncio.CancelledError, grpc.RpcError) as error:
-            if self._source_error is not None:
-                raise self._source_error from None
+            if self._queue.source_error is not None:
+                raise self._queue.source_error from None
             if isinstance(error, grpc.aio.AioRpcError) and _broke_while_writing(error):
                 raise Unavailable("The stream broke while an upload was written") from None
             raise
 
-    def _take(self, response: storage_service_pb2.StoreInstancesResponse) -> StoreResult | None:
-        pending = self._unanswered.get(response.upload_id)
+    def _take(self, response: _Response) -> StoreResult | None:
+        pending = self._queue.get(response.upload_id)
         if pending is None:
             return None
         kind = response.WhichOneof("outcome")
-        if kind == "ready":
-            if pending.persisted is not None and not pending.persisted.done():
-                pending.persisted.set_result(response.ready.persisted_size_bytes)
-            return None
-        if kind == "stored":
-            self._answer(pending)
-            stored = response.stored
-            return StoreResult(pending.upload.id, stored.instance, stored.outcome)
-        if kind == "rejected":
+        if kind == "ready" and pending.persisted is not None and not pending.persisted.done():
+            pending.persisted.set_result(response.ready.persisted_size_bytes)
+        elif kind == "stored":
+            self._queue.answer(pending)
+            return StoreResult(pending.upload.id, response.stored.instance, response.stored.outcome)
+        elif kind == "rejected":
             return self._rejected(pending, from_status(response.rejected))
         return None
 
-    def _rejected(self, pending: _Pending, error: ImagingError) -> StoreResult | None:
-        self._give_up_ready(pending)
-        if is_worth_retrying(error) and pending.rejected < _MOST_REJECTED_TRIES:
-            pending.rejected += 1
-            delay = error.retry_after_seconds if isinstance(error, Overloaded) else 0.05 * 2**pending.rejected
+    def _rejected(self, pending: PendingUpload, error: ImagingError) -> StoreResult | None:
+        if is_worth_retrying(error) and pending.rejections < _MOST_REJECTIONS:
+            pending.forget_persisted()
+            pending.rejections += 1
+            delay = error.retry_after_seconds if isinstance(error, Overloaded) else 0.05 * 2**pending.rejections
             longest = self._patience.longest_delay.total_seconds()
-            asyncio.get_running_loop().call_later(min(delay, longest), self._send_again, pending)
+            asyncio.get_running_loop().call_later(min(delay, longest), self._queue.send_again, pending)
             return None
-        self._answer(pending)
-        return StoreResult(pending.upload.id, None, _NOT_STORED, error)
-
-    def _send_again(self, pending: _Pending) -> None:
-        if not pending.answered and pending not in self._again:
-            self._again.append(pending)
-            self._changed.set()
-
-    def _answer(self, pending: _Pending) -> None:
-        pending.answered = True
-        self._give_up_ready(pending)
-        del self._unanswered[pending.wire_id]
-        self._bytes_in_flight -= pending.size_bytes
-        self._changed.set()
-
-    @staticmethod
-    def _give_up_ready(pending: _Pending) -> None:
-        if pending.persisted is not None and not pending.persisted.done():
-            pending.persisted.cancel()
+        self._queue.answer(pending)
+        return StoreResult(pending.upload.id, None, storage_pb2.STORE_OUTCOME_UNSPECIFIED, error)
 
     async def _send_all(self, call: _Call) -> None:
         try:
-            while (pending := await self._next()) is not None:
-                await self._send(call, pending)
+            while (pending := await self._queue.next()) is not None:
+                try:
+                    await self._send(call, pending)
+                except OSError as error:
+                    self._queue.fail(pending, error)
             await call.done_writing()
         except (asyncio.InvalidStateError, grpc.RpcError):
             pass  # the call ended while we wrote: the reader meets its status
@@ -188,70 +146,18 @@ class UploadStream:
             call.cancel()
             raise
 
-    async def _next(self) -> _Pending | None:
-        """What to send next; None when everything was answered."""
-        while True:
-            self._changed.clear()
-            if self._again:
-                return self._again.popleft()
-            if self._source_error is not None:
-                raise self._source_error
-            if self._exhausted and not self._unanswered:
-                return None
-            if not self._exhausted and self._fetching is None and self._has_room():
-                self._fetching = asyncio.create_task(self._fetch(), name="store-instances-fetch")
-            await self._changed.wait()
-
-    async def _fetch(self) -> None:
-        """Take uploads from the caller while there is room.
-
-        A task of its own: it outlives a broken stream, so that no upload is lost between the caller and us.
-        """
-        try:
-            while self._has_room():
-                upload = await anext(self._source_uploads, None)
-                if upload is None:
-                    self._exhausted = True
-                    return
-                await self._admit(upload)
-                self._changed.set()
-        except Exception as error:  # noqa: BLE001  the caller's iterator may raise anything; the caller gets it back
-            self._source_error = error
-        finally:
-            self._fetching = None
-            self._changed.set()
-
-    def _has_room(self) -> bool:
-        return not self._unanswered or (
-            len(self._unanswered) < self._most_in_flight and self._bytes_in_flight < self._most_bytes
-        )
-
-    async def _admit(self, upload: Upload) -> None:
-        try:
-            size = len(upload.content) if isinstance(upload.content, bytes) else await _file_size(upload.content)
-        except OSError as error:
-            self._ready.append(_unreadable(upload, error))
+    async def _send(self, call: _Call, pending: PendingUpload) -> None:
+        if pending.size_bytes > WHOLE_BYTES:
+            await self._send_chunks(call, pending)
             return
-        self._count += 1
-        pending = _Pending(upload, wire_id(size, self._count), size)
-        self._unanswered[pending.wire_id] = pending
-        self._bytes_in_flight += size
-        self._again.append(pending)
+        content = pending.upload.content
+        if not isinstance(content, bytes):
+            content = await asyncio.to_thread(content.read_bytes)
+            if len(content) > WHOLE_BYTES:
+                raise OSError("it grows while it is read")
+        await call.write(whole_message(pending.upload, pending.wire_id, content, self._origin, self._source))
 
-    async def _send(self, call: _Call, pending: _Pending) -> None:
-        try:
-            if pending.size_bytes <= WHOLE_BYTES:
-                content = pending.upload.content
-                data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
-                await call.write(whole_message(pending.upload, pending.wire_id, data, self._origin, self._source))
-            else:
-                await self._send_chunks(call, pending)
-        except OSError as error:
-            if not pending.answered:
-                self._ready.append(_unreadable(pending.upload, error))
-                self._answer(pending)
-
-    async def _send_chunks(self, call: _Call, pending: _Pending) -> None:
+    async def _send_chunks(self, call: _Call, pending: PendingUpload) -> None:
         pending.persisted = asyncio.get_running_loop().create_future()
         await call.write(
             header_message(pending.upload, pending.wire_id, pending.size_bytes, self._origin, self._source)
@@ -264,10 +170,10 @@ class UploadStream:
                 if pending.persisted.cancelled():
                     return  # rejected before its bytes were asked for
                 raise
-        rejected = pending.rejected
+        rejections = pending.rejections
         messages = chunk_messages(pending.wire_id, pending.upload.content, start)
         while (message := await asyncio.to_thread(next, messages, None)) is not None:
-            if pending.answered or pending.rejected != rejected:
+            if pending.is_answered or pending.rejections != rejections:
                 return
             await call.write(message)
 
@@ -275,26 +181,3 @@ class UploadStream:
 def _broke_while_writing(error: grpc.aio.AioRpcError) -> bool:
     """True for the status that grpc makes up when it writes to a call that has just ended; the real one is lost."""
     return error.code() is grpc.StatusCode.INTERNAL and "from Core" in (error.details() or "")
-
-
-async def _file_size(path: Path) -> int:
-    return (await asyncio.to_thread(path.stat)).st_size
-
-
-def _unreadable(upload: Upload, error: OSError) -> StoreResult:
-    reason = error.strerror or type(error).__name__
-    return StoreResult(
-        upload.id,
-        None,
-        _NOT_STORED,
-        InvalidArgument(f"The file cannot be read: {reason}", hint="Check that it is there and that you may read it."),
-    )
-
-
-async def _iterate(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> AsyncGenerator[Upload]:
-    if isinstance(uploads, AsyncIterable):
-        async for upload in uploads:
-            yield upload
-    else:
-        for upload in uploads:
-            yield upload
