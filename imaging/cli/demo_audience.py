@@ -18,7 +18,8 @@ from imaging.cli.output import Output
 from imaging.cli.printable import printable
 from imaging.cli.runs import state_text
 from imaging.cli.store import file_facts
-from imaging.client.results import Run, StoreProgress
+from imaging.client.results import StoreProgress
+from imaging.client.run_results import Run
 from imaging.demo.demonstration import Outcome
 from imaging.demo.study_result import StudyResult
 from imaging.supervisor.event import Event, EventKind

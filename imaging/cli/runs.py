@@ -19,7 +19,7 @@ from imaging.cli.printable import printable
 
 if TYPE_CHECKING:
     from imaging.client.async_client import AsyncClient
-    from imaging.client.results import Run, Stage
+    from imaging.client.run_results import Run, Stage
 
 runs = typer.Typer(no_args_is_help=True, help="Runs of recipes on complete studies.")
 

@@ -16,7 +16,8 @@ from imaging.client.file_store import OnProgress, store_files
 from imaging.client.frame import Frame
 from imaging.client.patience import Patience
 from imaging.client.reports import AsyncReports
-from imaging.client.results import Finding, Run, Series, StoreSummary, Study
+from imaging.client.results import Series, StoreSummary, Study
+from imaging.client.run_results import Finding, Run
 from imaging.client.runs import AsyncRuns
 from imaging.client.search_keys import search_keys
 from imaging.client.series_array import SeriesArray, series_array

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from imaging.analysis.v1 import analysis_pb2
-from imaging.client import results
+from imaging.client import results, run_results
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.reporting.v1 import reporting_pb2
 from imaging.stage.v1 import stage_pb2
@@ -66,9 +66,9 @@ def series(message: storage_pb2.Series) -> results.Series:
     )
 
 
-def run(message: pipeline_pb2.Run) -> results.Run:
+def run(message: pipeline_pb2.Run) -> run_results.Run:
     """A run with its stages."""
-    return results.Run(
+    return run_results.Run(
         name=message.name,
         study=message.study,
         manifest_version=message.manifest_version,
@@ -85,9 +85,9 @@ def run(message: pipeline_pb2.Run) -> results.Run:
     )
 
 
-def finding(message: analysis_pb2.Finding) -> results.Finding:
+def finding(message: analysis_pb2.Finding) -> run_results.Finding:
     """A finding."""
-    return results.Finding(
+    return run_results.Finding(
         name=message.name,
         series=message.series,
         run=message.run,
@@ -110,9 +110,9 @@ def finding(message: analysis_pb2.Finding) -> results.Finding:
     )
 
 
-def report(message: reporting_pb2.Report) -> results.Report:
+def report(message: reporting_pb2.Report) -> run_results.Report:
     """A report with the list of its documents."""
-    return results.Report(
+    return run_results.Report(
         name=message.name,
         study=message.study,
         run=message.run,
@@ -126,9 +126,9 @@ def report(message: reporting_pb2.Report) -> results.Report:
     )
 
 
-def _document(message: reporting_pb2.Document) -> results.Document:
+def _document(message: reporting_pb2.Document) -> run_results.Document:
     name = reporting_pb2.DocumentFormat.Name(message.format).removeprefix("DOCUMENT_FORMAT_")
-    return results.Document(
+    return run_results.Document(
         format=name,  # type: ignore[arg-type]  # the enum of the contract has these names
         media_type=message.media_type,
         file_name=message.file_name,
@@ -139,8 +139,8 @@ def _document(message: reporting_pb2.Document) -> results.Document:
     )
 
 
-def _stage(message: pipeline_pb2.Stage) -> results.Stage:
-    return results.Stage(
+def _stage(message: pipeline_pb2.Stage) -> run_results.Stage:
+    return run_results.Stage(
         name=message.name,
         kind=message.kind,
         uses=message.uses,
@@ -161,16 +161,16 @@ def _stage(message: pipeline_pb2.Stage) -> results.Stage:
     )
 
 
-def _refusals(messages: Iterable[stage_pb2.Refusal]) -> tuple[results.Refusal, ...]:
-    return tuple(results.Refusal(m.subject, m.rule, m.message, m.hint) for m in messages)
+def _refusals(messages: Iterable[stage_pb2.Refusal]) -> tuple[run_results.Refusal, ...]:
+    return tuple(run_results.Refusal(m.subject, m.rule, m.message, m.hint) for m in messages)
 
 
-def _code(message: stage_pb2.Code) -> results.Code:
-    return results.Code(message.value, message.scheme, message.meaning)
+def _code(message: stage_pb2.Code) -> run_results.Code:
+    return run_results.Code(message.value, message.scheme, message.meaning)
 
 
-def _state(value: pipeline_pb2.State.ValueType) -> results.State:
-    return cast("results.State", pipeline_pb2.State.Name(value).removeprefix("STATE_"))
+def _state(value: pipeline_pb2.State.ValueType) -> run_results.State:
+    return cast("run_results.State", pipeline_pb2.State.Name(value).removeprefix("STATE_"))
 
 
 def _time(message: Message, field: str) -> datetime | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import grpc
 
 from imaging.client import conversion
-from imaging.client.results import Document, Report, Study
+from imaging.client.results import Study
+from imaging.client.run_results import Document, Report
 from imaging.errors import ChecksumMismatch, InvalidArgument
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2, reporting_service_pb2_grpc
 from imaging.rpc.status import domain_errors

@@ -9,7 +9,8 @@ import grpc
 
 from imaging.client import conversion
 from imaging.client.patience import Attempts, Patience
-from imaging.client.results import Run, State, Study
+from imaging.client.results import Study
+from imaging.client.run_results import Run, State
 from imaging.errors import ImagingError, Unavailable
 from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_service_pb2_grpc
 from imaging.rpc.status import domain_errors

@@ -14,7 +14,8 @@ from imaging.client.file_store import OnProgress
 from imaging.client.frame import Frame
 from imaging.client.loop_thread import LoopThread
 from imaging.client.patience import Patience
-from imaging.client.results import Document, Finding, Report, Run, State, StoreSummary, Study
+from imaging.client.results import StoreSummary, Study
+from imaging.client.run_results import Document, Finding, Report, Run, State
 from imaging.client.series_array import SeriesArray
 from imaging.settings import Settings
 

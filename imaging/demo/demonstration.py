@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from imaging.client.async_client import AsyncClient
-from imaging.client.results import Run, StoreProgress, StoreSummary, Study
+from imaging.client.results import StoreProgress, StoreSummary, Study
+from imaging.client.run_results import Run
 from imaging.demo.folders import SUMMARY_FILE, WORK_FOLDER, prepare_output, study_folder
 from imaging.demo.input_files import generated_phantom, pydicom_images
 from imaging.demo.output_files import write_report, write_segmentations

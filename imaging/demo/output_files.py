@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from imaging.client.async_client import AsyncClient
-from imaging.client.results import Document, Report, Run
+from imaging.client.run_results import Document, Report, Run
 
 _SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from imaging.client.async_client import AsyncClient
 from imaging.client.patience import is_worth_retrying
-from imaging.client.results import Run
+from imaging.client.run_results import Run
 from imaging.errors import ImagingError
 
 _INTERVAL_SECONDS = 0.4

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from imaging.client.results import Finding, Report, Run, Study
+from imaging.client.results import Study
+from imaging.client.run_results import Finding, Report, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imaging.client.results import Finding
+from imaging.client.run_results import Finding
 from imaging.phantom.truth import PhantomTruth
 
 PHANTOM_STUDY_DESCRIPTION: Final = "Generated CT chest phantom"
