@@ -21,7 +21,7 @@ _WHOLE_SERIES = frozenset({"series", "image", "images"})
 def group_findings(
     findings: Sequence[analysis_pb2.Finding], series: Mapping[str, SeriesUse]
 ) -> tuple[FindingGroup, ...]:
-    """The findings by tracked thing, in the order in which each thing first appears.
+    """The findings by tracked thing, in the order in which each thing first appears; those about whole series last.
 
     Findings belong together when tracking UID (or, without one, model and finding type), finding type, site, series
     and segment are the same.
@@ -37,7 +37,13 @@ def group_findings(
     for finding in findings:
         grouped.setdefault(_key(finding), []).append(finding)
     several_series = len({finding.series for finding in findings}) > 1
-    return tuple(_group(members, series, several_series) for members in grouped.values())
+    # Statistics of all pixels say less than organs and lesions; the sort is stable.
+    ordered = sorted(grouped.values(), key=lambda members: _is_of_whole_series(members[0]))
+    return tuple(_group(members, series, several_series) for members in ordered)
+
+
+def _is_of_whole_series(finding: analysis_pb2.Finding) -> bool:
+    return finding.tracking_identifier.strip().lower() in _WHOLE_SERIES
 
 
 def _key(finding: analysis_pb2.Finding) -> _GroupKey:
@@ -61,7 +67,7 @@ def _group(
     identifier = clean_text(first.tracking_identifier, 64)
     finding_type, site = _concept(first.finding_type), _concept(first.site)
     label = identifier or (finding_type.meaning if finding_type else "") or clean_text(first.model, 64)
-    if first.series in series and label.lower() in _WHOLE_SERIES:
+    if first.series in series and _is_of_whole_series(first):
         label = series[first.series].label
     elif first.series in series and several_series:
         label = f"{label} · {series[first.series].label}"

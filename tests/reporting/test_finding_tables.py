@@ -93,3 +93,10 @@ def test_charts_beyond_the_limit_are_left_out_with_a_note() -> None:
     content = sample_content(findings=many)
     assert sum(len(group.charts) for group in content.groups) == 24
     assert content.notes == ("Only the first 24 charts are shown.",)
+
+
+def test_statistics_of_a_whole_series_stand_last_under_the_name_of_the_series() -> None:
+    statistics = finding("Series", VOLUME, 1.0, ML)
+    groups = sample_content(findings=[statistics, *sample_findings()]).groups
+    assert groups[-1].label == "Series 3 · Thorax 1.5 B30f"
+    assert groups[0].label == "Lungs"
