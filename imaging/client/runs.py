@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterable
 
 import grpc
@@ -11,7 +12,7 @@ from imaging.client import conversion
 from imaging.client.patience import Attempts, Patience
 from imaging.client.results import Study
 from imaging.client.run_results import Run, State
-from imaging.errors import ImagingError, Unavailable
+from imaging.errors import ImagingError, NotFound, Unavailable
 from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_service_pb2_grpc
 from imaging.rpc.status import domain_errors
 
@@ -54,6 +55,11 @@ class AsyncRuns:
         ----------
         target
             A run, or a study: then its newest run, which may still have to start. The end of that run ends the watch.
+
+        Raises
+        ------
+        NotFound
+            If there is no such run, or the study gets none while the patience lasts.
         """
         if isinstance(target, Study) or (isinstance(target, str) and target.startswith("studies/")):
             name = (await self._newest_of(_study_name(target))).name
@@ -96,8 +102,9 @@ class AsyncRuns:
         return conversion.run(answer.run)
 
     async def _newest_of(self, study: str) -> Run:
-        """The newest run of a study, waited for."""
+        """The newest run of a study, waited for as long as the patience lasts."""
         attempts = Attempts(self._patience)
+        began = time.monotonic()
         while True:
             try:
                 runs = await self.list(study)
@@ -106,6 +113,12 @@ class AsyncRuns:
                 continue
             if runs:
                 return runs[0]
+            if time.monotonic() - began > self._patience.give_up_after.total_seconds():
+                raise NotFound(
+                    "The study has no run",
+                    where=study,
+                    hint="A run starts when a study is complete: by `imaging store --complete`, or by its quiet time.",
+                )
             await asyncio.sleep(0.25)
 
 

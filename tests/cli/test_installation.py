@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,8 @@ import pytest
 
 import imaging as imaging_package
 from imaging.cli.exit_codes import ExitCode
-from imaging.errors import FailedPrecondition
+from imaging.client.patience import Patience
+from imaging.errors import FailedPrecondition, NotFound
 from imaging.settings import SERVICE_NAMES
 from tests.ct_series import ct_series
 from tests.installation.running import Installation, running_installation
@@ -231,6 +233,12 @@ def test_clients_follow_runs_and_get_findings_and_reports(installation: Installa
         files = client.reports.download(report, tmp_path / "out")
         assert sorted(files) == sorted((tmp_path / "out").iterdir())
         assert {document.format for document in report} >= {"SR", "PDF", "HTML", "JSON"}
+
+
+def test_study_that_gets_no_run_is_not_waited_for_without_end(installation: Installation) -> None:
+    patience = Patience(give_up_after=timedelta(seconds=0.5))
+    with imaging_package.connect(installation.endpoints, patience=patience) as client, pytest.raises(NotFound):
+        next(client.runs.watch("studies/1.2.3"))
 
 
 async def test_asynchronous_client_does_the_same(installation: Installation) -> None:

@@ -28,7 +28,8 @@ QUICK = Patience(timedelta(milliseconds=5), timedelta(milliseconds=50), give_up_
 class ScriptedStorage(storage_service_pb2_grpc.StorageServiceServicer):
     """Keeps what arrives; `on_message` may raise to break the stream, `judge` may reject an object."""
 
-    def __init__(self) -> None:
+    def __init__(self, resumable_bytes: int = 8 << 20) -> None:
+        self.resumable_bytes = resumable_bytes
         self.stored: dict[str, bytes] = {}
         self.parts: dict[str, bytearray] = {}
         self.headers: list[Request] = []
@@ -44,7 +45,7 @@ class ScriptedStorage(storage_service_pb2_grpc.StorageServiceServicer):
             uid = request.upload_id
             if request.HasField("header"):
                 self.headers.append(request)
-                if request.header.size_bytes > 8 << 20:
+                if request.header.size_bytes > self.resumable_bytes:
                     persisted = self.parts.setdefault(uid, bytearray())
                     yield Response(upload_id=uid, ready=Response.UploadReady(persisted_size_bytes=len(persisted)))
                 else:
