@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import secrets
@@ -24,6 +25,17 @@ RECEIVED = storage_pb2.Origin.KIND_RECEIVED
 DERIVED = storage_pb2.Origin.KIND_DERIVED
 Content = bytes | Path
 """The bytes of an object: in memory, or in a spooled file."""
+
+
+# Random once a process and counted within it: asking the system for random bytes each time lets go of the interpreter
+# lock, and getting it back costs the event loop more than all else of an instance.
+_PROCESS = secrets.token_hex(8)
+_NUMBERS = itertools.count(1)
+
+
+def next_object_id() -> str:
+    """A part of an object key that was never used before and never will be."""
+    return f"{_PROCESS}{next(_NUMBERS):06x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,7 @@ class Arrival:
         scanned = self.scanned
         return (
             f"studies/{scanned.study_instance_uid}/{scanned.series_instance_uid}/{scanned.sop_instance_uid}"
-            f"/{secrets.token_hex(8)}.dcm"
+            f"/{next_object_id()}.dcm"
         )
 
     @cached_property

@@ -20,11 +20,20 @@ class Batcher(Generic[I, R]):
         exception that `run` itself raises goes to all callers of the batch.
     most
         Items in one batch.
+    linger
+        How many seconds a batch waits for more, given how many wait already; 0 to run at once.
     """
 
-    def __init__(self, run: Callable[[Sequence[I]], Awaitable[Sequence[R | Exception]]], *, most: int = 256) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[I]], Awaitable[Sequence[R | Exception]]],
+        *,
+        most: int = 256,
+        linger: Callable[[int], float] = lambda waiting: 0.0,
+    ) -> None:
         self._run = run
         self._most = most
+        self._linger = linger
         self._waiting: list[tuple[I, asyncio.Future[R]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -39,6 +48,8 @@ class Batcher(Generic[I, R]):
     async def _work(self) -> None:
         try:
             while self._waiting:
+                if seconds := self._linger(len(self._waiting)):
+                    await asyncio.sleep(seconds)
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 try:
                     results = await self._run([item for item, _ in batch])

@@ -113,7 +113,7 @@ class ChangeLog:
             if kinds:
                 query = query.where(CHANGE.c.kind.in_(kinds))
             rows = [dict(row) for row in connection.execute(query).mappings()]
-            return rows, rows[-1]["revision"] if len(rows) == limit else max(head, start_revision - 1)
+            return rows, rows[-1]["revision"] if len(rows) == limit else head
 
         return await self._database.read(read)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, tuple_, update
@@ -20,7 +20,6 @@ from storage_svc.index_studies import (
     opened_manifest,
     recount,
 )
-from storage_svc.known import known_instances
 from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTINE, STAGE_ATTEMPT, STUDY
 
 _STORED = storage_pb2.Change.KIND_INSTANCE_STORED
@@ -35,10 +34,18 @@ class Overtaken(Exception):
 class IndexWriter:
     """Each method returns after the durable commit."""
 
-    def __init__(self, changes: ChangeLog, *, quiet_time_us: int) -> None:
+    def __init__(
+        self, changes: ChangeLog, *, quiet_time_us: int, linger: Callable[[int], float] = lambda waiting: 0.0
+    ) -> None:
+        """
+        Parameters
+        ----------
+        linger
+            How many seconds a batch waits for more, given how many wait already.
+        """
         self._changes = changes
         self._quiet_time_us = quiet_time_us
-        self._batches: Batcher[NewInstance, Row] = Batcher(self._add_batch)
+        self._batches: Batcher[NewInstance, Row] = Batcher(self._add_batch, linger=linger)
 
     async def add(self, arrival: Arrival, origin: OriginOf) -> Row:
         """The row of an instance under a new UID.
@@ -57,13 +64,14 @@ class IndexWriter:
 
     def _add_all(self, connection: Connection, batch: Sequence[NewInstance]) -> list[Row | Exception]:
         uids = [new.arrival.scanned.sop_instance_uid for new in batch]
-        known = known_instances(connection, uids)
+        column = INSTANCE.c.sop_instance_uid
+        known = set(connection.execute(select(column).where(column.in_(uids))).scalars())
         newest = _newest_attempts(connection, (new.origin for new in batch))
         results: list[Row | Exception] = []
         adding: dict[str, NewInstance] = {}
         rows: list[Row] = []
-        for new, there, uid in zip(batch, known, uids, strict=True):
-            if there.row is not None or uid in adding:
+        for new, uid in zip(batch, uids, strict=True):
+            if uid in known or uid in adding:
                 results.append(Overtaken())
             elif new.origin.kind == DERIVED and new.origin.attempt < newest.get((new.origin.run, new.origin.stage), 0):
                 results.append(stale(new.origin))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +24,7 @@ from imaging.storage.v1 import storage_pb2
 from storage_svc.arrival import DERIVED, Arrival, Content, OriginOf
 from storage_svc.examine import Announced, examine
 from storage_svc.identity import Verdict, judge
+from storage_svc.in_flight import InFlight
 from storage_svc.index_writer import IndexWriter, Overtaken
 from storage_svc.known import Known, Lookup
 from storage_svc.open_uploads import OpenUploads
@@ -33,8 +34,12 @@ from storage_svc.uid_turns import UidTurns
 
 T = TypeVar("T")
 Outcome = storage_pb2.StoreOutcome
-_THREADS = 8
-"""Files being digested and written at the same time; more only wait for each other's fsync."""
+_EXAMINING = 3
+"""Threads that scan and digest: processor work, of which more threads do not make more."""
+
+_WRITING = 24
+"""Threads that write objects: nearly all of their time is waiting for fsync, which the disk does for many at once."""
+
 _PIECE = 8 * 1024 * 1024
 _BUG_DELAY_SECONDS = 0.3
 _log = logging.getLogger(__name__)
@@ -58,16 +63,19 @@ class Ingest:
         writer: IndexWriter,
         open_uploads: OpenUploads,
         pool: DecodePool,
+        in_flight: InFlight,
     ) -> None:
         self._database = database
         self._store = store
         self._writer = writer
         self._open_uploads = open_uploads
         self._pool = pool
-        self._lookup = Lookup(database)
+        self._in_flight = in_flight
+        self._lookup = Lookup(database, linger=in_flight.linger_to_ask)
         self._turns = UidTurns()
         self._attempts: dict[tuple[str, str], int] = {}
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ingest")
+        self._examining = ThreadPoolExecutor(_EXAMINING, thread_name_prefix="examine")
+        self._writing = ThreadPoolExecutor(_WRITING, thread_name_prefix="write")
         self._later: set[asyncio.Task[Any]] = set()
 
     async def store(self, content: Content, announced: Announced, traceparent: str) -> Stored:
@@ -88,22 +96,27 @@ class Ingest:
         """
         if announced.origin.kind == DERIVED:
             await self._fence(announced.origin)
-        arrival = await self._in_thread(partial(examine, content, announced, traceparent))
-        scanned = arrival.scanned
-        with self._open_uploads.hold(scanned.study_instance_uid):
-            async with self._turns.turn(scanned.sop_instance_uid):
-                while True:
-                    known = await self._lookup.find(scanned.sop_instance_uid)
-                    try:
-                        return await self._settle(arrival, known)
-                    except Overtaken:
-                        arrival = await self._again(arrival)
+        with self._in_flight:
+            arrival = await _in(self._examining, partial(examine, content, announced, traceparent))
+            with self._open_uploads.hold(arrival.scanned.study_instance_uid):
+                return await self._store_examined(arrival)
+
+    async def _store_examined(self, arrival: Arrival) -> Stored:
+        uid = arrival.scanned.sop_instance_uid
+        async with self._turns.turn(uid):
+            while True:
+                known = await self._lookup.find(uid)
+                try:
+                    return await self._settle(arrival, known)
+                except Overtaken:
+                    arrival = await self._again(arrival)
 
     async def close(self) -> None:
         """Wait for work that was begun."""
         if self._later:
             await asyncio.gather(*self._later, return_exceptions=True)
-        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._examining.shutdown)
+        await asyncio.to_thread(self._writing.shutdown)
 
     async def _again(self, arrival: Arrival) -> Arrival:
         """The same arrival under a new object key: keys are never used twice."""
@@ -113,7 +126,7 @@ class Ingest:
                 where=str(arrival.name),
                 hint="Send it again.",
             )
-        await self._in_thread(partial(self._store.delete, arrival.object_key))
+        await _in(self._writing, partial(self._store.delete, arrival.object_key))
         return replace(arrival)
 
     async def _settle(self, arrival: Arrival, known: Known) -> Stored:
@@ -149,13 +162,13 @@ class Ingest:
             if isinstance(content, bytes)
             else partial(self._store.adopt, arrival.object_key, content)
         )
-        await self._in_thread(put)
+        await _in(self._writing, put)
 
     async def _healed(self, arrival: Arrival, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row; if its object is gone or cut, the bytes that came again take its place."""
         if row["data_set_sha256"] != arrival.data_set_sha256:
             return row
-        found = await self._in_thread(partial(self._store.stat, row["object_key"]))
+        found = await _in(self._writing, partial(self._store.stat, row["object_key"]))
         if found is not None and found.size_bytes == row["size_bytes"]:
             return row
         _log.error("a stored object was lost and is replaced", extra={"object_key": row["object_key"]})
@@ -232,5 +245,6 @@ class Ingest:
         row = {**arrival.instance_columns(), **origin.columns, "version": 1}
         return Stored(row, Outcome.STORE_OUTCOME_STORED)
 
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+async def _in(executor: Executor, function: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(executor, function)

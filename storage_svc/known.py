@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +42,9 @@ NOTHING = Known(None, "", None)
 class Lookup:
     """Asks the index for UIDs; concurrent questions become one query."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, linger: Callable[[int], float]) -> None:
         self._database = database
-        self._batches: Batcher[str, Known] = Batcher(self._read)
+        self._batches: Batcher[str, Known] = Batcher(self._read, linger=linger)
 
     async def find(self, sop_instance_uid: str) -> Known:
         """What is known of the UID now."""

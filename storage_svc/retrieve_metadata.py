@@ -13,17 +13,21 @@ from imaging.database import Database
 from imaging.dicom.deflated import inflate_data_set
 from imaging.dicom.header import read_header
 from imaging.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
-from imaging.errors import LimitExceeded, NotFound
+from imaging.errors import NotFound
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import resources
 from storage_svc.names import Name
 from storage_svc.object_rows import instances_below, with_layout
 from storage_svc.read_ahead import read_ahead
+from storage_svc.short_header import shortened
 from storage_svc.verified_object import read_range, read_whole
 
 _BATCH = 64
-_MAX_BYTES = 4 * 1024 * 1024 - 16 * 1024
+_MAX_BYTES = 4 * 1024 * 1024 - 64 * 1024
+_MAX_JSON_BYTES = 768 * 1024
+"""Of encoded elements: their JSON model, with the bulk left out, takes up to about four times as much."""
+
 _BULK_BYTES = 1024
 """Binary values over this size are left out of the JSON model."""
 _BULK_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
@@ -41,7 +45,7 @@ async def retrieve_metadata(
     as_json: bool,
     sop_instance_uids: Sequence[str],
 ) -> AsyncGenerator[Response]:
-    """One message an instance, by series and instance number.
+    """One message an instance, by series and instance number; a header over the limit is shortened and says so.
 
     Raises
     ------
@@ -49,8 +53,6 @@ async def retrieve_metadata(
         If nothing of that name, or one of the named instances, is not there.
     DataLoss
         If stored bytes are gone.
-    LimitExceeded
-        If a header does not fit into a message.
     """
     wanted = set(sop_instance_uids)
 
@@ -77,16 +79,13 @@ async def retrieve_metadata(
             )
 
     def fetch(row: Row) -> Response:
-        content, syntax = header_of(store, row)
+        header, syntax = header_of(store, row)
+        content, left_out = shortened(header, syntax, _MAX_JSON_BYTES if as_json else _MAX_BYTES)
+        instance = resources.instance(row)
+        instance.warnings.extend(f"HEADER_SHORTENED {tag}" for tag in left_out)
         if as_json:
-            content, syntax = dicom_json(read_header(content, syntax)), ""
-        if len(content) > _MAX_BYTES:
-            raise LimitExceeded(
-                f"The header has {len(content)} bytes and does not fit into a message",
-                where=row["sop_instance_uid"],
-                hint="Retrieve the whole instance and read its header there.",
-            )
-        return Response(instance=resources.instance(row), content=content, transfer_syntax_uid=syntax)
+            return Response(instance=instance, content=dicom_json(read_header(content, syntax)))
+        return Response(instance=instance, content=content, transfer_syntax_uid=syntax)
 
     async for response in read_ahead(rows(), fetch, executor=executor, ahead=8):
         yield response

@@ -16,6 +16,7 @@ from storage_svc import clock
 from storage_svc.bytes_budget import BytesBudget
 from storage_svc.change_log import ChangeLog, commit_changes
 from storage_svc.completion import Completion
+from storage_svc.in_flight import InFlight
 from storage_svc.index_writer import IndexWriter
 from storage_svc.ingest import Ingest
 from storage_svc.open_uploads import OpenUploads
@@ -49,9 +50,9 @@ class Service:
         quiet_time = clock.microseconds(timedelta(seconds=own.quiet_time_seconds))
         self._pool = DecodePool()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="retrieve")
-        self._ingest = Ingest(
-            self._database, store, IndexWriter(changes, quiet_time_us=quiet_time), open_uploads, self._pool
-        )
+        in_flight = InFlight()
+        writer = IndexWriter(changes, quiet_time_us=quiet_time, linger=in_flight.linger)
+        self._ingest = Ingest(self._database, store, writer, open_uploads, self._pool, in_flight)
         self._storing: set[asyncio.Task[None]] = set()
         uploads = UploadServices(self._ingest, spool, BytesBudget(own.bytes_in_flight), self._database, self._storing)
         self._completion = Completion(self._database, changes, open_uploads)

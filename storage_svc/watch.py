@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 
@@ -43,10 +44,10 @@ async def watch_changes(
             hint=f"Look at what is stored, then watch from revision {oldest} or from now on (0).",
             metadata={"oldest_revision": str(oldest)},
         )
-    told = 0.0
+    told = -math.inf
     while True:
         rows, looked_at = await changes.read(position, kinds, _BATCH)
-        # A watcher ahead of the log (its database was restored) waits; it is told no revision that is not there yet.
+        # A watcher ahead of the log, which was restored from a backup, sees by the revision how far the log goes.
         if rows or time.monotonic() - told >= progress_seconds:
             yield pb.WatchChangesResponse(changes=[resources.change(row) for row in rows], revision=looked_at)
             told = time.monotonic()

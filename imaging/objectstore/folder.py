@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ class FolderObjectStore:
         for left_over in self._incoming.iterdir():
             left_over.unlink()
         self._folders = DurableFolders(self._root)
+        self._numbers = itertools.count()
 
     @property
     def spool(self) -> Path:
@@ -42,7 +43,7 @@ class FolderObjectStore:
 
     def put(self, key: str, content: Content) -> None:
         validate_key(key)
-        aside = self._incoming / secrets.token_hex(8)
+        aside = self._incoming / str(next(self._numbers))
         with os_failures("storing an object"):
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
             try:

@@ -311,3 +311,23 @@ def _damage(path: Path, kind: str) -> None:
     else:
         content[-100] ^= 1
         path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small_bigendian.dcm", "reportsi.dcm"])
+async def test_a_header_over_the_message_limit_leaves_out_its_largest_elements_and_says_so(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    content = file_bytes(name)
+    stored = await storage.store_one(content)
+    (message,) = await storage.stream("RetrieveMetadata", name=stored.instance.name)
+    limit = len(message.content) * 9 // 10
+    monkeypatch.setattr("storage_svc.retrieve_metadata._MAX_BYTES", limit)
+    (short,) = await storage.stream("RetrieveMetadata", name=stored.instance.name)
+    assert len(short.content) <= limit
+    left_out = [warning.split()[1] for warning in short.instance.warnings if warning.startswith("HEADER_SHORTENED")]
+    whole = read_header(message.content, message.transfer_syntax_uid)
+    found = read_header(short.content, short.transfer_syntax_uid)
+    assert {element.tag: element.value for element in found} == {
+        element.tag: element.value for element in whole if str(element.tag) not in left_out
+    }
+    assert left_out
