@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import Storage, ct
 from sqlalchemy import delete, update
 
 from imaging.errors import InvalidArgument, RevisionTooOld
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.schema import CHANGE, CHANGE_HEAD
+from tests.storage.storage_under_test import Storage, ct
 
 Kind = storage_pb2.Change
 

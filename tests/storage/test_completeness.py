@@ -7,7 +7,6 @@ import uuid
 from typing import Any
 
 import pytest
-from conftest import Storage, chunks, ct, origin
 from opentelemetry import context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -20,6 +19,7 @@ from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import manifest
 from storage_svc.schema import CHANGE
+from tests.storage.storage_under_test import Storage, chunks, ct, origin
 
 COMPLETED = storage_pb2.Change.KIND_STUDY_COMPLETED
 

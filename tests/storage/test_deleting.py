@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Storage, chunks, ct
 from sqlalchemy import func, select
 
 from imaging.errors import FailedPrecondition, NotFound
 from imaging.storage.v1 import storage_pb2
 from storage_svc.schema import KEPT_OBJECT
+from tests.storage.storage_under_test import Storage, chunks, ct
 
 Kind = storage_pb2.Change
 

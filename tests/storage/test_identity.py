@@ -6,7 +6,6 @@ from io import BytesIO
 
 import pydicom
 import pytest
-from conftest import Storage, chunks, ct, encoded, file_bytes, origin
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 from sqlalchemy import select
 
@@ -14,6 +13,7 @@ from imaging.errors import Conflict
 from imaging.storage.v1 import storage_pb2
 from storage_svc.manifest import manifest_digest
 from storage_svc.schema import INSTANCE, KEPT_OBJECT, QUARANTINE
+from tests.storage.storage_under_test import Storage, chunks, ct, encoded, file_bytes, origin
 
 STORED = storage_pb2.STORE_OUTCOME_STORED
 ALREADY_STORED = storage_pb2.STORE_OUTCOME_ALREADY_STORED

@@ -12,7 +12,6 @@ import google_crc32c
 import numpy as np
 import pydicom
 import pytest
-from conftest import Storage, chunks, ct, encoded, file_bytes
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from imaging.dicom.header import read_header
@@ -20,6 +19,7 @@ from imaging.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR
 from imaging.errors import DataLoss, InvalidArgument, NotFound
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.frame_plan import centre_out, decimated
+from tests.storage.storage_under_test import Storage, chunks, ct, encoded, file_bytes
 
 Format = pb.RetrieveMetadataRequest
 Order = pb.RetrieveFramesRequest

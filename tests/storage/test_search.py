@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Storage, ct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, insert, select
@@ -18,6 +17,7 @@ from storage_svc.page_token import decode_token, encode_token, search_digest
 from storage_svc.schema import METADATA, STUDY
 from storage_svc.search import Search, run_search
 from storage_svc.search_keys import KEYS, condition, name_key
+from tests.storage.storage_under_test import Storage, ct
 
 
 def keys(**wanted: str) -> list[pb.MatchKey]:

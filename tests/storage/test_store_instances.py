@@ -13,7 +13,6 @@ from typing import Any
 
 import pydicom
 import pytest
-from conftest import Storage, chunks, ct, encoded, origin, whole
 from pydicom.data import get_testdata_files
 from sqlalchemy import select
 
@@ -22,6 +21,7 @@ from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.schema import REJECTION, UPLOAD
+from tests.storage.storage_under_test import Storage, chunks, ct, encoded, origin, whole
 
 STORED = storage_pb2.STORE_OUTCOME_STORED
 
