@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from imaging.database import Database
-from imaging.errors import FailedPrecondition, ImagingError, NotFound
+from imaging.errors import FailedPrecondition, NotFound
 from storage_svc import clock
 from storage_svc.change_log import ChangeLog
 from storage_svc.manifest import Expectation, complete_study
@@ -55,8 +55,8 @@ class Completion:
         while True:
             try:
                 await self._complete_due()
-            except ImagingError as error:
-                _log.error("the look for quiet studies failed: %s", error.text)
+            except Exception:  # noqa: BLE001 - studies must go on becoming complete, whatever happened to one
+                _log.exception("the look for quiet studies failed")
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _complete_due(self) -> None:

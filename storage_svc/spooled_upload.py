@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from secrets import token_hex
 
 import google_crc32c
 
@@ -84,7 +85,7 @@ class SpooledUpload:
             return written
 
     async def finish(self) -> Path:
-        """The file, whole; it is closed now.
+        """The file, whole and closed, under a name of its own: nobody who opens the upload again can touch it.
 
         Raises
         ------
@@ -95,6 +96,8 @@ class SpooledUpload:
             self._check_open()
             check_size(self._written, self.announced.size_bytes)
             self._close()
+            with os_failures("receiving an upload"):
+                self.path = await asyncio.to_thread(self.path.rename, self.path.with_name(f"whole-{token_hex(8)}"))
             return self.path
 
     async def close(self) -> None:

@@ -11,7 +11,6 @@ from functools import partial
 from sqlalchemy import Connection, delete, func, select
 
 from imaging.database import Database
-from imaging.errors import ImagingError
 from imaging.objectstore import ObjectStat, ObjectStore
 from storage_svc import clock
 from storage_svc.change_log import ChangeLog
@@ -56,8 +55,8 @@ class Sweeper:
             await asyncio.sleep(self._interval.total_seconds())
             try:
                 await self.sweep()
-            except ImagingError as error:
-                _log.error("a sweep failed: %s", error.text)
+            except Exception:  # noqa: BLE001 - the next sweep may succeed
+                _log.exception("a sweep failed")
 
     async def sweep(self) -> None:
         """Everything once."""

@@ -69,10 +69,10 @@ class UploadSpool:
         if not is_resumable(upload_id, announced.size_bytes):
             upload = SpooledUpload(self._folder / f"once-{secrets.token_hex(8)}", announced)
         else:
-            before = self._live.pop(upload_id, None)
-            if before is not None:
-                await before.close()
             name, persisted = await self._recorded(upload_id, announced.size_bytes)
+            while (before := self._live.pop(upload_id, None)) is not None:
+                await before.close()
+            # Nothing is awaited from here on, so that no second stream can open the same file in between.
             path = self._folder / name
             there = path.stat().st_size if path.exists() else 0
             upload = SpooledUpload(path, announced, min(persisted, there))
@@ -148,6 +148,7 @@ class UploadSpool:
     async def sweep(self, expiry: timedelta) -> int:
         """Drop uploads that nobody has gone on with for `expiry`, and files of none; the number of uploads dropped."""
         live = set(self._live)
+        live_files = {upload.path.name for upload in self._live.values()}
 
         def expire(connection: Connection) -> tuple[int, set[str]]:
             before = clock.now() - clock.microseconds(expiry)
@@ -156,7 +157,7 @@ class UploadSpool:
             return dropped, set(connection.execute(select(UPLOAD.c.spool_name)).scalars())
 
         dropped, kept = await self._database.write(expire)
-        await asyncio.to_thread(self._remove_files, kept)
+        await asyncio.to_thread(self._remove_files, kept | live_files)
         return dropped
 
     def _remove_files(self, kept: set[str]) -> None:
@@ -167,6 +168,6 @@ class UploadSpool:
 
     def remove_left_over(self) -> None:
         """At the start: files of uploads that cannot be resumed, and copies made for comparing."""
-        for pattern in ("once-*", "compare-*"):
+        for pattern in ("once-*", "whole-*", "compare-*"):
             for path in self._folder.glob(pattern):
                 path.unlink(missing_ok=True)

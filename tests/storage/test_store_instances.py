@@ -16,8 +16,8 @@ import pytest
 from pydicom.data import get_testdata_files
 from sqlalchemy import select
 
-from imaging.errors import ImagingError, InvalidArgument, NotFound
-from imaging.rpc.status import from_status
+from imaging.errors import DeadlineExceeded, ImagingError, InvalidArgument, NotFound
+from imaging.rpc.status import domain_errors, from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.schema import REJECTION, UPLOAD
@@ -232,6 +232,32 @@ async def test_a_sender_that_comes_back_takes_its_upload_over(storage: Storage) 
     assert last.stored.outcome == STORED
     go_on.set()
     old.cancel()
+
+
+async def test_an_upload_that_is_sent_again_while_it_is_being_stored_cannot_touch_what_is_stored(
+    storage: Storage,
+) -> None:
+    content, upload_id = large(12), str(uuid.uuid4())
+    forged = content[:-1] + bytes([content[-1] ^ 1])
+    outcomes = await asyncio.gather(
+        *(storage.send(chunks(upload_id, forged if n == 2 else content)) for n in range(5)), return_exceptions=True
+    )
+    answers = [answer for outcome in outcomes if isinstance(outcome, list) for answer in outcome]
+    stored = [answer for answer in answers if answer.HasField("stored")]
+    assert stored
+    messages = await storage.stream("RetrieveInstances", name=stored[0].stored.instance.name)
+    assert b"".join(message.data.content for message in messages) in (content, forged)
+
+
+async def test_a_stream_on_which_nothing_comes_is_ended_and_its_spool_is_freed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage_svc.upload_stream.IDLE_SECONDS", 0.1)
+    call = storage.stub.StoreInstances()
+    await call.write(chunks("a", ct())[0])
+    with pytest.raises(DeadlineExceeded), domain_errors():
+        await call.read()
+    assert not any((storage.folder / "storage" / "objects" / ".spool").iterdir())
 
 
 async def test_a_bare_data_set_is_kept_as_part_10_when_its_syntax_is_told(storage: Storage) -> None:
