@@ -14,6 +14,7 @@ from imaging.errors import (
     ImagingError,
     Internal,
     InvalidArgument,
+    ModelFailed,
     NotFound,
     Overloaded,
     StaleAttempt,
@@ -34,12 +35,6 @@ RUN = RunRecord(
     "r", 1, "studies/1", 1, "", "x", 1, "", pipeline_pb2.STATE_RUNNING, True, "", f"00-{'a' * 32}-{'b' * 16}-00",
     NOW, None, "", "",
 )  # fmt: skip
-
-
-class ModelFailed(Internal):
-    """An INTERNAL with a reason of its own: a defect that comes again."""
-
-    reason = "MODEL_FAILED"
 
 
 class ListedService:
