@@ -13,7 +13,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
 from imaging.derived.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from imaging.dicom.digest import data_set_digest
+from imaging.dicom.digest import DataSetDigest
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.scanner import scan
 from imaging.errors import ChecksumMismatch, InvalidArgument
@@ -53,7 +53,7 @@ def examine(content: Content, announced: Announced, traceparent: str) -> Arrival
     with opened(content) as data:
         scanned = scan(data)
         _check_names(scanned, announced)
-        digest = data_set_digest(data, scanned)
+    digest = _digest(content, scanned)
     if not announced.headerless_transfer_syntax_uid:
         _check_crc(digest.object_crc32c, announced)
     return Arrival(
@@ -65,6 +65,18 @@ def examine(content: Content, announced: Announced, traceparent: str) -> Arrival
         source=announced.source,
         traceparent=traceparent,
     )
+
+
+def _digest(content: Content, scanned: ScannedInstance) -> DataSetDigest:
+    """The digests of all bytes; a file is read, not mapped, so that it does not fill our memory with its pages."""
+    digest = DataSetDigest(scanned.data_set_offset)
+    if isinstance(content, bytes):
+        digest.update(content)
+        return digest
+    with content.open("rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest
 
 
 def _check_crc(found: int, announced: Announced) -> None:

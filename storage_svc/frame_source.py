@@ -85,6 +85,14 @@ def frame_groups(row: Row, frame_numbers: Sequence[int]) -> Iterator[FrameGroup]
         yield FrameGroup(row, frames, group)
 
 
+def read_size(group: FrameGroup) -> int:
+    """Bytes that reading a group takes."""
+    row = group.row
+    if row["inflated"] or row["size_bytes"] <= VERIFIED_BYTES:
+        return int(row["size_bytes"]) + (int(row["header_end"]) if row["inflated"] else 0)
+    return sum(group.frames.frame_bytes(number - 1) for number in group.frame_numbers)
+
+
 def read_frames(store: ObjectStore, group: FrameGroup) -> Iterator[StoredFrame]:
     """The frames of a group; blocks.
 

@@ -11,24 +11,37 @@ from typing import TypeVar
 P = TypeVar("P")
 R = TypeVar("R")
 
+AHEAD_BYTES = 64 * 1024 * 1024
+"""What one stream may have in memory ahead of its caller, unless a single piece is larger."""
+
 
 async def read_ahead(
-    pieces: AsyncIterable[P], fetch: Callable[[P], R], *, executor: Executor, ahead: int = 4
+    pieces: AsyncIterable[P],
+    fetch: Callable[[P], R],
+    *,
+    executor: Executor,
+    size_bytes: Callable[[P], int],
+    ahead: int = 4,
 ) -> AsyncGenerator[R]:
-    """What `fetch` gives for each piece, in order; at most `ahead` pieces are in work or waiting.
+    """What `fetch` gives for each piece, in order.
 
-    The first failure ends it, when its turn comes.
+    At most `ahead` pieces, and `AHEAD_BYTES`, are in work or waiting. The first failure ends it, when its turn comes.
     """
     loop = asyncio.get_running_loop()
-    running: deque[asyncio.Future[R]] = deque()
+    running: deque[tuple[asyncio.Future[R], int]] = deque()
+    held = 0
     try:
         async for piece in pieces:
-            running.append(loop.run_in_executor(executor, fetch, piece))
-            if len(running) >= ahead:
-                yield await running.popleft()
+            size = size_bytes(piece)
+            while running and (len(running) >= ahead or held + size > AHEAD_BYTES):
+                future, freed = running.popleft()
+                yield await future
+                held -= freed
+            running.append((loop.run_in_executor(executor, fetch, piece), size))
+            held += size
         while running:
-            yield await running.popleft()
+            yield await running.popleft()[0]
     finally:
-        for future in running:
+        for future, _ in running:
             future.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*(future for future, _ in running), return_exceptions=True)

@@ -24,7 +24,7 @@ from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.frame_pixels import frame_pixels
 from storage_svc.frame_plan import FramesOf, checked_frames, ordered
-from storage_svc.frame_source import FrameGroup, StoredFrame, frame_groups, read_frames
+from storage_svc.frame_source import FrameGroup, StoredFrame, frame_groups, read_frames, read_size
 from storage_svc.names import instance_name, parse_name
 from storage_svc.object_rows import instances_below, instances_by_uid
 from storage_svc.read_ahead import read_ahead
@@ -75,7 +75,7 @@ async def retrieve_frames(
         decoded_bytes = sum(frame.pixels.decoded_frame_bytes for frame in stored)
         return stored if decoded_bytes > _DECODED_BYTES else [convert(frame) for frame in stored]
 
-    async for sent in read_ahead(groups(), fetch, executor=executor):
+    async for sent in read_ahead(groups(), fetch, executor=executor, size_bytes=read_size):
         for entry in sent:
             if isinstance(entry, StoredFrame):
                 # Decoded all together, the group would take too much memory.

@@ -86,7 +86,9 @@ async def retrieve_instances(
         return piece, content, google_crc32c.value(content)
 
     object_crc = 0
-    async for piece, content, crc in read_ahead(pieces(), fetch, executor=executor):
+    async for piece, content, crc in read_ahead(
+        pieces(), fetch, executor=executor, size_bytes=lambda piece: piece.length
+    ):
         row = piece.row
         object_crc = crc if piece.is_first else google_crc32c.extend(object_crc, content)
         if piece.is_last and piece.start == 0 and object_crc != row["object_crc32c"]:

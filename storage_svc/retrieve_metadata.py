@@ -87,8 +87,13 @@ async def retrieve_metadata(
             return Response(instance=instance, content=dicom_json(read_header(content, syntax)))
         return Response(instance=instance, content=content, transfer_syntax_uid=syntax)
 
-    async for response in read_ahead(rows(), fetch, executor=executor, ahead=8):
+    async for response in read_ahead(rows(), fetch, executor=executor, size_bytes=header_size, ahead=8):
         yield response
+
+
+def header_size(row: Row) -> int:
+    """Bytes that reading the header takes."""
+    return int(row["header_end"]) + (int(row["size_bytes"]) if row["inflated"] else 0)
 
 
 def header_of(store: ObjectStore, row: Row) -> tuple[bytes, str]:

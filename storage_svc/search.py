@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, or_, select
 
+from imaging.rpc.page_token import Position, decode_token, encode_token, query_digest
 from storage_svc.names import Name
-from storage_svc.page_token import Position, decode_token, encode_token, search_digest
 from storage_svc.schema import INSTANCE, SERIES, STUDY
 from storage_svc.search_keys import condition
 
@@ -49,7 +49,7 @@ def run_search(connection: Connection, search: Search) -> Page:
         For an unknown keyword, a malformed value or token.
     """
     table, sorts = _TABLES[search.level], _SORTS[search.level]
-    digest = search_digest(search.level, str(search.parent or ""), search.keys)
+    digest = query_digest(search.level, str(search.parent or ""), sorted(search.keys))
     query = _joined(table, search).where(_live(search.level), *_within(search.parent, table))
     for keyword, value in search.keys:
         query = query.where(condition(keyword, value, search.level))

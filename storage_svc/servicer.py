@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
 from imaging.objectstore import ObjectStore
+from imaging.rpc.page_token import page_size
 from imaging.rpc.tracing import traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
@@ -24,7 +25,6 @@ from storage_svc.completion import Completion
 from storage_svc.delete import delete_study, restore_study
 from storage_svc.manifest import Expectation
 from storage_svc.names import Name, parse_name
-from storage_svc.page_token import page_size
 from storage_svc.retrieve_frames import retrieve_frames
 from storage_svc.retrieve_instances import retrieve_instances
 from storage_svc.retrieve_metadata import retrieve_metadata
