@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,11 +12,10 @@ from analysis_svc.schema import FINDING, METADATA, RESULT, SCHEMA_VERSION
 from imaging.analysis.v1 import analysis_pb2, analysis_service_pb2
 from imaging.database import Database
 from imaging.errors import InvalidArgument, NotFound
+from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 
 Result = analysis_service_pb2.AnalyzeSeriesResponse.Result
 
-DEFAULT_PAGE: Final = 100
-MOST_PER_PAGE: Final = 1000
 MOST_REQUEST_IDS: Final = 1000
 _PAGE_BYTES: Final = 3_000_000
 """A page stays under the message limit of 4 MiB, plots included."""
@@ -119,19 +114,17 @@ class FindingsTable:
         InvalidArgument
             If the page size or token is not usable.
         """
-        if request.page_size < 0:
-            raise InvalidArgument("The page size is negative", where="page_size", hint="Give 0 to 1000.")
         if len(request.request_ids) > MOST_REQUEST_IDS:
             raise InvalidArgument(
                 f"{len(request.request_ids)} request ids are asked for; the limit is {MOST_REQUEST_IDS}",
                 where="request_ids",
                 hint="Ask for a run or a study, or in parts.",
             )
-        size = min(request.page_size or DEFAULT_PAGE, MOST_PER_PAGE)
-        kind = _filter_digest(request)
-        query = select(FINDING.c.sequence, FINDING.c.message).where(
-            FINDING.c.sequence > _after(request.page_token, kind)
-        )
+        size = page_size(request.page_size)
+        digest = query_digest(request.run, request.study, sorted(request.request_ids))
+        query = select(FINDING.c.sequence, FINDING.c.message)
+        if position := decode_token(request.page_token, digest, [int]):
+            query = query.where(FINDING.c.sequence > position[0])
         if request.run:
             query = query.where(FINDING.c.run == request.run)
         if request.study:
@@ -148,7 +141,7 @@ class FindingsTable:
                 break
             page.append(analysis_pb2.Finding.FromString(message))
             last = sequence
-        return page, _token(last, kind) if len(page) < len(rows) else ""
+        return page, encode_token([last], digest) if len(page) < len(rows) else ""
 
 
 def study_of(series: str) -> str:
@@ -159,28 +152,3 @@ def study_of(series: str) -> str:
 def _stored(connection: Connection, request_id: str) -> Result | None:
     message = connection.execute(select(RESULT.c.message).where(RESULT.c.request_id == request_id)).scalar()
     return None if message is None else Result.FromString(message)
-
-
-def _filter_digest(request: analysis_service_pb2.ListFindingsRequest) -> str:
-    asked = json.dumps([request.run, request.study, sorted(request.request_ids)])
-    return hashlib.sha256(asked.encode()).hexdigest()[:12]
-
-
-def _token(after: int, kind: str) -> str:
-    return base64.urlsafe_b64encode(f"{after}.{kind}".encode()).decode()
-
-
-def _after(token: str, kind: str) -> int:
-    if not token:
-        return 0
-    try:
-        after, _, asked = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii").partition(".")
-        if asked == kind and after.isdecimal():
-            return min(int(after), 2**62)
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        pass
-    raise InvalidArgument(
-        "The page token is not one of an answer to this query",
-        where="page_token",
-        hint="Ask with the token and the filters of the answer before.",
-    )

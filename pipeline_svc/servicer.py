@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ import grpc
 
 from imaging.errors import FailedPrecondition, InvalidArgument
 from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_service_pb2_grpc
+from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from pipeline_svc.readiness import Readiness
 from pipeline_svc.recipe import LoadedRecipe
 from pipeline_svc.recipe_book import RecipeBook
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from imaging.client.storage import StorageClient
     from pipeline_svc.engine import RunEngine
 
-DEFAULT_PAGE_SIZE = 100
-MAX_PAGE_SIZE = 1000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -100,11 +97,14 @@ class PipelineServicer(pipeline_service_pb2_grpc.PipelineServiceServicer):
         self, request: pipeline_service_pb2.ListRunsRequest, context: Context
     ) -> pipeline_service_pb2.ListRunsResponse:
         """A page of runs, newest first."""
-        size = _page_size(request.page_size)
-        runs = await self._runs.page(request.study, request.states, _number_in_token(request.page_token), size + 1)
+        size = page_size(request.page_size)
+        digest = query_digest(request.study, sorted(request.states))
+        position = decode_token(request.page_token, digest, [int])
+        before = int(position[0]) if position else None
+        runs = await self._runs.page(request.study, request.states, before, size + 1)
         return pipeline_service_pb2.ListRunsResponse(
             runs=[self._runs.message(run) for run in runs[:size]],
-            next_page_token=_token(runs[size - 1].number) if len(runs) > size else "",
+            next_page_token=encode_token([runs[size - 1].number], digest) if len(runs) > size else "",
         )
 
     async def CancelRun(
@@ -153,30 +153,3 @@ def _run_id(name: str) -> str:
     if collection != "runs" or not run_id:
         raise InvalidArgument("This is not the name of a run", where="name", hint="Names of runs are runs/{id}.")
     return run_id
-
-
-def _page_size(asked: int) -> int:
-    if asked < 0:
-        raise InvalidArgument("A page cannot hold less than nothing", where="page_size", hint="Give 0 to 1000.")
-    return min(asked or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-
-
-def _token(number: int) -> str:
-    """Opaque to clients: the number of the last run on the page. Runs created meanwhile do not shift what follows."""
-    return base64.urlsafe_b64encode(f"before:{number}".encode()).decode()
-
-
-def _number_in_token(token: str) -> int | None:
-    if not token:
-        return None
-    try:
-        kind, _, number = base64.urlsafe_b64decode(token.encode("ascii")).decode("ascii").partition(":")
-        if kind != "before" or not number.isdecimal() or len(number) > 18:
-            raise ValueError
-        return int(number)
-    except (ValueError, binascii.Error) as error:
-        raise InvalidArgument(
-            "The page token was not made by this service",
-            where="page_token",
-            hint="Pass next_page_token of the answer before on as it is, or leave it out to begin at the first page.",
-        ) from error

@@ -7,22 +7,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from imaging.database import Database
-from imaging.errors import InvalidArgument, NotFound
+from imaging.errors import NotFound
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
-from reporting_svc.page_token import page_token, sequence_of
+from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from reporting_svc.report_content import Predecessor
 from reporting_svc.schema import DOCUMENT, METADATA, REPORT, SCHEMA_VERSION
 
 Result = reporting_service_pb2.CreateReportResponse.Result
-
-DEFAULT_PAGE: Final = 100
-MOST_PER_PAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +186,16 @@ class ReportTable:
         InvalidArgument
             If the page size or token is not usable.
         """
-        if request.page_size < 0:
-            raise InvalidArgument("The page size is negative", where="page_size", hint="Give 0 to 1000.")
-        size = min(request.page_size or DEFAULT_PAGE, MOST_PER_PAGE)
+        size, digest = page_size(request.page_size), query_digest(request.study)
         query = select(REPORT.c.sequence, REPORT.c.message).where(REPORT.c.message != b"")
         if request.study:
             query = query.where(REPORT.c.study == request.study)
-        if request.page_token:
-            query = query.where(REPORT.c.sequence < sequence_of(request.page_token, request.study))
+        if position := decode_token(request.page_token, digest, [int]):
+            query = query.where(REPORT.c.sequence < position[0])
         query = query.order_by(REPORT.c.sequence.desc()).limit(size + 1)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
         page = [reporting_pb2.Report.FromString(message) for _, message in rows[:size]]
-        return page, page_token(rows[size - 1][0], request.study) if len(rows) > size else ""
+        return page, encode_token([rows[size - 1][0]], digest) if len(rows) > size else ""
 
 
 def _now() -> int:
