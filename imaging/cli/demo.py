@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def demo(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]…", help="Your own files or folders; default: images of pydicom and a phantom."),
+        typer.Argument(metavar="PATH", help="Your own files or folders; default: images of pydicom and a phantom."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("demo-out"),
     stay: Annotated[bool, typer.Option("--stay", help="Keep the services running afterwards, until Ctrl-C.")] = False,
@@ -34,6 +34,7 @@ def demo(
 
     OUT/<study>/ holds report.pdf, report.html, report.sr.dcm, *.seg.dcm and key-image-N.png; OUT/summary.json tells
     everything.
+
     Exit code 0 when every study got a report, or a stated reason for having none.
     """
     from imaging.cli.demo_audience import DemoAudience

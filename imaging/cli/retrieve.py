@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def retrieve(
-    name: Annotated[str, typer.Argument(help="studies/UID[/series/UID[/instances/UID]], or the UID of a study.")],
+    name: Annotated[
+        str, typer.Argument(help="studies/UID, studies/UID/series/UID, …/instances/UID, or the UID of a study.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("retrieved"),
     endpoint: EndpointOption = None,
     data: DataOption = None,

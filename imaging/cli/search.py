@@ -22,7 +22,7 @@ def search(
     keys: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]…",
+            metavar="KEY=VALUE",
             help="Attributes, e.g. PatientID=4711 PatientName='Mull*' StudyDate=20260101-20260131.",
         ),
     ] = None,

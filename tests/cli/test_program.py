@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from imaging import errors
 from imaging.cli.amounts import seconds_text, size_text
 from imaging.cli.exit_codes import ExitCode, exit_code_of
 from imaging.cli.printable import printable
+from imaging.cli.program import app
 
 COMMANDS = ("up", "serve", "demo", "store", "search", "retrieve", "runs", "report", "doctor")
 
@@ -39,6 +45,26 @@ def test_help_names_every_command_and_the_exit_codes(tmp_path: Path) -> None:
     assert told.returncode == ExitCode.OK
     assert all(f" {command} " in told.stdout for command in COMMANDS)
     assert "Exit codes" in told.stdout
+
+
+def test_help_of_every_command_tells_all_its_parameters() -> None:
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[Any, tuple[str, ...]]]:
+        yield command, path
+        for name, child in getattr(command, "commands", {}).items():
+            yield from walk(child, (*path, name))
+
+    commands = list(walk(typer.main.get_command(app), ()))
+    assert {path[0] for _, path in commands if path} == set(COMMANDS)
+    for command, path in commands:
+        result = CliRunner().invoke(app, [*path, "--help"], terminal_width=300)
+        assert result.exit_code == 0, (path, result.exception)
+        shown = " ".join(re.sub(r"[│╭╮╰╯─]|\s", " ", result.output).split())
+        # What rich takes for markup would be missing.
+        for parameter in command.params:
+            if not getattr(parameter, "hidden", False) and getattr(parameter, "help", None):
+                assert parameter.help in shown, (path, parameter.name)
+        for paragraph in (command.help or "").split("\n\n"):
+            assert " ".join(paragraph.split()) in shown, path
 
 
 def test_importing_the_package_brings_no_grpc(tmp_path: Path) -> None:
