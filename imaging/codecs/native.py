@@ -80,19 +80,6 @@ def encode(samples: NDArray[Any], syntax: TransferSyntax, pixels: PixelDescripti
     return samples.astype(stored_type, copy=False).tobytes()
 
 
-def whole_words(start: int, length: int) -> tuple[int, int, int]:
-    """Which bytes to read for a frame whose words are swapped: (start, length, bit_offset) for `decode`.
-
-    Parameters
-    ----------
-    start, length
-        The frame's bytes as if they were not swapped, counted from the first byte of the pixel data value.
-    """
-    first = start - start % 2
-    end = start + length
-    return first, end + end % 2 - first, start % 2 * 8
-
-
 def _unpack_bits(
     frame_bytes: bytes | bytearray | memoryview, pixels: PixelDescription, bit_offset: int
 ) -> NDArray[Any]:

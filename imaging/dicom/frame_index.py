@@ -22,7 +22,7 @@ _HEADER = Struct("<2sBBBQQQQ")
 """Magic, version, source, flags, frames, value offset, bits of a native frame, fragments."""
 _MAGIC = b"FI"
 _VERSION = 1
-_INFLATED, _ONE_EACH, _CONTIGUOUS = 1, 2, 4
+_INFLATED, _ONE_EACH, _CONTIGUOUS, _WHOLE_WORDS = 1, 2, 4, 8
 
 
 class FrameSource(IntEnum):
@@ -56,6 +56,9 @@ class FrameIndex:
     fragment_offsets: Int64Array = field(default_factory=_no_fragments)
     fragment_lengths: Int64Array = field(default_factory=_no_fragments)
     first_fragments: Int64Array = field(default_factory=_no_fragments)
+    whole_words: bool = False
+    """True if ranges begin and end at 16-bit words: 8-bit samples that explicit big endian wrote as OW have the bytes
+    of each word swapped (PS3.5 A.3), so that a frame of odd length shares a word with its neighbour."""
 
     @property
     def encapsulated(self) -> bool:
@@ -77,9 +80,9 @@ class FrameIndex:
         """
         self._check(frame_index)
         if not self.encapsulated:
-            first_bit = frame_index * self.frame_bits
-            first = first_bit // 8
-            last = (first_bit + self.frame_bits + 7) // 8
+            first_bit, unit = frame_index * self.frame_bits, self._unit_bytes
+            first = first_bit // (8 * unit) * unit
+            last = -(-(first_bit + self.frame_bits) // (8 * unit)) * unit
             return [(self.value_offset + first, last - first)]
         begin, end = int(self.first_fragments[frame_index]), int(self.first_fragments[frame_index + 1])
         offsets = self.fragment_offsets[begin:end].tolist()
@@ -94,16 +97,16 @@ class FrameIndex:
         return int(self.fragment_lengths[begin:end].sum())
 
     def bit_offset(self, frame_index: int) -> int:
-        """Bits of the first byte of its range that belong to the frame before; 0 for all but odd 1-bit frames.
+        """Bits at the start of its range that belong to the frame before; 0 but for odd 1-bit frames and odd words.
 
         Bit 0 is the least significant one (PS3.5 8.1.1).
         """
         self._check(frame_index)
-        return 0 if self.encapsulated else frame_index * self.frame_bits % 8
+        return 0 if self.encapsulated else frame_index * self.frame_bits % (8 * self._unit_bytes)
 
     def to_bytes(self) -> bytes:
         """A compact form: 37 bytes, and 4 a frame for encapsulated pixel data as a rule."""
-        flags = _INFLATED if self.inflated else 0
+        flags = (_INFLATED if self.inflated else 0) | (_WHOLE_WORDS if self.whole_words else 0)
         lengths = self.fragment_lengths
         derived = _offsets_from_lengths(self.value_offset, lengths)
         contiguous = bool(np.array_equal(derived, self.fragment_offsets))
@@ -134,7 +137,8 @@ class FrameIndex:
                 raise ValueError("another format")
             source = FrameSource(source)
             if source is FrameSource.NATIVE:
-                return cls(source, frames, bool(flags & _INFLATED), value_offset, frame_bits)
+                words = bool(flags & _WHOLE_WORDS)
+                return cls(source, frames, bool(flags & _INFLATED), value_offset, frame_bits, whole_words=words)
             position = _HEADER.size
             lengths = np.frombuffer(packed, "<u4", count, position).astype(np.int64)
             position += 4 * count
@@ -160,6 +164,10 @@ class FrameIndex:
 
     def __hash__(self) -> int:
         return hash(self.to_bytes())
+
+    @property
+    def _unit_bytes(self) -> int:
+        return 2 if self.whole_words else 1
 
     def _check(self, frame_index: int) -> None:
         if not 0 <= frame_index < self.frame_count:

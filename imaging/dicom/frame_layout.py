@@ -24,9 +24,22 @@ ValueRange = tuple[int, int]
 
 
 def native_frames(
-    value_offset: int, length: int, pixels: PixelDescription, *, inflated: bool, where: str, log: WarningLog
+    value_offset: int,
+    length: int,
+    pixels: PixelDescription,
+    *,
+    inflated: bool,
+    whole_words: bool,
+    where: str,
+    log: WarningLog,
 ) -> FrameIndex:
-    """The frames of native pixel data; only those that are wholly there, if it is too short."""
+    """The frames of native pixel data; only those that are wholly there, if it is too short.
+
+    Parameters
+    ----------
+    whole_words
+        See `FrameIndex.whole_words`.
+    """
     expected = pixels.native_bytes
     count = pixels.number_of_frames
     if length < expected:
@@ -35,7 +48,9 @@ def native_frames(
         log.add("pixel_mismatch", where, message)
     elif length > expected + (expected & 1):
         log.add("pixel_padding", where, f"The pixel data has {length} bytes, its attributes declare {expected}")
-    return FrameIndex(FrameSource.NATIVE, count, inflated, value_offset, pixels.native_frame_bits)
+    return FrameIndex(
+        FrameSource.NATIVE, count, inflated, value_offset, pixels.native_frame_bits, whole_words=whole_words
+    )
 
 
 def encapsulated_frames(

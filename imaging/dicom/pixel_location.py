@@ -63,6 +63,7 @@ def locate_frames(
             location.value_length,
             pixels,
             inflated=data_set.inflated,
+            whole_words=not syntax.little_endian and location.vr == "OW" and pixels.bits_allocated == 8,
             where=where,
             log=log,
         )

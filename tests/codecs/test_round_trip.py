@@ -16,8 +16,8 @@ from pydicom.uid import UID
 
 from imaging.codecs.decode import decode_frame
 from imaging.codecs.encode import encode_frame
-from imaging.codecs.native import whole_words
 from imaging.dicom import transfer_syntax as ts
+from imaging.dicom.frame_index import FrameIndex, FrameSource
 from imaging.dicom.pixel_description import PixelDescription
 from imaging.errors import InvalidArgument, UnsupportedTransferSyntax
 
@@ -143,10 +143,16 @@ def test_bytes_that_big_endian_swapped_as_words_are_put_right() -> None:
     values = np.arange(9, dtype=np.uint8).reshape(3, 3)
     pixels = PixelDescription(3, 3, 1, "MONOCHROME2", 8, 8, 7, 0, number_of_frames=2)
     both = np.concatenate([values.ravel(), values.ravel() + 9]).view(np.uint16).byteswap().tobytes()
+    frames = FrameIndex.from_bytes(FrameIndex(FrameSource.NATIVE, 2, frame_bits=72, whole_words=True).to_bytes())
     for index in range(2):
-        start, length, bit_offset = whole_words(index * 9, 9)
-        frame = both[start : start + length]
-        decoded = decode_frame(frame, ts.EXPLICIT_VR_BIG_ENDIAN, pixels, swapped_words=True, bit_offset=bit_offset)
+        ((start, length),) = frames.ranges(index)
+        decoded = decode_frame(
+            both[start : start + length],
+            ts.EXPLICIT_VR_BIG_ENDIAN,
+            pixels,
+            swapped_words=True,
+            bit_offset=frames.bit_offset(index),
+        )
         np.testing.assert_array_equal(decoded, values + 9 * index)
 
 

@@ -35,6 +35,11 @@ async def served(storage: Storage) -> bytes:
     return bytes(message.data.content)
 
 
+async def test_big_endian_words_of_odd_frames_are_the_same_pixels(storage: Storage) -> None:
+    assert (await storage.store_one(file_bytes("SC_rgb_small_odd.dcm"))).outcome == STORED
+    assert (await storage.store_one(file_bytes("SC_rgb_small_odd_big_endian.dcm"))).outcome in (EQUIVALENT, NEW_VERSION)
+
+
 async def test_the_same_bytes_are_already_stored(storage: Storage) -> None:
     assert (await storage.store_one(ct())).outcome == STORED
     assert (await storage.store_one(ct())).outcome == ALREADY_STORED

@@ -148,6 +148,7 @@ async def test_metadata_of_chosen_instances_and_of_missing_ones(storage: Storage
         "examples_palette.dcm",
         "rtdose.dcm",
         "SC_rgb_small_odd.dcm",
+        "SC_rgb_small_odd_big_endian.dcm",
     ],
 )
 async def test_decoded_frames_equal_pydicom_s(storage: Storage, name: str) -> None:
