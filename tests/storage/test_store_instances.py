@@ -349,6 +349,7 @@ async def test_the_deliberate_bug_acknowledges_before_anything_is_durable(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMAGING_TEST_BUG", "acknowledge-before-commit")
+    monkeypatch.setattr("storage_svc.ingest._BUG_DELAY_SECONDS", 2.0)
     assert (await storage.store_one(ct())).outcome == STORED
     with pytest.raises(NotFound):
         await storage.call("GetStudy", name="studies/1.2.3")
