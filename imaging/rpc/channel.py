@@ -12,12 +12,14 @@ import grpc
 from google.protobuf.descriptor import FileDescriptor
 
 from imaging.analysis.v1 import analysis_service_pb2
+from imaging.errors import SettingsInvalid
 from imaging.pipeline.v1 import pipeline_service_pb2
 from imaging.processing.v1 import processing_service_pb2
 from imaging.reporting.v1 import reporting_service_pb2
 from imaging.rpc.call_details import with_metadata, with_timeout
 from imaging.rpc.client_span import client_spans
 from imaging.rpc.deadline import DEFAULT_UNARY, remaining_seconds
+from imaging.rpc.loopback import is_loopback
 from imaging.storage.v1 import storage_service_pb2
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -34,6 +36,9 @@ class ChannelSettings:
     token: str = ""
     """Bearer token; sent only over TLS or to loopback."""
 
+    token_in_plain_text: bool = False
+    """Send the token anywhere: something between does TLS (`security.insecure`)."""
+
 
 def open_channel(target: str, settings: ChannelSettings | None = None) -> grpc.aio.Channel:
     """An aio channel to `host:port`. Its owner closes it.
@@ -41,8 +46,19 @@ def open_channel(target: str, settings: ChannelSettings | None = None) -> grpc.a
     Calls with one answer get a default deadline of 30 s (or what remains of the caller's) and are tried again, at most
     three times, while the service is UNAVAILABLE: every such RPC of the contracts is idempotent. Streams are resumed by
     their callers, who know from where.
+
+    Raises
+    ------
+    SettingsInvalid
+        The token would travel readable by others.
     """
     settings = settings or ChannelSettings()
+    if settings.token and settings.ca_file is None and not (is_loopback(target) or settings.token_in_plain_text):
+        raise SettingsInvalid(
+            "The token would travel in plain text to another machine",
+            where=target,
+            hint="Set security.ca_file, so that TLS is used, or security.insecure where something between does TLS.",
+        )
     interceptors: list[grpc.aio.ClientInterceptor] = [DeadlineOfUnaryCalls(), *client_spans()]
     if settings.token:
         interceptors = [*_bearer(settings.token), *interceptors]

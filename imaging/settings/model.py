@@ -5,7 +5,6 @@ Anything but a loopback address needs TLS and a bearer token, or an explicit `in
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -13,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from imaging.errors import SettingsInvalid
 from imaging.rpc.channel import ChannelSettings
+from imaging.rpc.loopback import is_loopback
 from imaging.rpc.server import ListenSettings
+from imaging.settings.security_files import check_server_certificate, check_trusted_certificates, read_token
 
 SERVICE_NAMES: Final = ("storage", "processing", "analysis", "reporting", "pipeline")
 """In the order of their ports, from `port_base` on."""
@@ -140,41 +141,47 @@ class Settings(Section):
         Raises
         ------
         SettingsInvalid
-            The address is not loopback, and neither TLS with a token nor `security.insecure` is set.
+            The address is not loopback, and neither TLS with a token nor `security.insecure` is set; or the files of
+            `security` cannot be used.
         """
         address, security = self.address(service), self.security
-        secured = security.certificate_file and security.key_file and security.token_file
-        if not (_is_loopback(address) or secured or security.insecure):
+        if (security.certificate_file is None) != (security.key_file is None):
+            given, missing = ("key", "certificate") if security.certificate_file is None else ("certificate", "key")
+            raise SettingsInvalid(
+                f"A {given} without its {missing} gives no TLS",
+                where=f"security.{missing}_file",
+                hint=f"Set security.{missing}_file too, or leave both out.",
+            )
+        secured = security.certificate_file and security.token_file
+        if not (is_loopback(address) or secured or security.insecure):
             raise SettingsInvalid(
                 f"{address} can be reached from other machines without TLS and credentials",
                 where=f"{service}.address",
                 hint="Set security.certificate_file, security.key_file and security.token_file, listen on 127.0.0.1,"
-                " or start with --insecure behind a proxy that does both",
+                " or start with --insecure behind a proxy that does both.",
             )
+        if security.certificate_file is not None and security.key_file is not None:
+            check_server_certificate(security.certificate_file, security.key_file)
         return ListenSettings(address, security.certificate_file, security.key_file, self._token())
 
     def channel(self) -> ChannelSettings:
-        """How clients of this installation reach its services."""
-        return ChannelSettings(self.security.ca_file, self._token())
+        """How clients of this installation reach its services.
+
+        Raises
+        ------
+        SettingsInvalid
+            The files of `security` cannot be used, or the servers have TLS and the clients nothing to trust.
+        """
+        security = self.security
+        if security.ca_file is not None:
+            check_trusted_certificates(security.ca_file)
+        elif security.certificate_file is not None:
+            raise SettingsInvalid(
+                "The servers have a certificate, and their clients trust none",
+                where="security.ca_file",
+                hint="Set it to the certificates of the authority that signed; for a self-signed certificate, itself.",
+            )
+        return ChannelSettings(security.ca_file, self._token(), token_in_plain_text=security.insecure)
 
     def _token(self) -> str:
-        file = self.security.token_file
-        if file is None:
-            return ""
-        if not file.is_file():
-            raise SettingsInvalid("there is no such file", where=f"security.token_file = {file}", hint="Create it")
-        if file.stat().st_mode & 0o077:
-            raise SettingsInvalid(
-                "others can read the token", where=f"security.token_file = {file}", hint=f"chmod 600 {file}"
-            )
-        return file.read_text().strip()
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return read_token(self.security.token_file) if self.security.token_file is not None else ""

@@ -68,13 +68,13 @@ def test_other_addresses_than_loopback_need_tls_and_token_or_insecure(address: s
 
 def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
     token = tmp_path / "token"
-    token.write_text("secret\n")
+    token.write_text("0123456789abcdef\n")
     token.chmod(0o644)
     settings = load_settings(env={}, overrides={"security.token_file": token})
     with pytest.raises(SettingsInvalid, match="chmod 600"):
         settings.channel()
     token.chmod(0o600)
-    assert settings.channel().token == "secret"
+    assert settings.channel().token == "0123456789abcdef"
 
 
 def test_settings_cannot_be_changed() -> None:
