@@ -21,7 +21,7 @@ class ImagingError(Exception):
     where
         The place: a resource name, a file, a tag path with byte offset, a setting.
     hint
-        How to fix it, one sentence.
+        How to fix it, one sentence with its full stop.
     metadata
         Machine-readable facts (string to string), carried in `ErrorInfo.metadata`.
     """
@@ -40,9 +40,11 @@ class ImagingError(Exception):
 
     @property
     def text(self) -> str:
-        """The whole message on one line: `what (at where). hint`."""
-        sentence = f"{self.what} (at {self.where})" if self.where else self.what
-        return f"{sentence}. {self.hint}" if self.hint else sentence
+        """The whole message on one line: `what (at where). hint.`; the end of `what` and `hint` is made good."""
+        what = self.what.rstrip(" .")  # texts of other programs come with a full stop of their own
+        sentence = f"{what} (at {self.where})" if self.where else what
+        hint = self.hint.strip()
+        return f"{sentence}. {hint if hint.endswith(('.', '?', '!')) else f'{hint}.'}" if hint else sentence
 
 
 class InvalidArgument(ImagingError):

@@ -32,7 +32,7 @@ async def typed_errors(call: Call) -> AsyncIterator[None]:
         log.debug("the client went away", extra={"method": call.method})
     except Exception:  # the last door: nothing untyped may reach a client
         log.exception("unforeseen error in a handler", extra={"method": call.method})
-        await _abort(call, Internal("the service met a defect", where=call.name, hint="Its log tells more"))
+        await _abort(call, Internal("The service met a defect", where=call.name, hint="Its log tells more."))
 
 
 async def _abort(call: Call, error: ImagingError) -> None:

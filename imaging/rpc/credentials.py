@@ -22,9 +22,9 @@ def bearer_token(token: str) -> Around:
         given = (call.metadata("authorization") or "").encode()
         if call.service != HEALTH_SERVICE and not hmac.compare_digest(given, expected):
             raise Unauthenticated(
-                "no valid bearer token came with the call",
+                "No valid bearer token came with the call",
                 where=call.name,
-                hint="Set `security.token_file` of the client to the file that the server uses",
+                hint="Set `security.token_file` of the client to the file that the server uses.",
             )
         yield
 

@@ -83,9 +83,9 @@ class RpcServer:
             self.port = self._bind()
         except RuntimeError as error:
             raise Unavailable(
-                "the address cannot be listened on",
+                "The address cannot be listened on",
                 where=self._listen.address,
-                hint="Another process holds the port, or the host is not of this machine; choose another --port-base",
+                hint="Another process holds the port, or the host is not of this machine; choose another --port-base.",
             ) from error
         await self.set_serving(serving)
         await self._server.start()

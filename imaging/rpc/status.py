@@ -78,7 +78,7 @@ def from_status(status: status_pb2.Status) -> ImagingError:
     kind = _by_reason().get(info.reason) if info.domain == DOMAIN else None
     kind = kind or _FROM_CODE.get(status.code, errors.Internal)
     what, where, hint = facts.pop("what", status.message), facts.pop("where", ""), facts.pop("hint", "")
-    error = kind(what or "the call failed without a reason", where=where, hint=hint, metadata=facts)
+    error = kind(what or "The call failed without a reason", where=where, hint=hint, metadata=facts)
     if isinstance(error, errors.Overloaded) and retry.HasField("retry_delay"):
         error.retry_after_seconds = retry.retry_delay.ToMilliseconds() / 1000
     return error
@@ -87,17 +87,18 @@ def from_status(status: status_pb2.Status) -> ImagingError:
 def from_rpc_error(error: grpc.RpcError) -> ImagingError:
     """The domain error behind a failed call; transport failures become `Unavailable` with a hint."""
     if not isinstance(error, grpc.aio.AioRpcError):
-        return errors.Internal("the call failed in an unknown way", hint="See the log of this process")
+        return errors.Internal("The call failed in an unknown way", hint="See the log of this process.")
     for key, value in error.trailing_metadata() or ():
         if key == STATUS_DETAILS_KEY:
             return from_status(status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode()))
     if error.code() == grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(
-            f"no answer ({error.details()})", hint="Is the service running at that address? `imaging up` starts all"
+            f"No answer ({error.details()})",
+            hint="Is the service running there (`imaging up`), and do both sides use TLS, or neither?",
         )
     if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (error.details() or ""):
         return errors.LimitExceeded(
-            f"a message is over the limit of 4 MiB ({error.details()})", hint="Send it in chunks of at most 1 MiB"
+            f"A message is over the limit of 4 MiB ({error.details()})", hint="Send it in chunks of at most 1 MiB."
         )
     return from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or error.code().name))
 

@@ -22,6 +22,8 @@ from imaging.settings.model import Section, Settings
 OTHER_VARIABLES: Final = frozenset({"IMAGING_CONFIG", "IMAGING_DEBUG", "IMAGING_TEST_BUG"})
 """`IMAGING_*` variables that are not settings."""
 
+_ALL_SETTINGS: Final = "imaging/settings/model.py lists all settings."
+
 
 def load_settings(
     file: Path | None = None,
@@ -52,9 +54,9 @@ def load_settings(
         if name not in _NAMES:
             near = difflib.get_close_matches(name, _NAMES, 1)
             raise SettingsInvalid(
-                f"the setting `{name}` is unknown",
+                f"The setting `{name}` is unknown",
                 where=place,
-                hint=f"Did you mean `{near[0]}`?" if near else "The README lists all settings",
+                hint=f"Did you mean `{near[0]}`?" if near else _ALL_SETTINGS,
             )
         values[name], places[name] = value, place
     nested: dict[str, Any] = {}
@@ -66,9 +68,7 @@ def load_settings(
     except ValidationError as invalid:
         first = invalid.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsInvalid(
-            f"`{name}`: {first['msg']}", where=places.get(name, name), hint="The README lists all settings"
-        ) from None
+        raise SettingsInvalid(f"`{name}`: {first['msg']}", where=places.get(name, name), hint=_ALL_SETTINGS) from None
 
 
 def _names() -> Iterator[str]:
@@ -89,9 +89,13 @@ def _from_file(file: Path | None) -> Iterator[tuple[str, Any, str]]:
         text = file.read_text()
         tree = tomllib.loads(text)
     except OSError as error:
-        raise SettingsInvalid(f"it cannot be read ({error.strerror})", where=str(file), hint="Check the path") from None
+        raise SettingsInvalid(
+            f"The settings cannot be read ({error.strerror})", where=str(file), hint="Check the path."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(f"it is not valid TOML: {error}", where=str(file), hint="See toml.io") from None
+        raise SettingsInvalid(
+            f"The settings are not valid TOML: {error}", where=str(file), hint="See toml.io."
+        ) from None
     for key, value in tree.items():
         entries = value.items() if isinstance(value, dict) else [("", value)]
         for name, entry in entries:
@@ -116,9 +120,9 @@ def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
             if variable not in known:
                 near = difflib.get_close_matches(variable, known, 1)
                 raise SettingsInvalid(
-                    "the variable names no setting",
+                    "The variable names no setting",
                     where=variable,
-                    hint=f"Did you mean {near[0]}?" if near else "The README lists all settings",
+                    hint=f"Did you mean {near[0]}?" if near else _ALL_SETTINGS,
                 )
             yield known[variable], value, variable
 

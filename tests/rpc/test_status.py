@@ -29,3 +29,16 @@ def test_reasons_are_unique() -> None:
 def test_a_subclass_has_the_code_of_its_nearest_class_in_the_table() -> None:
     assert code_of(errors.TruncatedDicom("short")).name == "INVALID_ARGUMENT"
     assert code_of(errors.StaleAttempt("old")).name == "FAILED_PRECONDITION"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.NotFound("It is gone", where="studies/1", hint="Look again"), "It is gone (at studies/1). Look again."),
+        (errors.NotFound("It is gone.", hint="Look again."), "It is gone. Look again."),
+        (errors.NotFound("It is gone.", where="studies/1"), "It is gone (at studies/1)"),
+        (errors.NotFound("It is gone", hint="Did you mean it?"), "It is gone. Did you mean it?"),
+    ],
+)
+def test_the_text_has_its_full_stops_once_however_the_fields_end(error: ImagingError, text: str) -> None:
+    assert error.text == text
