@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from imaging.client.outgoing_messages import OutgoingMessages
 from imaging.client.patience import Attempts, Patience, is_worth_retrying
 from imaging.client.upload import (
     RESUMABLE_BYTES,
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 _MOST_REJECTIONS = 12
 """An upload that is turned away for lack of room or of a dependency comes again at most this often."""
 
+_Request = storage_service_pb2.StoreInstancesRequest
 _Response = storage_service_pb2.StoreInstancesResponse
-_Call = grpc.aio.StreamStreamCall[storage_service_pb2.StoreInstancesRequest, _Response]
+_Call = grpc.aio.StreamStreamCall[_Request, _Response]
 
 
 class UploadStream:
@@ -81,8 +83,9 @@ class UploadStream:
 
     async def _one_stream(self, attempts: Attempts) -> AsyncGenerator[StoreResult]:
         self._queue.send_everything_again()
-        call: _Call = self._stub.StoreInstances()
-        sender = asyncio.create_task(self._send_all(call), name="store-instances-sender")
+        requests: OutgoingMessages[_Request] = OutgoingMessages()
+        call: _Call = self._stub.StoreInstances(requests)
+        sender = asyncio.create_task(self._send_all(call, requests), name="store-instances-sender")
         try:
             while (response := await self._read(call)) is not None:
                 attempts.succeed()
@@ -95,6 +98,7 @@ class UploadStream:
             sender.cancel()
             call.cancel()
             await asyncio.gather(sender, return_exceptions=True)
+            await requests.end()
 
     async def _read(self, call: _Call) -> _Response | None:
         try:
@@ -132,34 +136,32 @@ class UploadStream:
         self._queue.answer(pending)
         return StoreResult(pending.upload.id, None, storage_pb2.STORE_OUTCOME_UNSPECIFIED, error)
 
-    async def _send_all(self, call: _Call) -> None:
+    async def _send_all(self, call: _Call, requests: OutgoingMessages[_Request]) -> None:
         try:
             while (pending := await self._queue.next()) is not None:
                 try:
-                    await self._send(call, pending)
+                    await self._send(requests, pending)
                 except OSError as error:
                     self._queue.fail(pending, error)
-            await call.done_writing()
-        except (asyncio.InvalidStateError, grpc.RpcError):
-            pass  # the call ended while we wrote: the reader meets its status
+            await requests.finish()
         except BaseException:
             call.cancel()
             raise
 
-    async def _send(self, call: _Call, pending: PendingUpload) -> None:
+    async def _send(self, requests: OutgoingMessages[_Request], pending: PendingUpload) -> None:
         if pending.size_bytes > WHOLE_BYTES:
-            await self._send_chunks(call, pending)
+            await self._send_chunks(requests, pending)
             return
         content = pending.upload.content
         if not isinstance(content, bytes):
             content = await asyncio.to_thread(content.read_bytes)
             if len(content) > WHOLE_BYTES:
                 raise OSError("it grows while it is read")
-        await call.write(whole_message(pending.upload, pending.wire_id, content, self._origin, self._source))
+        await requests.put(whole_message(pending.upload, pending.wire_id, content, self._origin, self._source))
 
-    async def _send_chunks(self, call: _Call, pending: PendingUpload) -> None:
+    async def _send_chunks(self, requests: OutgoingMessages[_Request], pending: PendingUpload) -> None:
         pending.persisted = asyncio.get_running_loop().create_future()
-        await call.write(
+        await requests.put(
             header_message(pending.upload, pending.wire_id, pending.size_bytes, self._origin, self._source)
         )
         start = 0
@@ -175,7 +177,7 @@ class UploadStream:
         while (message := await asyncio.to_thread(next, messages, None)) is not None:
             if pending.is_answered or pending.rejections != rejections:
                 return
-            await call.write(message)
+            await requests.put(message)
 
 
 def _broke_while_writing(error: grpc.aio.AioRpcError) -> bool:

@@ -226,3 +226,16 @@ async def test_storage_that_stays_away_is_unavailable_with_a_hint() -> None:
         client = StorageClient(channel, patience=patience)
         with pytest.raises(Unavailable, match="imaging up"):
             _ = [result async for result in client.store([Upload("one", b"1")])]
+
+
+async def test_broken_streams_leave_no_task_behind() -> None:
+    service = ScriptedStorage()
+    service.break_after_bytes = [300, 600]
+    async with serving(service) as client:
+        results = [result async for result in client.store(Upload(str(i), b"x" * 100) for i in range(12))]
+        assert len(results_by_id(results)) == 12
+        deadline = asyncio.get_running_loop().time() + 5
+        while left := [task for task in asyncio.all_tasks() if "_consume_request" in repr(task.get_coro())]:
+            assert asyncio.get_running_loop().time() < deadline, left
+            await asyncio.sleep(0.01)
+    assert service.streams == 3
