@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def retrieve(
     name: Annotated[
-        str, typer.Argument(help="studies/UID, studies/UID/series/UID, …/instances/UID, or the UID of a study.")
+        str, typer.Argument(help="studies/UID, …/series/UID or …/instances/UID below it, or the UID of a study.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("retrieved"),
     endpoint: EndpointOption = None,
