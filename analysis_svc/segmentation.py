@@ -16,6 +16,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from analysis_svc.measurement import Mask
+from analysis_svc.segmentation_source import segmentation_source
 from imaging.derived.deterministic import make_deterministic
 from imaging.derived.equipment import product_equipment
 from imaging.dicom.uid import derived_uid
@@ -24,22 +25,6 @@ from imaging.volume.volume import Volume
 
 _FIRST_SERIES_NUMBER: Final = 9000
 """Series numbers are a display order (0020,0011) only; those of scanners are lower."""
-
-
-_MAY_BE_EMPTY: Final = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "StudyID",
-    "ReferringPhysicianName",
-    "PositionReferenceIndicator",
-)
-"""Type 2 in the Patient, General Study and Frame of Reference modules (PS3.3 C.7.1.1, C.7.2.1, C.7.4.1): a
-segmentation takes them over, and many senders leave them out instead of empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +112,17 @@ def segmentation(
     if not numbers:
         return None
     filled = [mask for mask in masks if mask.label in numbers]
-    complete = {str(header.SOPInstanceUID): _complete(header) for header in headers}
-    sources, stack = _sources_and_stack(filled, volume, complete)
+    usable = {str(header.SOPInstanceUID): segmentation_source(header, volume) for header in headers}
+    sources, stack = _sources_and_stack(filled, volume, usable)
     try:
         dataset = _made(filled, sources, stack, maker)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FailedPrecondition(
             f"The source images lack what a segmentation takes over from them ({type(error).__name__})",
             where=f"series {volume.series_instance_uid}",
-            hint="Correct the sender: patient, study, frame of reference and image plane must be complete.",
+            hint="Correct the sender: study, series, instance and image plane must be complete.",
         ) from error
     return make_deterministic(dataset, ("segmentation", *maker.uid_parts), maker.effective_time)
-
-
-def _complete(header: Dataset) -> Dataset:
-    """The header, or a copy of it with those attributes empty that are missing and may be empty (Type 2)."""
-    missing = [keyword for keyword in _MAY_BE_EMPTY if keyword not in header]
-    if not missing:
-        return header
-    completed = Dataset()
-    completed.update(header)
-    for keyword in missing:
-        setattr(completed, keyword, None)
-    return completed
 
 
 def _sources_and_stack(

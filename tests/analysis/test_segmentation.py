@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import warnings
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from analysis_svc import concepts
 from analysis_svc.measurement import Mask
@@ -21,6 +25,7 @@ from analysis_svc.models.lesion_measurement import LesionMeasurement
 from analysis_svc.models.lung_emphysema import LungEmphysema
 from analysis_svc.segmentation import SegmentationMaker, segment_numbers, segmentation
 from imaging.derived.deterministic import part10_bytes
+from imaging.dicom.uid import derived_uid
 from imaging.errors import FailedPrecondition, InvalidArgument
 from imaging.phantom.ct_series import phantom_datasets
 from imaging.volume.volume import SourceFrame, Volume
@@ -160,12 +165,62 @@ def test_headers_that_leave_out_what_may_be_empty_are_completed() -> None:
     assert "StudyID" not in headers[0]
 
 
-def test_headers_without_a_frame_of_reference_are_refused_with_the_reason() -> None:
+def test_images_without_a_frame_of_reference_get_one_of_their_series() -> None:
     volume, headers = _small()
     for header in headers:
         del header.FrameOfReferenceUID
+    mask = volume.voxels > 200
+    dataset = segmentation([_mask("Bone", mask)], volume, headers, MAKER)
+    assert dataset is not None
+    assert dataset.FrameOfReferenceUID == derived_uid("frame of reference", volume.series_instance_uid)
+    assert np.array_equal(_read_back(dataset, volume, 1), mask)
+
+
+def test_headers_without_a_study_are_refused_with_the_reason() -> None:
+    volume, headers = _small()
+    for header in headers:
+        del header.StudyInstanceUID
     with pytest.raises(FailedPrecondition, match="lack"):
         segmentation([_mask("Bone", volume.voxels > 200)], volume, headers, MAKER)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "written"),
+    [
+        ("PatientBirthDate", b"1950/1/1"),
+        ("PatientSex", b"female"),
+        ("PatientWeight", b"70,5"),
+        ("PatientName", b"\xff\xfe\x1b$B^"),
+        ("StudyDate", b"20240230"),
+        ("StudyTime", b"246060"),
+        ("SpecificCharacterSet", b"FOO_BAR"),
+        ("SliceThickness", b""),
+    ],
+)
+def test_a_dirty_header_does_not_cost_the_segmentation(keyword: str, written: bytes) -> None:
+    volume, headers = _small()
+    tag = Tag(tag_for_keyword(keyword) or 0)
+    for header in headers:
+        header._dict[tag] = RawDataElement(tag, dictionary_VR(tag), len(written), written, 0, False, True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom, about what is tried here
+        mask = volume.voxels > 200
+        dataset = segmentation([_mask("Bone", mask)], volume, headers, MAKER)
+        assert dataset is not None
+        assert np.array_equal(_read_back(dataset, volume, 1), mask)
+        assert keyword in {"SpecificCharacterSet", "SliceThickness", "PatientName"} or not dataset.get(keyword)
+    assert dataset.PatientID == "PHANTOM-CHEST"
+
+
+def test_a_name_in_an_old_encoding_stays_the_same_name() -> None:
+    volume, headers = _small()
+    for header in headers:
+        header.SpecificCharacterSet = "ISO_IR 144"
+        header.PatientName = "Люкceмбypг"
+    written = [dcmread(BytesIO(part10_bytes(header))) for header in headers]
+    dataset = segmentation([_mask("Bone", volume.voxels > 200)], volume, written, MAKER)
+    assert dataset is not None
+    assert str(dcmread(BytesIO(part10_bytes(dataset))).PatientName) == "Люкceмбypг"
 
 
 @pytest.mark.peers
