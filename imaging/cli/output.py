@@ -18,6 +18,7 @@ from imaging.cli.printable import printable
 from imaging.errors import ImagingError
 
 _WIDTH_ELSEWHERE = 200
+_NARROWEST_FOLDED = 16
 _FOLDING = frozenset({"note", "reason", "found", "description", "patient", "measure", "file"})
 """Columns of free text: they give way when the terminal is narrow, all others stay whole."""
 
@@ -51,15 +52,43 @@ class Output:
         self.messages.print(Text(printable(text, 4000), style=style))
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table on standard output. Columns that end in `>` are right-aligned; cells may be `Text`."""
+        """A table on standard output. Columns that end in `>` are right-aligned; cells may be `Text`.
+
+        Where the terminal is too narrow for it, each row becomes a record of lines: nothing is ever cut off.
+        """
+        names = [column.rstrip(">") for column in columns]
+        cells = [[cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row] for row in rows]
+        if _least_width(names, cells) > self.console.width:
+            self._records(title, names, cells)
+            return
         table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None)
         for column in columns:
             name = column.rstrip(">")
             justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
             table.add_column(name, justify=justify, overflow="fold", no_wrap=name not in _FOLDING)
-        for row in rows:
-            table.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
+        for row in cells:
+            table.add_row(*row)
         self.console.print(table)
+
+    def _records(self, title: str, names: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
+        if title:
+            self.console.print(Text(title, style="bold"))
+        label_width = max(map(len, names))
+        for row in rows:
+            first, *others = zip(names, row, strict=True)
+            self.console.print(Text(f"{first[0]} ", style="bold") + first[1], soft_wrap=True)
+            for name, cell in others:
+                if cell.plain:
+                    self.console.print(Text(f"  {name:<{label_width}}  ", style="dim") + cell, soft_wrap=True)
+
+
+def _least_width(names: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
+    """How many columns of the terminal a table needs at least when no cell but those of free text may be broken."""
+    total = 0
+    for place, name in enumerate(names):
+        longest = max((line.cell_len for row in rows for line in row[place].split()), default=0)
+        total += max(len(name), min(longest, _NARROWEST_FOLDED) if name in _FOLDING else longest) + 2
+    return total
 
 
 def print_error(error: ImagingError, *, as_json: bool) -> None:

@@ -46,7 +46,10 @@ def list_runs(
                 output.result(asdict(run))
         else:
             columns = ("run", "study", "version>", "recipe", "state", "stages", "time>", "reason")
-            output.table("", columns, [_row(run) for run in found])
+            if found:
+                output.table("", columns, [_row(run) for run in found])
+            else:
+                output.say("no runs", "yellow")
         return ExitCode.OK
 
     raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))

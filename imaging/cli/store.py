@@ -114,7 +114,8 @@ def _tell(summary: StoreSummary, output: Output) -> None:
     tell_hints(summary.rejected, output)
     known = sum(file.status == "already_stored" for file in summary.stored)
     output.console.print(
-        f"{len(summary.stored)} stored ({known} of them were there already), {len(summary.rejected)} rejected, "
+        f"{len(summary.stored)} stored{f' ({known} of them were there already)' if known else ''}, "
+        f"{len(summary.rejected)} rejected, "
         f"{len(summary.skipped)} skipped; {len(summary.studies)} studies; {size_text(summary.size_bytes)} in "
         f"{seconds_text(summary.seconds)} ({size_text(int(summary.size_bytes / seconds))}/s, "
         f"{len(summary.stored) / seconds:.0f} instances/s)"
