@@ -6,7 +6,6 @@ a newer manifest or a deletion may have ended it meanwhile.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from imaging.pipeline.v1 import pipeline_pb2
+from pipeline_svc.new_run import NewRun, new_run_id
 from pipeline_svc.run_queries import find_run, newer_run_id, stages_of
 from pipeline_svc.run_record import (
     GOING,
@@ -36,23 +36,6 @@ class RunEnded(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class NewRun:
-    """A run to be created."""
-
-    study: str
-    manifest_version: int
-    asked_recipe: str
-    recipe: str
-    recipe_version: int
-    recipe_source: str
-    reason: str
-    """Why there is nothing to do; empty where there is."""
-
-    traceparent: str
-    create_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class EndedRun:
     """A going run that was ended from outside, with the stages that a service may be working on."""
 
@@ -65,7 +48,7 @@ def create_run(connection: Connection, new: NewRun) -> tuple[RunRecord, bool]:
     there = find_run(connection, new.study, new.manifest_version, new.asked_recipe, new.recipe)
     if there is not None:
         return there, False
-    run_id = secrets.token_hex(16)
+    run_id = new_run_id(connection, new)
     time_us = to_microseconds(new.create_time)
     # Changes may be looked at late: a newer manifest version may have its run already.
     newer = newer_run_id(connection, new.study, new.manifest_version)

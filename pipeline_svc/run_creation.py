@@ -61,6 +61,7 @@ def new_run(
             recipe_source=loaded.source if loaded is not None else "",
             reason="" if loaded is not None else why_none_fits(received),
             traceparent=traceparent_of_current_span() or manifest_traceparent or _random_traceparent(),
+            manifest_traceparent=manifest_traceparent,
             create_time=datetime.now(UTC),
         )
 

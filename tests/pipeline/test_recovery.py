@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -114,6 +115,25 @@ async def test_a_storage_that_was_set_up_anew_is_followed_from_its_beginning(
     before = {run.name for run in await pipeline.runs()}
     again = await pipeline.run_of("studies/1.0", besides=before)
     assert (await pipeline.watch_until(again.name)).state == pipeline_pb2.STATE_SUCCEEDED
+
+
+async def test_a_pipeline_that_lost_its_database_asks_for_the_same_requests_again(
+    scripted: Scripted, start_pipeline: Start, tmp_path: Path
+) -> None:
+    pipeline = await start_pipeline()
+    scripted.storage.complete("studies/1.0")
+    first = await pipeline.ended_run_of("studies/1.0")
+    scripted.storage.delete("studies/1.0")
+    scripted.storage.complete("studies/1.0")
+    again = await pipeline.watch_until((await pipeline.run_of("studies/1.0", besides={first.name})).name)
+    assert again.name != first.name
+    await pipeline.stop()
+    shutil.rmtree(tmp_path / "pipeline")
+    pipeline = await start_pipeline()
+    one = await pipeline.run_of("studies/1.0", besides={first.name})
+    assert (await pipeline.watch_until(one.name)).state == pipeline_pb2.STATE_SUCCEEDED
+    assert one.name == again.name
+    assert set(scripted.stages.effects.values()) == {1}
 
 
 async def test_a_storage_that_is_away_is_waited_for(scripted: Scripted, start_pipeline: Start) -> None:

@@ -98,7 +98,7 @@ async def test_a_deterministic_error_fails_the_run_and_keeps_the_later_stages_pe
     scripted.storage.complete(STUDY)
     run = await pipeline.ended_run_of(STUDY)
     assert run.state == pipeline_pb2.STATE_FAILED
-    assert run.reason == "4-lung-emphysema: frame 3 cannot be decoded. x"
+    assert run.reason == "4-lung-emphysema: frame 3 cannot be decoded. x."
     states = [stage.state for stage in run.stages]
     assert states[3] == pipeline_pb2.STATE_FAILED
     assert states[4:] == [pipeline_pb2.STATE_PENDING] * 3
