@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from importlib import metadata
+from typing import Final
 
 from opentelemetry import trace
+
+from imaging.errors import SettingsInvalid
+
+FLUSH_SECONDS: Final = 2.0
+"""So long a service that ends waits for its last spans to be taken."""
 
 
 def export_traces(service: str) -> Callable[[], None]:
     """Set up the export of this process' spans under `service.name = imaging-<service>`; call the answer at exit.
 
     Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set; `OTEL_SDK_DISABLED=true`
-    turns it off as well. A collector that is down or slow costs nothing but spans: the queue is bounded and drops.
+    and `OTEL_TRACES_EXPORTER=none` turn it off as well. A collector that is down or slow costs nothing but spans, a
+    warning in the log, and `FLUSH_SECONDS` at the end: the queue is bounded and drops.
+
+    Raises
+    ------
+    SettingsInvalid
+        If another protocol than gRPC is asked for: its spans would be lost without a word.
     """
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    if not endpoint or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    if not _is_on(os.environ):
         return lambda: None
     # Imported here: a process without telemetry need not pay for the exporter.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -31,7 +44,40 @@ def export_traces(service: str) -> Callable[[], None]:
             "process.pid": os.getpid(),
         }
     )
-    provider = TracerProvider(resource=resource)
+    logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").addFilter(_as_warning)
+    # No shutdown by atexit, which would wait for a collector that hangs.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    return provider.shutdown
+
+    def flush() -> None:
+        # A daemon: the process ends without it, should it hang.
+        flushing = threading.Thread(target=provider.shutdown, name="flush-traces", daemon=True)
+        flushing.start()
+        flushing.join(FLUSH_SECONDS)
+
+    return flush
+
+
+def _is_on(env: Mapping[str, str]) -> bool:
+    endpoint = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    disabled = env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if not endpoint or disabled or env.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
+        return False
+    for variable in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if env.get(variable):
+            if env[variable].strip().lower() != "grpc":
+                raise SettingsInvalid(
+                    f"Traces leave by OTLP over gRPC, not by {env[variable]}",
+                    where=variable,
+                    hint="Set it to grpc and name the gRPC port of the collector (4317 by custom).",
+                )
+            break
+    return True
+
+
+def _as_warning(record: logging.LogRecord) -> bool:
+    # Spans that are lost are no error of the service: who watches its errors shall not be woken.
+    if record.levelno > logging.WARNING:
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
