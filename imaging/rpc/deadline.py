@@ -34,9 +34,13 @@ async def deadline(call: Call) -> AsyncIterator[None]:
         seconds = DEFAULT_UNARY.total_seconds()
     token = _ends_at.set(None if seconds is None else time.monotonic() + seconds)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as timer:
             yield
     except TimeoutError:
-        raise DeadlineExceeded("the call took longer than its deadline", where=call.name) from None
+        if not timer.expired():
+            raise  # of something inside, whose time is not the caller's
+        raise DeadlineExceeded(
+            "The call took longer than its deadline", where=call.name, hint="Call again with a longer one."
+        ) from None
     finally:
         _ends_at.reset(token)

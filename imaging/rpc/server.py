@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imaging.errors import Unavailable
+from imaging.rpc.admission import admission
 from imaging.rpc.around import Around, AroundEveryCall
 from imaging.rpc.call_errors import typed_errors
 from imaging.rpc.channel import MAX_MESSAGE_BYTES
@@ -21,7 +22,7 @@ from imaging.rpc.deadline import deadline
 from imaging.rpc.tracing import server_span
 
 MAX_CONCURRENT_RPCS: Final = 512
-"""More are shed at once with RESOURCE_EXHAUSTED; watches count too."""
+"""More are shed at once with RESOURCE_EXHAUSTED; watches count too, health checks do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,27 @@ class RpcServer:
         Where and how.
     services
         Full name of each gRPC service (`imaging.storage.v1.StorageService`) and what adds its servicer to a server.
+    max_concurrent_rpcs
+        See `MAX_CONCURRENT_RPCS`.
     """
 
-    def __init__(self, listen: ListenSettings, services: Mapping[str, Callable[[grpc.aio.Server], None]]) -> None:
+    def __init__(
+        self,
+        listen: ListenSettings,
+        services: Mapping[str, Callable[[grpc.aio.Server], None]],
+        *,
+        max_concurrent_rpcs: int = MAX_CONCURRENT_RPCS,
+    ) -> None:
         self._listen = listen
         # Outermost first: what `typed_errors` logs carries the trace id, and errors of all that follows are typed.
-        arounds: list[Around] = [server_span, typed_errors, deadline]
+        arounds: list[Around] = [server_span, typed_errors, admission(max_concurrent_rpcs), deadline]
         if listen.token:
             arounds.insert(2, bearer_token(listen.token))
         self._server = grpc.aio.server(
             interceptors=[AroundEveryCall(*arounds)],
             options=_OPTIONS,
-            maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
+            # The last resort, without a typed error: room for health checks and for those that are being shed.
+            maximum_concurrent_rpcs=2 * max_concurrent_rpcs,
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

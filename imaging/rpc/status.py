@@ -8,6 +8,7 @@ from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from imaging import errors
@@ -90,7 +91,11 @@ def from_rpc_error(error: grpc.RpcError) -> ImagingError:
         return errors.Internal("The call failed in an unknown way", hint="See the log of this process.")
     for key, value in error.trailing_metadata() or ():
         if key == STATUS_DETAILS_KEY:
-            return from_status(status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode()))
+            try:
+                status = status_pb2.Status.FromString(value if isinstance(value, bytes) else value.encode())
+            except DecodeError:  # of a proxy or a foreign server: code and message of the call have to do
+                break
+            return from_status(status)
     if error.code() == grpc.StatusCode.UNAVAILABLE:
         return errors.Unavailable(
             f"No answer ({error.details()})",

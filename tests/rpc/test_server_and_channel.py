@@ -40,6 +40,12 @@ class ScriptedPipeline(pipeline_service_pb2_grpc.PipelineServiceServicer):
                 raise errors.Overloaded("too much work in flight", retry_after_seconds=2.5)
             case "runs/defect":
                 raise ZeroDivisionError("secret of a patient")
+            case "runs/garbled":
+                await context.abort(
+                    grpc.StatusCode.NOT_FOUND, "not here", (("grpc-status-details-bin", b"\xff\xff\xff"),)
+                )
+            case "runs/impatient":
+                raise TimeoutError
             case "runs/slow":
                 await asyncio.sleep(60)
         return pipeline_service_pb2.GetRunResponse(run=pipeline_pb2.Run(name=request.name))
@@ -60,11 +66,11 @@ async def scripted() -> ScriptedPipeline:
     return ScriptedPipeline()
 
 
-async def _serve(servicer: ScriptedPipeline, token: str = "") -> RpcServer:
+async def _serve(servicer: ScriptedPipeline, token: str = "", max_concurrent_rpcs: int = 512) -> RpcServer:
     def add(server: grpc.aio.Server) -> None:
         pipeline_service_pb2_grpc.add_PipelineServiceServicer_to_server(servicer, server)
 
-    server = RpcServer(ListenSettings(token=token), {SERVICE: add})
+    server = RpcServer(ListenSettings(token=token), {SERVICE: add}, max_concurrent_rpcs=max_concurrent_rpcs)
     await server.start()
     return server
 
@@ -102,6 +108,11 @@ async def test_a_defect_tells_nothing_but_that_it_is_one(stub: Any, caplog: pyte
     assert "unforeseen error in a handler" in caplog.text
 
 
+async def test_details_that_are_no_status_leave_code_and_message(stub: Any) -> None:
+    with pytest.raises(errors.NotFound, match="not here"), domain_errors():
+        await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/garbled"))
+
+
 async def test_an_error_in_the_middle_of_a_stream_is_typed(stub: Any) -> None:
     seen = 0
     with pytest.raises(errors.DataLoss), domain_errors():
@@ -130,6 +141,35 @@ async def test_a_call_without_a_deadline_gets_the_default_one(stub: Any, scripte
 async def test_a_deadline_ends_the_call_and_says_so(stub: Any) -> None:
     with pytest.raises(errors.DeadlineExceeded), domain_errors():
         await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/slow"), timeout=0.2)
+
+
+async def test_a_time_out_inside_a_handler_is_not_told_as_the_deadline_of_the_call(stub: Any) -> None:
+    with pytest.raises(errors.Internal), domain_errors():
+        await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/impatient"))
+
+
+async def test_calls_over_the_limit_are_shed_typed_while_health_is_told(scripted: ScriptedPipeline) -> None:
+    server = await _serve(scripted, max_concurrent_rpcs=2)
+    try:
+        async with open_channel(f"127.0.0.1:{server.port}") as channel:
+            stub: Any = pipeline_service_pb2_grpc.PipelineServiceStub(channel)
+            watches = [stub.WatchRun(pipeline_service_pb2.WatchRunRequest(name="runs/one")) for _ in range(2)]
+            for watch in watches:
+                await watch.read()
+            with pytest.raises(errors.Overloaded, match="2 calls already") as caught, domain_errors():
+                await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/one"))
+            assert caught.value.retry_after_seconds == 2
+            health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE))
+            assert health.status == health_pb2.HealthCheckResponse.SERVING
+            for watch in watches:
+                watch.cancel()
+            for _ in range(500):
+                if scripted.closed_streams == 2:
+                    break
+                await asyncio.sleep(0.01)
+            await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/one"))
+    finally:
+        await server.stop(timedelta(0))
 
 
 async def test_the_token_is_asked_for_except_for_health(scripted: ScriptedPipeline) -> None:
