@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos lint types test demo kill-test lock clean
+.PHONY: help setup protos lint types test demo bench kill-test lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ test: $(STAMP) ## every test that needs no system package; the others skip with 
 
 demo: $(STAMP) ## DICOM in, finished reports out, into demo-out/ (DICOM=<folder or file> for your own data)
 	$(BIN)/imaging demo $(if $(DICOM),"$(DICOM)",) --out demo-out
+
+bench: $(STAMP) ## the published figures into bench-out/, beside Orthanc where it is installed
+	$(BIN)/python -m benchmarks.run --peer orthanc
 
 kill-test: $(STAMP) ## 60 s of uploads and runs while services are killed; then three deliberate bugs that must be caught
 	$(BIN)/python -m tests.kill.scenario --seconds 60 --seed 1

@@ -1,0 +1,1 @@
+"""The published figures, one file a figure, and the runner that measures ours and the peer's in turn."""

@@ -1,0 +1,1 @@
+"""One file a published figure: each has `measure(bench) -> Figure`."""
