@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,9 +21,10 @@ from typer.testing import CliRunner
 
 from imaging import errors
 from imaging.cli.amounts import seconds_text, size_text
+from imaging.cli.commands import app
 from imaging.cli.exit_codes import ExitCode, exit_code_of
 from imaging.cli.printable import printable
-from imaging.cli.program import app
+from imaging.cli.program import main
 
 COMMANDS = ("up", "serve", "demo", "store", "search", "retrieve", "runs", "report", "doctor")
 
@@ -156,6 +158,17 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     assert process.returncode == ExitCode.INTERRUPTED
     assert b"Traceback" not in told
     assert time.monotonic() - began < 10
+
+
+def test_ctrl_c_while_the_program_is_still_loading_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "imaging.cli.commands", Loading("imaging.cli.commands"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == ExitCode.INTERRUPTED
 
 
 def test_doctor_finds_this_machine_fit(tmp_path: Path) -> None:
