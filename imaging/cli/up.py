@@ -82,6 +82,7 @@ async def _run(settings: Settings, port_base: int | None, output: Output) -> int
         await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             working.result()
+        working.cancel()  # what is not ready yet will not be announced any more
         if not output.as_json:
             output.say("draining; Ctrl-C again ends everything at once", "dim")
         draining = asyncio.create_task(supervisor.drain())

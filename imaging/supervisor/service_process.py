@@ -78,16 +78,18 @@ class ServiceProcess:
         Raises
         ------
         Unavailable
-            If it cannot run with these settings.
+            If it cannot run with these settings, or was ended before it was ready.
         """
         waiting = asyncio.create_task(self._ready.wait())
         tasks = {waiting} | ({self._supervision} if self._supervision is not None else set())
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
         if self.failure is not None:
             raise self.failure
+        if waiting not in done:
+            raise Unavailable("It was ended before it was ready", where=self.name)
 
     async def wait_ended(self) -> None:
         """Wait until supervision has ended: drained, killed, or failed for good."""

@@ -70,6 +70,17 @@ async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Started
         await service.process.kill()
 
 
+async def test_service_that_was_ended_before_it_was_ready_is_never_told_as_ready(
+    start: Callable[..., Awaitable[Started]],
+) -> None:
+    service = await start()
+    waiting = asyncio.create_task(service.process.wait_ready())
+    await service.until(lambda: service.process.pid is not None)
+    await service.process.drain(timedelta(seconds=10))
+    with pytest.raises(Unavailable, match="before it was ready"):
+        await waiting
+
+
 async def test_service_is_ready_when_its_health_says_so(start: Callable[..., Awaitable[Started]]) -> None:
     service = await start()
     async with asyncio.timeout(30):
