@@ -119,6 +119,8 @@ class DemoAudience:
             if study.reason:
                 reasons.setdefault(f"no report: {study.reason}", []).append(study.folder)
             for stage in study.run.stages if study.run else ():
+                if stage.kind == "report":
+                    continue  # it repeats what the others refused
                 for refusal in stage.refusals:
                     reasons.setdefault(f"{refusal.subject} not done: {refusal.message}", []).append(study.folder)
         for reason, folders in list(reasons.items())[:_MOST_REASONS]:
@@ -142,7 +144,8 @@ class DemoAudience:
 
     def _tell_tables(self, outcome: Outcome) -> None:
         columns = ("study", "images", "recipe", "stages", "state", "findings>", "refused>", "time>")
-        self._output.table("Studies", columns, [_study_row(study) for study in outcome.studies])
+        if outcome.studies:
+            self._output.table("Studies", columns, [_study_row(study) for study in outcome.studies])
         self._tell_reasons(outcome)
         if outcome.comparisons:
             self._output.console.print()
@@ -211,7 +214,7 @@ def _study_row(study: StudyResult) -> tuple[object, ...]:
         f"{done}/{len(run.stages)}",
         state_text(run.state),
         len(study.findings),
-        sum(len(stage.refusals) for stage in run.stages),
+        sum(len(stage.refusals) for stage in run.stages if stage.kind != "report"),
         seconds_text(run.seconds),
     )
 
