@@ -23,6 +23,7 @@ from imaging.client.patience import Patience
 from imaging.errors import FailedPrecondition, NotFound
 from imaging.settings import SERVICE_NAMES
 from tests.ct_series import ct_series
+from tests.demo_output import problems_of
 from tests.installation.running import Installation, running_installation
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("installation")]
@@ -277,6 +278,14 @@ def test_demo_writes_what_it_promises_and_removes_what_it_needs_no_more(tmp_path
     assert [Path(file["path"]).name for file in summary["input"]["rejected"]] == ["README.txt"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([folder.name, "summary.json"])
     assert "CompressedSamples" not in (tmp_path / "out" / "summary.json").read_text()
+
+    lines, wrong = problems_of(tmp_path / "out")
+    assert (len(lines), wrong) == (2, [])
+    (folder / "report.pdf").write_bytes(b"")
+    (folder / "report.sr.dcm").write_bytes((folder / "report.sr.dcm").read_bytes()[:1000])
+    (folder / "key-image-1.png").unlink()
+    told = " ".join(problems_of(tmp_path / "out")[1])
+    assert all(name in told for name in ("report.pdf", "report.sr.dcm", "key-image-1.png"))
 
 
 def test_services_die_with_a_killed_supervisor_and_ctrl_c_drains_the_pipeline_first(tmp_path: Path) -> None:
