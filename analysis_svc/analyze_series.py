@@ -21,7 +21,7 @@ from analysis_svc.measurement import Analysis, Refusal
 from analysis_svc.model import Report
 from analysis_svc.model_thread import run_model
 from analysis_svc.segmentation import SegmentationMaker, segment_numbers, segmentation
-from analysis_svc.series_input import find_instances, require_suitable
+from analysis_svc.series_input import find_instances, require_one_unit, require_suitable
 from imaging import deliberate_bug
 from imaging.client.storage import StorageClient, Upload
 from imaging.derived.deterministic import part10_bytes
@@ -146,6 +146,7 @@ class SeriesAnalysis:
         self, request: AnalysisRequest, images: Sequence[storage_pb2.Instance], report: Report
     ) -> _Answer:
         headers = await self._storage.read_headers(request.series, [image.sop_instance_uid for image in images])
+        require_one_unit([header.dataset for header in headers])
         feed = FrameFeed(headers, self._storage, asyncio.get_running_loop())
         try:
             analysis = await run_model(request.model, feed, request.parameters, report, self._model_time_limit)

@@ -15,6 +15,7 @@ from imaging.render.modality_lut import ModalityLut, read_modality_lut
 from imaging.render.palette import apply_palette
 from imaging.render.presentation import padding_mask
 from imaging.volume.header_values import optional_number, text
+from imaging.volume.rescale import is_rescaled
 from imaging.volume.value_units import value_units
 from imaging.volume.volume import SourceFrame
 
@@ -67,7 +68,13 @@ def series_units(header: Dataset) -> str:
     """UCUM unit of the values; `1` where the series does not tell."""
     scale = functional_group(header, 1, "PixelValueTransformationSequence")
     rescale_type = text(scale, "RescaleType").upper()
-    return value_units(text(header, "Modality"), rescale_type, text(header, "Units"), text(header, "DoseUnits"))
+    return value_units(
+        text(header, "Modality"),
+        rescale_type,
+        text(header, "Units"),
+        text(header, "DoseUnits"),
+        is_rescaled=is_rescaled(scale),
+    )
 
 
 def series_attributes(header: Dataset) -> Mapping[str, str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pydicom.dataset import Dataset
+
 from analysis_svc.analysis_request import AnalysisRequest
+from analysis_svc.frame_values import series_units
 from imaging.client.storage import StorageClient
 from imaging.errors import MeasurementRefused, NotFound
 from imaging.storage.v1 import storage_pb2
@@ -70,4 +73,22 @@ async def require_suitable(
             f"The series has {voxels / 1e6:.0f} million voxels; the limit is {_MOST_VOXELS / 1e6:.0f} million",
             hint="Take a part of it, or resample it.",
             metadata={"rule": "TOO_MANY_VOXELS"},
+        )
+
+
+def require_one_unit(headers: Sequence[Dataset]) -> None:
+    """Pass if the values of all instances have the same unit: else they cannot be told in one number.
+
+    Raises
+    ------
+    MeasurementRefused
+        Rule `MIXED_UNITS`.
+    """
+    units = {series_units(header) for header in headers}
+    if len(units) > 1:
+        raise MeasurementRefused(
+            f"The images have values of different units ({', '.join(sorted(units))}): in some of them Rescale Slope,"
+            " Intercept or Type is missing or differs",
+            hint="Correct the sender, or take the images of one unit.",
+            metadata={"rule": "MIXED_UNITS"},
         )

@@ -15,20 +15,32 @@ RESEARCH_USE: Final = QualityFlag(
 )
 
 
-def require_hounsfield(volume: Volume, subject: str) -> None:
-    """Pass if the voxels are Hounsfield units.
+_VOXEL_MM: Final = (0.05, 20.0)
+"""Of CT of people: dental images have the least, spot checks with few slices the most."""
+
+
+def require_ct_of_people(volume: Volume, subject: str) -> None:
+    """Pass if the voxels are Hounsfield units and have a size that CT of people has.
 
     Raises
     ------
     MeasurementRefused
-        Rule `NOT_HOUNSFIELD`.
+        Rule `NOT_HOUNSFIELD` or `VOXEL_SIZE`.
     """
     if volume.units != HOUNSFIELD_UNIT:
         raise MeasurementRefused(
             f"The values of the series have the unit {volume.units!r}, not Hounsfield units",
             where=subject,
-            hint="Take the original CT series with Rescale Type HU.",
+            hint="Take the original CT series, with Rescale Slope and Intercept and Rescale Type HU.",
             metadata={"rule": "NOT_HOUNSFIELD"},
+        )
+    if not _VOXEL_MM[0] <= min(volume.spacing_mm) <= max(volume.spacing_mm) <= _VOXEL_MM[1]:
+        size = " x ".join(f"{step:.4g}" for step in volume.spacing_mm)
+        raise MeasurementRefused(
+            f"The voxels are {size} mm large; CT of people has {_VOXEL_MM[0]:g} to {_VOXEL_MM[1]:g} mm",
+            where=subject,
+            hint="Correct Pixel Spacing (0028,0030) and Image Position (0020,0032) at the sender.",
+            metadata={"rule": "VOXEL_SIZE"},
         )
 
 

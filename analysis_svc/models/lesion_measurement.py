@@ -15,7 +15,7 @@ from analysis_svc.anatomy.lung_mask import Lungs, lung_mask
 from analysis_svc.anatomy.patient_axes import PatientAxes
 from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag
 from analysis_svc.model import ModelParameters, Report
-from analysis_svc.models.ct_input import contrast_flags, require_hounsfield, slice_thickness_mm
+from analysis_svc.models.ct_input import contrast_flags, require_ct_of_people, slice_thickness_mm
 from analysis_svc.models.lesion_candidates import Candidate, find_candidates, hull_of_lungs
 from analysis_svc.models.lesion_size import LesionSize, measure_lesion
 from imaging.errors import MeasurementRefused
@@ -65,7 +65,7 @@ class LesionMeasurement:
 
     def analyze(self, volume: Volume, parameters: Parameters, report: Report) -> Analysis:
         """See `analysis_svc.model.Model`."""
-        require_hounsfield(volume, self.name)
+        require_ct_of_people(volume, self.name)
         thickness = slice_thickness_mm(volume)
         if thickness > parameters.max_slice_thickness_mm + 0.01:
             raise self._refused(

@@ -19,7 +19,7 @@ from analysis_svc.models.ct_input import (
     RESEARCH_USE,
     contrast_flags,
     derived_flags,
-    require_hounsfield,
+    require_ct_of_people,
     slice_thickness_mm,
 )
 from analysis_svc.models.sharp_kernel import Sharpness, kernel_sharpness
@@ -67,7 +67,7 @@ class LungEmphysema:
 
     def analyze(self, volume: Volume, parameters: Parameters, report: Report) -> Analysis:
         """See `analysis_svc.model.Model`."""
-        require_hounsfield(volume, self.name)
+        require_ct_of_people(volume, self.name)
         flags = [RESEARCH_USE, *self._acquisition(volume, parameters)]
         axes = PatientAxes.of(volume)
         voxels = axes.turn(volume.voxels)

@@ -15,7 +15,7 @@ from analysis_svc.anatomy.patient_axes import PatientAxes
 from analysis_svc.anatomy.tissue_classes import Tissue, classify
 from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag, bar_chart
 from analysis_svc.model import ModelParameters, Report
-from analysis_svc.models.ct_input import RESEARCH_USE, contrast_flags, require_hounsfield
+from analysis_svc.models.ct_input import RESEARCH_USE, contrast_flags, require_ct_of_people
 from imaging.errors import MeasurementRefused
 from imaging.volume.volume import SourceFrame, Volume
 
@@ -55,7 +55,7 @@ class TissueComposition:
 
     def analyze(self, volume: Volume, parameters: Parameters, report: Report) -> Analysis:
         """See `analysis_svc.model.Model`."""
-        require_hounsfield(volume, self.name)
+        require_ct_of_people(volume, self.name)
         axes = PatientAxes.of(volume)
         voxels = axes.turn(volume.voxels)
         report(0, _STEPS, "steps", "finding the body")

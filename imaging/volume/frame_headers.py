@@ -18,10 +18,15 @@ from imaging.volume.header_values import (
     required_numbers,
     text,
 )
+from imaging.volume.image_kind import refuse_other_kinds
+from imaging.volume.rescale import is_rescaled, read_rescale
 from imaging.volume.value_units import value_units
 
 MAX_FRAMES: Final = 100_000
 """More slices than any volume has; a number that is only claimed must not make work."""
+
+MAX_EXTENT_MM: Final = 5000.0
+"""No scanner has so large a field of view."""
 
 _ATTRIBUTES = (
     "ConvolutionKernel",
@@ -69,11 +74,11 @@ def frame_headers(dataset: Dataset) -> list[FrameHeader]:
     Raises
     ------
     VolumeRefused
-        `metadata["rule"]` is `missing_geometry` or `invalid_geometry` (with the attribute), `colour`, `mosaic`,
-        `modality_lut` (a table instead of slope and intercept).
+        `metadata["rule"]` is `missing_geometry` or `invalid_geometry` (with the attribute), `invalid_rescale`,
+        `colour`, `mosaic`, `localizer` (of CT), `modality_lut` (a table instead of slope and intercept).
     """
     where = f"instance {text(dataset, 'SOPInstanceUID') or 'without UID'}"
-    _refuse_other_kinds(dataset, where)
+    refuse_other_kinds(dataset, where)
     count = optional_number(dataset, "NumberOfFrames")
     number_of_frames = 1 if count is None else int(count)
     per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
@@ -103,25 +108,6 @@ def frame_headers(dataset: Dataset) -> list[FrameHeader]:
             attribute="PerFrameFunctionalGroupsSequence",
         )
     return [_header(dataset, dataset, dataset, dataset, [dataset], 1, where)]
-
-
-def _refuse_other_kinds(dataset: Dataset, where: str) -> None:
-    if (optional_number(dataset, "SamplesPerPixel") or 1) > 1:
-        raise refused("colour", "The image is in colour", where=where, hint="A volume needs one value for each voxel.")
-    if "MOSAIC" in text(dataset, "ImageType").split("\\") and "PerFrameFunctionalGroupsSequence" not in dataset:
-        raise refused(
-            "mosaic",
-            "The image is a mosaic of many slices, whose places only private attributes tell",
-            where=where,
-            hint="Export the series as enhanced multi-frame or as single slices.",
-        )
-    if items(dataset, "ModalityLUTSequence"):
-        raise refused(
-            "modality_lut",
-            "The values go through a table, not through slope and intercept",
-            where=where,
-            hint="Such images (mostly projection X-ray) are no volumes.",
-        )
 
 
 def _enhanced(dataset: Dataset, per_frame: Sequence[Dataset], where: str) -> list[FrameHeader]:
@@ -200,7 +186,15 @@ def _header(
             hint="Correct the sender.",
             attribute="PixelSpacing",
         )
-    slope, intercept, rescale_type = _rescale(dataset, scale)
+    if max(row_mm * rows, column_mm * columns) > MAX_EXTENT_MM:
+        raise refused(
+            "invalid_geometry",
+            f"By its PixelSpacing the image is {max(row_mm * rows, column_mm * columns) / 1000:.3g} m large",
+            where=f"{where}, (0028,0030)",
+            hint="PixelSpacing is in millimetres: correct the sender.",
+            attribute="PixelSpacing",
+        )
+    slope, intercept, rescale_type = read_rescale(dataset, scale, where)
     padding = optional_number(dataset, "PixelPaddingValue")
     modality = text(dataset, "Modality")
     return FrameHeader(
@@ -217,7 +211,13 @@ def _header(
         rescale_slope=slope,
         rescale_intercept=intercept,
         rescale_type=rescale_type,
-        units=value_units(modality, rescale_type, text(dataset, "Units"), text(dataset, "DoseUnits")),
+        units=value_units(
+            modality,
+            rescale_type,
+            text(dataset, "Units"),
+            text(dataset, "DoseUnits"),
+            is_rescaled=is_rescaled(scale),
+        ),
         padding_value=None if padding is None else padding * slope + intercept,
         frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
         study_instance_uid=text(dataset, "StudyInstanceUID"),
@@ -226,15 +226,6 @@ def _header(
         attributes={name: value for name in _ATTRIBUTES if (value := _first_text(groups, name))},
         dimensions=_dimensions(dataset, groups),
     )
-
-
-def _rescale(dataset: Dataset, scale: Dataset) -> tuple[float, float, str]:
-    """Slope, intercept and type; a slope of zero or an unreadable one counts as absent (no value could be told)."""
-    dose = optional_number(dataset, "DoseGridScaling")
-    if dose:
-        return dose, 0.0, "DOSE"
-    slope, intercept = optional_number(scale, "RescaleSlope"), optional_number(scale, "RescaleIntercept")
-    return slope or 1.0, intercept or 0.0, text(scale, "RescaleType").upper()
 
 
 def _dimensions(dataset: Dataset, groups: Sequence[Dataset]) -> dict[str, str]:

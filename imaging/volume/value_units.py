@@ -18,7 +18,9 @@ _PET_UNITS: Final = {
 """PS3.3 C.8.9.1.1.3."""
 
 
-def value_units(modality: str, rescale_type: str, units: str = "", dose_units: str = "") -> str:
+def value_units(
+    modality: str, rescale_type: str, units: str = "", dose_units: str = "", *, is_rescaled: bool = True
+) -> str:
     """The UCUM unit of a value after the Modality LUT, `1` where the header does not tell.
 
     Parameters
@@ -29,9 +31,12 @@ def value_units(modality: str, rescale_type: str, units: str = "", dose_units: s
         Units (0054,1001) of PET.
     dose_units
         DoseUnits (3004,0002).
+    is_rescaled
+        Whether the header has slope and intercept: without them nobody knows how far stored values are from Hounsfield
+        units.
     """
     if rescale_type == "HU" or (modality == "CT" and not rescale_type):
-        return HOUNSFIELD
+        return HOUNSFIELD if is_rescaled else "1"
     if modality == "PT":
         return _PET_UNITS.get(units.upper(), "1")
     if dose_units.upper() == "GY":

@@ -319,3 +319,14 @@ async def test_cancelled_work_ends_and_leaves_nothing(tmp_path: Path, monkeypatc
 
 async def test_to_cancel_an_unknown_request_is_no_error(services: Services) -> None:
     await services.analysis.CancelAnalysis(pb.CancelAnalysisRequest(request_id="nobody"))
+
+
+async def test_images_of_which_some_have_no_rescale_are_not_told_in_one_number(services: Services) -> None:
+    contents = list(ct_series("mixed units").instances.values())
+    broken = dcmread(BytesIO(contents[3]))
+    del broken.RescaleIntercept
+    contents[3] = part10_bytes(broken)
+    await services.send(contents)
+    result = await services.analyze(analysis_request(_series_of(contents[0]), "image-statistics"))
+    assert not result.findings
+    assert [refusal.rule for refusal in result.refusals] == ["MIXED_UNITS"]

@@ -135,3 +135,10 @@ def test_a_contrast_agent_and_a_cut_body_are_flagged() -> None:
     )
     flags = {flag.code for item in _analyze(cut).measurements for flag in item.quality_flags}
     assert {"CONTRAST_AGENT", "BODY_TRUNCATED", "RESEARCH_USE"} <= flags
+
+
+def test_voxels_of_no_ct_of_people_are_refused() -> None:
+    volume = replace(chest()[0], spacing_mm=(3.0, 0.0001, 0.0001))
+    with pytest.raises(MeasurementRefused) as caught:
+        _analyze(volume)
+    assert caught.value.metadata["rule"] == "VOXEL_SIZE"

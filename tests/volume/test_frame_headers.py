@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 
 from imaging.errors import VolumeRefused
 from imaging.phantom.ct_chest import ct_chest_phantom
@@ -275,3 +278,39 @@ def test_the_phantom_comes_back_from_its_files_as_it_was() -> None:
 )
 def test_units_are_ucum(modality: str, rescale_type: str, units: str, dose: str, expected: str) -> None:
     assert value_units(modality, rescale_type, units, dose) == expected
+
+
+@pytest.mark.parametrize(
+    ("keyword", "written"), [("RescaleSlope", "0"), ("RescaleSlope", "NaN"), ("RescaleIntercept", "NaN")]
+)
+def test_a_rescale_that_is_no_number_is_refused(keyword: str, written: str) -> None:
+    dataset = _read("CT_small.dcm")
+    tag = Tag(tag_for_keyword(keyword) or 0)
+    dataset._dict[tag] = RawDataElement(tag, "DS", len(written), written.encode(), 0, False, True)
+    with pytest.raises(VolumeRefused) as caught:
+        frame_headers(dataset)
+    assert caught.value.metadata["rule"] == "invalid_rescale"
+    assert caught.value.metadata["attribute"] == keyword
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+def test_a_ct_image_without_rescale_holds_no_hounsfield_units(keyword: str) -> None:
+    dataset = _read("CT_small.dcm")
+    delattr(dataset, keyword)
+    (header,) = frame_headers(dataset)
+    assert header.units == "1"
+
+
+def test_a_ct_localizer_is_no_slice() -> None:
+    dataset = _read("CT_small.dcm")
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    with pytest.raises(VolumeRefused, match="projection"):
+        frame_headers(dataset)
+
+
+def test_a_pixel_spacing_in_micrometres_is_refused() -> None:
+    dataset = _read("CT_small.dcm")
+    dataset.PixelSpacing = [661.468, 661.468]
+    with pytest.raises(VolumeRefused, match="m large") as caught:
+        frame_headers(dataset)
+    assert caught.value.metadata["attribute"] == "PixelSpacing"
