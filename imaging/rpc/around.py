@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
+
+from imaging.errors import InvalidArgument
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +67,23 @@ class AroundEveryCall(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         arounds, requests, responses = self._arounds, bool(handler.request_streaming), bool(handler.response_streaming)
+        parse = _parser(handler.request_deserializer, method)
+
+        async def parsed(messages: AsyncIterable[bytes]) -> AsyncIterator[Any]:
+            async for message in messages:
+                yield parse(message)
 
         async def call_unary(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             async with AsyncExitStack() as stack:
                 for around in arounds:
                     await stack.enter_async_context(around(Call(method, context, requests, responses)))
-                return await behaviour(request, context)
+                return await behaviour(parsed(request) if requests else parse(request), context)
 
         async def call_stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             async with AsyncExitStack() as stack:
                 for around in arounds:
                     await stack.enter_async_context(around(Call(method, context, requests, responses)))
-                answers = behaviour(request, context)
+                answers = behaviour(parsed(request) if requests else parse(request), context)
                 if not hasattr(answers, "__aiter__"):
                     await answers  # grpc's own servicers (health watch) write by themselves
                     return
@@ -91,7 +99,22 @@ class AroundEveryCall(grpc.aio.ServerInterceptor):
         }[requests, responses]
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
             call_stream if responses else call_unary,
-            request_deserializer=handler.request_deserializer,
+            # Parsed above, inside of what is around: grpc answers UNKNOWN to a message that cannot be.
+            request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
         return wrapped
+
+
+def _parser(deserializer: Callable[[bytes], Any] | None, method: str) -> Callable[[bytes], Any]:
+    def parse(message: bytes) -> Any:
+        try:
+            return deserializer(message) if deserializer is not None else message
+        except DecodeError:  # its text may quote the message
+            raise InvalidArgument(
+                "The request is not a message of the type that the method takes",
+                where=method.rpartition("/")[2],
+                hint="Generate the client from the protos of this release; texts are UTF-8.",
+            ) from None
+
+    return parse

@@ -113,6 +113,14 @@ async def test_details_that_are_no_status_leave_code_and_message(stub: Any) -> N
         await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/garbled"))
 
 
+@pytest.mark.parametrize("message", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe"], ids=["no protobuf", "no UTF-8"])
+async def test_a_message_that_cannot_be_parsed_is_an_invalid_argument(server: RpcServer, message: bytes) -> None:
+    async with open_channel(f"127.0.0.1:{server.port}") as channel:
+        raw: Any = channel.unary_unary(f"/{SERVICE}/GetRun")
+        with pytest.raises(errors.InvalidArgument, match="not a message of the type"), domain_errors():
+            await raw(message)
+
+
 async def test_an_error_in_the_middle_of_a_stream_is_typed(stub: Any) -> None:
     seen = 0
     with pytest.raises(errors.DataLoss), domain_errors():
