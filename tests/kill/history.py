@@ -30,6 +30,17 @@ class CompletionEntry:
     study: str
     manifest_version: int
     sop_instance_uids: frozenset[str]
+    trace_id: str = ""
+    """Of the trace that storage has made for the manifest version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A service that served again after it was killed."""
+
+    service: str
+    killed_at_seconds: float
+    took_seconds: float
 
 
 @dataclass(slots=True)
@@ -40,6 +51,10 @@ class History:
     uploads: list[UploadEntry] = field(default_factory=list)
     completions: list[CompletionEntry] = field(default_factory=list)
     kills: list[tuple[float, str]] = field(default_factory=list)
+    recoveries: list[Recovery] = field(default_factory=list)
+    peak_bytes: dict[str, int] = field(default_factory=dict)
+    """The most resident memory that each service was seen with."""
+
     untyped: list[str] = field(default_factory=list)
     """Errors that reached a client without being one of ours."""
 

@@ -2,7 +2,9 @@
 
 I1: every acknowledged upload is retrievable bit-exact. I2: a failed one is absent or complete, never partial. I3: one
 row a UID. I4: every complete manifest has exactly one effect of each stage. I5: every object can be read and verifies.
-I8: everything ends without help. I9: no untyped error reached a client.
+I7: peak memory stays under its limit. I8: every service is back in time, and everything ends without help. I9: no
+untyped error reached a client. I10: each run belongs to the trace of its manifest version (that the uploads are linked
+to it is asserted on the wire, in `tests/traces`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,11 @@ from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2, reporting
 from imaging.rpc.channel import open_channel
 from imaging.storage.v1 import storage_pb2
 from tests.kill.history import History
+
+RECOVERY_LIMIT_SECONDS = 30
+
+MEMORY_LIMIT_BYTES = 1024**3
+"""For each service, with the small images of this test; most of it is numpy, scipy and their threads."""
 
 ENDED = (pipeline_pb2.STATE_SUCCEEDED, pipeline_pb2.STATE_FAILED, pipeline_pb2.STATE_CANCELLED)
 
@@ -112,6 +119,7 @@ def violations(history: History, state: State) -> list[str]:
         *_one_row_a_uid(state),
         *_one_effect_a_stage(history, state),
         *state.unreadable,
+        *_services_fare_well(history),
         *(f"I9: {told}" for told in history.untyped),
     ]
 
@@ -139,6 +147,20 @@ def _one_row_a_uid(state: State) -> Iterator[str]:
             yield f"I3: {uid} has {count} rows"
 
 
+def _services_fare_well(history: History) -> Iterator[str]:
+    for service in sorted({name for _, name in history.kills}):
+        last_kill = max(seconds for seconds, name in history.kills if name == service)
+        back = [one for one in history.recoveries if one.service == service]
+        if not any(one.killed_at_seconds == last_kill for one in back):
+            yield f"I8: {service} did not serve again after it was killed at {last_kill:.1f} s"
+        for one in back:
+            if one.took_seconds > RECOVERY_LIMIT_SECONDS:
+                yield f"I8: {service} took {one.took_seconds:.0f} s to serve again"
+    for service, size in history.peak_bytes.items():
+        if size > MEMORY_LIMIT_BYTES:
+            yield f"I7: {service} had {size // 1024**2} MiB of memory"
+
+
 def _one_effect_a_stage(history: History, state: State) -> Iterator[str]:
     runs = defaultdict(list)
     for run in state.runs:
@@ -152,6 +174,8 @@ def _one_effect_a_stage(history: History, state: State) -> Iterator[str]:
         if len(of_manifest) != 1:
             yield f"I4: {entry.study} manifest {entry.manifest_version} has {len(of_manifest)} runs"
             continue
+        if entry.trace_id and of_manifest[0].trace_id != entry.trace_id:
+            yield f"I10: {of_manifest[0].name} is not in the trace of {entry.study} manifest {entry.manifest_version}"
         yield from _effects(of_manifest[0], derived, state)
 
 

@@ -13,9 +13,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from imaging.client.storage import StorageClient
@@ -24,8 +22,10 @@ from imaging.settings import SERVICE_NAMES
 from imaging.storage.v1 import storage_pb2
 from tests.installation.running import Installation, running_installation
 from tests.kill.history import History
-from tests.kill.invariants import State, read_state, violations, wait_for_runs
+from tests.kill.invariants import read_state, violations, wait_for_runs
+from tests.kill.outcome import Outcome
 from tests.kill.traffic import send_studies
+from tests.kill.vital_signs import watched
 
 CLIENTS = 2
 RECOVERY_SECONDS = 90
@@ -42,28 +42,6 @@ MAKERS = {
 """The service that does a stage of `recipe.yaml`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the test saw."""
-
-    history: History
-    state: State
-    broken: list[str]
-
-    def summary(self) -> dict[str, object]:
-        """Counts, for people."""
-        told = Counter(entry.told for entry in self.history.uploads)
-        return {
-            "uploads_acknowledged": told["stored"],
-            "uploads_failed": told["failed"],
-            "manifests": len(self.history.completions),
-            "runs": len(self.state.runs),
-            "derived_instances": sum(1 for item in self.state.instances if item.origin.run),
-            "kills": dict(Counter(service for _, service in self.history.kills)),
-            "violations": self.broken,
-        }
-
-
 def run_kill_test(folder: Path, seconds: float, seed: int, bug: str = "") -> Outcome:
     """Run it in `folder`; `bug` names a deliberate bug to switch on."""
     env = {
@@ -77,13 +55,14 @@ def run_kill_test(folder: Path, seconds: float, seed: int, bug: str = "") -> Out
 
 async def _run(installation: Installation, seconds: float, seed: int) -> Outcome:
     history = History()
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(CLIENTS):
-            storage = installation.endpoints["storage"]
-            tasks.create_task(send_studies(storage, seed * 100 + number, history, seconds))
-        tasks.create_task(_kill_at_random(installation, seed, history, seconds))
-        tasks.create_task(_kill_in_the_middle_of_stages(installation, seed, history, seconds))
-    missing = await wait_for_runs(installation.endpoints["pipeline"], history, RECOVERY_SECONDS)
+    async with watched(installation, history):
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(CLIENTS):
+                storage = installation.endpoints["storage"]
+                tasks.create_task(send_studies(storage, seed * 100 + number, history, seconds))
+            tasks.create_task(_kill_at_random(installation, seed, history, seconds))
+            tasks.create_task(_kill_in_the_middle_of_stages(installation, seed, history, seconds))
+        missing = await wait_for_runs(installation.endpoints["pipeline"], history, RECOVERY_SECONDS)
     state = await read_state(installation.endpoints)
     return Outcome(history, state, [*missing, *violations(history, state)])
 
@@ -132,12 +111,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bug", default="", help="switch a deliberate bug on; the test must then fail")
+    parser.add_argument("--json", action="store_true", help="counts as JSON instead of a page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="imaging-kill-") as folder:
         outcome = run_kill_test(Path(folder), options.seconds, options.seed, options.bug)
         if outcome.broken and os.environ.get("KILL_TEST_KEEP"):
             shutil.copytree(folder, os.environ["KILL_TEST_KEEP"], dirs_exist_ok=True)
-    sys.stdout.write(json.dumps(outcome.summary(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(outcome.counts(), indent=2) + "\n" if options.json else outcome.page())
     return 1 if outcome.broken else 0
 
 

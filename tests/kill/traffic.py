@@ -83,6 +83,6 @@ async def _complete(client: StorageClient, series: CtSeries, history: History, s
             history.untyped.append(f"complete: {type(failed).__name__}: {failed}")
             return
         else:
-            uids = frozenset(series.instances)
-            history.completions.append(CompletionEntry(history.now(), series.study, manifest.version, uids))
+            uids, trace_id = frozenset(series.instances), manifest.traceparent.split("-")[1]
+            history.completions.append(CompletionEntry(history.now(), series.study, manifest.version, uids, trace_id))
             return
