@@ -143,7 +143,7 @@ class DemoAudience:
         self._output.result({"summary": {**summary, "rejected": len(outcome.stored.rejected)}})
 
     def _tell_tables(self, outcome: Outcome) -> None:
-        columns = ("study", "images", "recipe", "stages", "state", "findings>", "refused>", "time>")
+        columns = ("study", "recipe", "stages", "state", "findings>", "refused>", "time>")
         if outcome.studies:
             self._output.table("Studies", columns, [_study_row(study) for study in outcome.studies])
         self._tell_reasons(outcome)
@@ -203,13 +203,11 @@ def _progress_table(studies: Mapping[str, str], runs: Mapping[str, Run]) -> Tabl
 
 def _study_row(study: StudyResult) -> tuple[object, ...]:
     run = study.run
-    modalities = " ".join(study.study.modalities)
     if run is None:
-        return (study.folder, modalities, "-", "-", "none", 0, 0, "-")
+        return (study.folder, "-", "-", "none", 0, 0, "-")
     done = sum(stage.state in ("SUCCEEDED", "SKIPPED") for stage in run.stages)
     return (
         study.folder,
-        modalities,
         f"{run.recipe} {run.recipe_version}" if run.recipe else "-",
         f"{done}/{len(run.stages)}",
         state_text(run.state),

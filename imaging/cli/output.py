@@ -30,7 +30,7 @@ class Output:
         self.as_json = as_json
         # A file or a pipe has no width of its own: wide enough that no table has to break its lines.
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_ELSEWHERE)
-        self.messages = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        self.messages = Console(stderr=True, highlight=False)
 
     @property
     def shows_progress(self) -> bool:
@@ -49,7 +49,8 @@ class Output:
 
     def say(self, text: str, style: str = "") -> None:
         """A sentence for people, on standard error; foreign characters in it are made harmless."""
-        self.messages.print(Text(printable(text, 4000), style=style))
+        # The terminal breaks long lines, we do not: so that a path in one stays whole when it is copied.
+        self.messages.print(Text(printable(text, 4000), style=style), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """A table on standard output. Columns that end in `>` are right-aligned; cells may be `Text`.
@@ -61,7 +62,9 @@ class Output:
         if _least_width(names, cells) > self.console.width:
             self._records(title, names, cells)
             return
-        table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None)
+        table = Table(
+            title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+        )
         for column in columns:
             name = column.rstrip(">")
             justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
@@ -84,7 +87,7 @@ class Output:
 
 def _least_width(names: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
     """How many columns of the terminal a table needs at least when no cell but those of free text may be broken."""
-    total = 0
+    total = -2  # no space after the last column
     for place, name in enumerate(names):
         longest = max((line.cell_len for row in rows for line in row[place].split()), default=0)
         total += max(len(name), min(longest, _NARROWEST_FOLDED) if name in _FOLDING else longest) + 2

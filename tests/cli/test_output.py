@@ -39,6 +39,21 @@ def test_wide_terminals_get_one_line_a_row() -> None:
     assert len(shown.getvalue().splitlines()) == 1 + len(ROWS)
 
 
+def test_tables_of_the_demonstration_fit_a_terminal_of_80_columns() -> None:
+    output, shown = output_of(80)
+    columns = ("study", "recipe", "stages", "state", "findings>", "refused>", "time>")
+    output.table("Studies", columns, [("ct-a82f7df1", "ct-general 1", "7/7", "succeeded", 44, 0, "5 min 03 s")])
+    phantom = ("measure", "truth>", "measured>", "unit", "difference>", "")
+    output.table("", phantom, [("right ellipsoid: volume", "12654.87", "12652.82", "mm3", "-12.04", "within 113.10")])
+    assert len(shown.getvalue().splitlines()) == 1 + 2 + 2
+
+
+def test_long_sentences_are_left_to_the_terminal_to_wrap() -> None:
+    output, shown = output_of(20)
+    output.say("rejected  " + "/path" * 20)
+    assert len(shown.getvalue().splitlines()) == 1
+
+
 def test_very_long_paths_keep_the_name_of_the_file() -> None:
     output, shown = output_of(5000)
     name_if_not_stored(FileResult(Path("/".join(["d" * 240] * 20)) / "last.dcm", "skipped", note="no"), output)
