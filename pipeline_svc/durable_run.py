@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from imaging.errors import ImagingError
+from imaging.errors import DeadlineExceeded, ImagingError
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.reporting.v1.reporting_service_pb2 import StageSummary
 from imaging.stage.v1.stage_pb2 import Refusal, StageContext
@@ -53,13 +53,19 @@ class DurableRun:
         self._ends_at = time.monotonic() + time_limit_s
 
     async def plan(self) -> str:
-        """Decide recipe, series and stages, once; waits for storage while it is away."""
+        """Decide recipe, series and stages, once; waits for storage while it is away.
+
+        Raises
+        ------
+        StageFailed
+            If the study cannot be read: the run has failed, and may be taken up again.
+        """
         if self._run.is_planned:
             return ""
         try:
             plan = await self._while_away(lambda: plan_run(self._run, self._storage, self._book))
         except ImagingError as error:
-            return f"the study cannot be read: {error.text}"
+            raise StageFailed(f"the study cannot be read: {error.text}") from None
         if not plan.stages:
             return plan.why_nothing
         recipe = plan.recipe.recipe
@@ -169,7 +175,7 @@ class DurableRun:
         while True:
             try:
                 return await call()
-            except WORTH_WAITING as error:
+            except (*WORTH_WAITING, DeadlineExceeded) as error:  # one that is frozen misses deadlines first
                 _log.warning("storage is away, the run waits", extra={"run": self._run.name, "error": error.text})
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, _LONGEST_DELAY_S)

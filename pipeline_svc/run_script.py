@@ -14,7 +14,7 @@ from pipeline_svc.run_record import StageRecord
 
 
 class StageFailed(Exception):
-    """A stage that the run cannot do without has failed; its text is the reason of the run."""
+    """The plan, or a stage that the run cannot do without, has failed; its text is the reason of the run."""
 
 
 class RunSteps(Protocol):
@@ -50,11 +50,12 @@ class RunSteps(Protocol):
 
 async def run_study(run: RunSteps) -> None:
     """One manifest version of a study, through one recipe."""
-    nothing_to_do = await run.plan()
-    if nothing_to_do:
-        await run.skip(nothing_to_do)
-        return
     try:
+        nothing_to_do = await run.plan()
+        if nothing_to_do:
+            await run.skip(nothing_to_do)
+            return
+
         # Pixels in, derived pixels out.
         for stage in run.stages("process"):
             await run.process(stage)

@@ -105,6 +105,9 @@ class ScriptedStorage(storage_service_pb2_grpc.StorageServiceServicer):
         self.series: dict[str, list[ScriptedSeries]] = {}
         self.log: list[storage_pb2.Change] = []
         self.oldest_revision = 1
+        self.search_errors: list[ImagingError] = []
+        """What the next searches for instances are answered, one each."""
+
         self._changed = asyncio.Event()
         self.watch_begun = asyncio.Event()
 
@@ -148,6 +151,8 @@ class ScriptedStorage(storage_service_pb2_grpc.StorageServiceServicer):
         )
 
     async def SearchInstances(self, request: Any, context: Any) -> Any:
+        if self.search_errors:
+            raise self.search_errors.pop(0)
         return storage_service_pb2.SearchInstancesResponse(instances=self._series(request.parent).instances())
 
     async def RetrieveMetadata(self, request: Any, context: Any) -> AsyncIterator[Any]:

@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from imaging.errors import (
+    DataLoss,
+    DeadlineExceeded,
     FailedPrecondition,
+    ImagingError,
     InvalidArgument,
     MeasurementRefused,
     NotFound,
+    Overloaded,
     PixelDataInvalid,
     Unavailable,
 )
@@ -103,6 +107,29 @@ async def test_a_deterministic_error_fails_the_run_and_keeps_the_later_stages_pe
     assert states[3] == pipeline_pb2.STATE_FAILED
     assert states[4:] == [pipeline_pb2.STATE_PENDING] * 3
     assert run.stages[3].attempts == 1
+
+
+@pytest.mark.parametrize("error", [DeadlineExceeded("frozen"), Unavailable("away"), Overloaded("busy")])
+async def test_a_run_that_is_being_planned_waits_for_a_storage_that_is_frozen_or_away(
+    scripted: Scripted, start_pipeline: Start, error: ImagingError
+) -> None:
+    pipeline = await start_pipeline()
+    scripted.storage.search_errors = [error]
+    scripted.storage.complete(STUDY)
+    assert (await pipeline.ended_run_of(STUDY)).state == pipeline_pb2.STATE_SUCCEEDED
+
+
+async def test_a_run_whose_study_cannot_be_read_has_failed_and_may_be_taken_up_again(
+    scripted: Scripted, start_pipeline: Start
+) -> None:
+    pipeline = await start_pipeline()
+    scripted.storage.search_errors = [DataLoss("The bytes no longer match")]
+    scripted.storage.complete(STUDY)
+    run = await pipeline.ended_run_of(STUDY)
+    assert run.state == pipeline_pb2.STATE_FAILED
+    assert "the study cannot be read: The bytes no longer match" in run.reason
+    await pipeline.call("RetryRun", name=run.name)
+    assert (await pipeline.watch_until(run.name)).state == pipeline_pb2.STATE_SUCCEEDED
 
 
 async def test_a_failed_run_is_taken_up_again_where_it_ended(scripted: Scripted, start_pipeline: Start) -> None:
