@@ -49,6 +49,33 @@ class StorageSettings(Section):
     sweep_interval_seconds: float = Field(300.0, gt=0)
     """How often expired uploads, purged studies and orphan objects are looked for."""
 
+    s3_endpoint: str = ""
+    """`host:port` of an S3 server (MinIO and others) that keeps the objects; empty: a folder below `data_dir` does."""
+
+    s3_bucket: str = ""
+    """A bucket for this installation alone; it is made if there is none."""
+
+    s3_access_key_file: Path | None = None
+    """File with the access key; readable by its owner alone."""
+
+    s3_secret_key_file: Path | None = None
+    """File with the secret key; readable by its owner alone."""
+
+    s3_secure: bool = True
+    """Speak https with it. Plain http needs a loopback address or `security.insecure`."""
+
+    s3_ca_file: Path | None = None
+    """PEM certificates to trust instead of the public ones, for a server with a certificate of the house."""
+
+    s3_region: str = "us-east-1"
+    """Region of the bucket; MinIO and SeaweedFS take the default."""
+
+    s3_sse: str = ""
+    """Encryption by the S3 server: `s3`, or `kms:` and a key; empty: as the bucket is set up."""
+
+    s3_timeout_seconds: float = Field(20.0, gt=0)
+    """Longest silence of the S3 server within one answer."""
+
 
 class ProcessingSettings(Section):
     """The processing service."""
@@ -87,7 +114,7 @@ class PipelineSettings(Section):
     """Runs worked on at the same time; more wait."""
 
     run_deadline_minutes: float = Field(30.0, gt=0)
-    """A run that takes longer fails, unless its recipe says otherwise."""
+    """A run that takes longer is ended as CANCELLED with the reason, unless its recipe gives it another time."""
 
 
 class SecuritySettings(Section):
