@@ -13,9 +13,9 @@ from opentelemetry import trace
 from imaging.rpc.tracing import context_of, traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
 from pipeline_svc.fit import why_none_fits
+from pipeline_svc.new_run import NewRun
 from pipeline_svc.recipe import LoadedRecipe
 from pipeline_svc.recipe_book import RecipeBook
-from pipeline_svc.run_changes import NewRun
 
 if TYPE_CHECKING:
     from imaging.client.storage import StorageClient

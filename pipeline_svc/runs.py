@@ -14,8 +14,9 @@ from imaging.errors import FailedPrecondition, NotFound
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.stage.v1.stage_pb2 import Progress
 from pipeline_svc import run_changes, run_queries
+from pipeline_svc.new_run import NewRun
 from pipeline_svc.run_board import RunBoard
-from pipeline_svc.run_changes import EndedRun, NewRun
+from pipeline_svc.run_changes import EndedRun
 from pipeline_svc.run_message import run_message
 from pipeline_svc.run_record import RunRecord, StageOutcome, StagePlan, StageRecord, State
 
