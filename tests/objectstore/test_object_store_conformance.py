@@ -1,4 +1,4 @@
-"""What every object store must do; a new back end joins by one more entry in `STORES`."""
+"""What every object store must do; a new back end joins by one more parameter of `open_store`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from imaging.errors import DataLoss, FailedPrecondition, InvalidArgument
-from imaging.objectstore import FolderObjectStore, ObjectStore
+from imaging.objectstore import ObjectStore
+from tests.objectstore.conftest import Open
 
-STORES: dict[str, Callable[[Path], ObjectStore]] = {"folder": FolderObjectStore}
 
-
-@pytest.fixture(params=sorted(STORES))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return STORES[request.param](tmp_path / "objects")
+@pytest.fixture
+def store(open_store: Open, tmp_path: Path) -> ObjectStore:
+    return open_store(tmp_path / "objects")
 
 
 def test_what_was_put_is_read_back_whole(store: ObjectStore) -> None:
@@ -119,7 +118,19 @@ def test_many_writers_of_one_folder_all_succeed_while_it_is_emptied(store: Objec
     assert len(list(store.list("studies"))) == 100
 
 
-def test_objects_survive_reopening(tmp_path: Path) -> None:
-    for make in STORES.values():
-        make(tmp_path / "o").put("a/b", b"1")
-        assert make(tmp_path / "o").read("a/b") == b"1"
+def test_objects_survive_reopening(open_store: Open, tmp_path: Path) -> None:
+    open_store(tmp_path / "o").put("a/b", b"1")
+    assert open_store(tmp_path / "o").read("a/b") == b"1"
+
+
+def test_a_large_object_is_kept_whole_and_read_in_ranges(store: ObjectStore) -> None:
+    content = bytes(range(256)) * (20 * 4096 + 3)  # over two parts of 8 MiB, and not a whole number of them
+    path = store.spool / "large"
+    path.write_bytes(content)
+    store.adopt("large", path)
+    assert not path.exists()
+    assert store.read("large") == content
+    assert store.read("large", 8 * 1024 * 1024 - 5, 10) == content[8 * 1024 * 1024 - 5 :][:10]
+    with pytest.raises(FailedPrecondition):
+        store.put("large", content[::-1])
+    assert store.read("large", 0, 100) == content[:100]
