@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
-from imaging.objectstore import FolderObjectStore
+from imaging.objectstore import FolderObjectStore, ObjectStore
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
+from imaging.settings.s3 import s3_access
 from imaging.storage.v1 import storage_service_pb2, storage_service_pb2_grpc
 from storage_svc import clock
 from storage_svc.bytes_budget import BytesBudget
@@ -36,13 +38,14 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         own = settings.storage
         folder = settings.data_dir / "storage"
+        bucket = _bucket(settings, folder)  # before anything is open that a refusal would leave so
         self._database = Database.open(
             f"sqlite:///{folder.absolute() / 'storage.sqlite'}",
             METADATA,
             schema_version=SCHEMA_VERSION,
             finish=commit_changes,
         )
-        store = FolderObjectStore(folder / "objects")
+        store = bucket or FolderObjectStore(folder / "objects")
         open_uploads = OpenUploads()
         changes = ChangeLog(self._database)
         spool = UploadSpool(self._database, store.spool, open_uploads)
@@ -107,12 +110,24 @@ class Service:
         await self._database.close()
 
 
+def _bucket(settings: Settings, folder: Path) -> ObjectStore | None:
+    access = s3_access(settings)
+    if access is None:
+        return None
+    from imaging.objectstore.s3 import S3ObjectStore  # its client takes time to load
+
+    return S3ObjectStore(folder / "s3", access)
+
+
 def build(settings: Settings) -> Service:
     """The storage service, ready to start.
 
     Raises
     ------
     FailedPrecondition
-        If another process uses the data directory, or the database has another schema version.
+        If another process uses the data directory, the database has another schema version, or the bucket belongs to
+        another installation.
+    SettingsInvalid, Unavailable
+        If the S3 server cannot be used as the settings say, or does not answer.
     """
     return Service(settings)

@@ -20,8 +20,7 @@ def read_token(file: Path) -> str:
         It is missing, others can read it, or it holds no token that can travel in a header.
     """
     place = f"security.token_file = {file}"
-    _check_secret(file, place)
-    token = _read(file, place).decode("ascii", "replace").strip()
+    token = read_secret(file, place)
     if len(token) < MIN_TOKEN_LENGTH or not all("!" <= character <= "~" for character in token):
         raise SettingsInvalid(
             f"The token is not at least {MIN_TOKEN_LENGTH} visible ASCII characters on one line",
@@ -29,6 +28,18 @@ def read_token(file: Path) -> str:
             hint=f"Make one: (umask 077; openssl rand -hex 32 > {file}).",
         )
     return token
+
+
+def read_secret(file: Path, place: str) -> str:
+    """What the file holds, without white space around it; `place` names the setting.
+
+    Raises
+    ------
+    SettingsInvalid
+        It is missing, or others can read it.
+    """
+    _check_secret(file, place)
+    return _read(file, place).decode("ascii", "replace").strip()
 
 
 def check_server_certificate(certificate_file: Path, key_file: Path) -> None:
@@ -53,7 +64,7 @@ def check_server_certificate(certificate_file: Path, key_file: Path) -> None:
         ) from None
 
 
-def check_trusted_certificates(ca_file: Path) -> None:
+def check_trusted_certificates(ca_file: Path, setting: str = "security.ca_file") -> None:
     """Pass if the file holds certificates that a client can trust.
 
     Raises
@@ -61,7 +72,7 @@ def check_trusted_certificates(ca_file: Path) -> None:
     SettingsInvalid
         It is missing, or no PEM with certificates.
     """
-    place = f"security.ca_file = {ca_file}"
+    place = f"{setting} = {ca_file}"
     _read(ca_file, place)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca_file)
