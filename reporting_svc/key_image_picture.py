@@ -1,4 +1,4 @@
-"""One key image: the frame rendered, masks and axes drawn in, a small thing shown larger in a corner."""
+"""One key image: the frame rendered, masks and axes drawn in, a small thing shown larger, the patient's sides told."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from imaging.render.overlay import as_rgb, draw_mask
 from imaging.render.pixel_aspect import pixel_aspect
 from imaging.render.png import encode_png, resize
 from reporting_svc.image_plane import ImagePlane, Point
+from reporting_svc.orientation_marks import EdgeLetters, draw_edge_letters
 from reporting_svc.segmentation_index import Segment
 
 LONGEST_SIDE = 768
@@ -101,6 +102,9 @@ def draw_key_image(
     focus = [layer for layer in canvas.layers if layer.in_focus]
     if focus:
         _draw_inset(canvas, focus)
+    letters = EdgeLetters.of(header, frame_number)
+    if letters is not None:
+        canvas.pixels = draw_edge_letters(canvas.pixels, letters)
     drawn = tuple(dict.fromkeys(layer.segment for layer in canvas.layers))
     height, width = canvas.pixels.shape[:2]
     return Picture(encode_png(canvas.pixels), width, height, drawn)
