@@ -176,8 +176,11 @@ def _bars(chart: Chart, width: float, height: float) -> list[Box | Path | Label]
     top, name_width, value_width = height - 16, 74.0, 52.0
     row = min(18.0, (top - 4) / len(chart.values))
     full = width - name_width - value_width
-    largest = max((abs(value) for value in chart.values), default=0.0) or 1.0
     unit = unit_text(chart.x_unit)
+    largest = max((abs(value) for value in chart.values), default=0.0) or 1.0
+    if unit == "%":
+        # The grey track is the whole: 58 % must not look like all of it.
+        largest = max(largest, 100.0)
     shapes: list[Box | Path | Label] = []
     for place, (name, value) in enumerate(zip(chart.labels, chart.values, strict=True)):
         base = top - (place + 1) * row

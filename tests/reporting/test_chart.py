@@ -103,3 +103,12 @@ def test_texts_of_an_svg_are_escaped() -> None:
     assert "<script>" not in svg
     assert "<b>" not in svg
     assert "&lt;script&gt;" in svg
+
+
+def test_a_bar_of_half_the_whole_is_half_as_long_as_its_track() -> None:
+    data = {"kind": "bars", "labels": ["Fat", "Bone"], "values": [50, 25], "unit": "%"}
+    chart = parse_chart(json.dumps(data))
+    assert chart is not None
+    boxes = [shape for shape in draw_chart(chart, 200, 100).shapes if isinstance(shape, Box)]
+    track, bar = boxes[:2]
+    assert bar.width == pytest.approx(track.width / 2)
