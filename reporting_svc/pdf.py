@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 from reportlab.lib.units import mm
-from reportlab.platypus import BaseDocTemplate, Frame, NextPageTemplate, PageTemplate, Paragraph, Spacer
+from reportlab.platypus import BaseDocTemplate, CondPageBreak, Frame, NextPageTemplate, PageTemplate, Paragraph, Spacer
 
 from reporting_svc import pdf_blocks as blocks
 from reporting_svc import pdf_style as style
@@ -65,18 +65,16 @@ def _story(content: ReportContent) -> list[Any]:
     story: list[Any] = [NextPageTemplate("later"), _identity_box(content)]
     story += _key_findings(content)
     if content.refusals:
-        story += [*blocks.heading("Not measured"), *(blocks.refusal_notice(each) for each in content.refusals)]
+        story += blocks.refusal_notices(content.refusals, [blocks.heading("Not measured")])
     if content.key_images:
-        story += [*blocks.heading("Key images", 70 * mm), *blocks.key_images(content.key_images)]
-    tables = finding_tables(content.groups)
-    if tables:
-        story += blocks.heading("Measurements")
-        for table in tables:
-            story += blocks.finding_table(table)
+        story += blocks.key_images(content.key_images, [blocks.heading("Key images")])
+    for place, table in enumerate(finding_tables(content.groups)):
+        story += blocks.finding_table(table, () if place else [blocks.heading("Measurements")])
     charts = [chart for group in content.groups for chart in group.charts]
     if charts:
-        story += [*blocks.heading("Distributions"), *blocks.charts(charts)]
-    story += [*blocks.heading("How this report was made"), blocks.plain_rows(provenance_rows(content))]
+        story += blocks.charts(charts, [blocks.heading("Distributions")])
+    story += [CondPageBreak(42 * mm), blocks.heading("How this report was made")]
+    story.append(blocks.plain_rows(provenance_rows(content)))
     return story
 
 
@@ -113,7 +111,7 @@ def _key_findings(content: ReportContent) -> list[Any]:
     notes = list(content.notes)
     if not all(is_shown(text) for text in _identifying_texts(content)):
         notes.append(_FONT_NOTE)
-    story: list[Any] = [*blocks.heading("Key findings")]
+    story: list[Any] = [blocks.heading("Key findings")]
     if content.headlines:
         story += [Spacer(1, 2), blocks.tiles(content.headlines)]
         if any(headline.flagged for headline in content.headlines):

@@ -21,9 +21,9 @@ Flowable = Any
 _GAP = 4 * mm
 
 
-def heading(text: str, room: float = 42 * mm) -> list[Flowable]:
-    """A section's heading; on the next page if less than `room` points would follow it on this one."""
-    return [CondPageBreak(room), Paragraph(markup(text), style.HEADING)]
+def heading(text: str) -> Flowable:
+    """A section's heading; pass it to what it stands above, so that it never stands alone at the foot of a page."""
+    return Paragraph(markup(text), style.HEADING)
 
 
 def facts_box(columns: Sequence[Sequence[tuple[str, str]]], widths: Sequence[float], first_bold: bool) -> Flowable:
@@ -72,8 +72,8 @@ def tiles(headlines: Sequence[Headline], per_row: int = 3) -> Flowable:
     return table
 
 
-def finding_table(table: FindingTable) -> list[Flowable]:
-    """Title, rows with numbers on the right, and numbered notes."""
+def finding_table(table: FindingTable, above: Sequence[Flowable] = ()) -> list[Flowable]:
+    """Title, rows with numbers on the right, and numbered notes; `above` stays with them."""
     data = [[_head(cell) for cell in table.head]]
     data += [[_cell(cell) for cell in row] for row in table.rows]
     grid = Table(data, colWidths=_widths(table), repeatRows=1)
@@ -92,7 +92,7 @@ def finding_table(table: FindingTable) -> list[Flowable]:
     title = f"{markup(table.title)}"
     if table.subtitle:
         title += f'  <font name="{REGULAR}" size="7.2" color="#5e707b">{markup(table.subtitle)}</font>'
-    head: list[Flowable] = [Paragraph(title, style.TABLE_TITLE), Spacer(1, 2)]
+    head: list[Flowable] = [*above, Paragraph(title, style.TABLE_TITLE), Spacer(1, 2)]
     notes: list[Flowable] = [Paragraph(markup(note), style.SMALL) for note in table.common_notes]
     notes += [
         Paragraph(f"{_raised(str(number))} {markup(note)}", style.SMALL)
@@ -106,33 +106,32 @@ def finding_table(table: FindingTable) -> list[Flowable]:
     return [CondPageBreak(40 * mm), *head, grid, *notes, Spacer(1, 7)]
 
 
-def notice(title: str, lines: Sequence[str]) -> Flowable:
-    """Something that the reader must not miss."""
-    parts: list[Flowable] = [Paragraph(markup(title), style.NOTICE_TITLE)]
-    parts += [Paragraph(markup(line), style.NOTICE) for line in lines if line]
-    box = Table([[parts]], colWidths=[style.CONTENT_WIDTH])
-    box.setStyle(
-        [
-            ("BACKGROUND", (0, 0), (-1, -1), style.WARNING_PANEL),
-            ("LINEBEFORE", (0, 0), (0, -1), 2.2, style.WARNING),
-            ("LEFTPADDING", (0, 0), (-1, -1), 9),
-            ("TOPPADDING", (0, 0), (-1, -1), 4),
-            ("BOTTOMPADDING", (0, 0), (-1, -1), 6),
-        ]
-    )
-    return KeepTogether([box, Spacer(1, 4)])
+def refusal_notices(refusals: Sequence[Refusal], above: Sequence[Flowable]) -> list[Flowable]:
+    """What was not measured, because of what, and how to change it; `above` stays with the first."""
+    notices: list[Flowable] = []
+    for place, refusal in enumerate(refusals):
+        parts: list[Flowable] = [Paragraph(markup(f"Not measured: {refusal.subject}"), style.NOTICE_TITLE)]
+        lines = [refusal.message, f"How to fix: {refusal.hint}" if refusal.hint else ""]
+        parts += [Paragraph(markup(line), style.NOTICE) for line in lines if line]
+        box = Table([[parts]], colWidths=[style.CONTENT_WIDTH])
+        box.setStyle(
+            [
+                ("BACKGROUND", (0, 0), (-1, -1), style.WARNING_PANEL),
+                ("LINEBEFORE", (0, 0), (0, -1), 2.2, style.WARNING),
+                ("LEFTPADDING", (0, 0), (-1, -1), 9),
+                ("TOPPADDING", (0, 0), (-1, -1), 4),
+                ("BOTTOMPADDING", (0, 0), (-1, -1), 6),
+            ]
+        )
+        notices.append(KeepTogether([*(() if place else above), box, Spacer(1, 4)]))
+    return notices
 
 
-def refusal_notice(refusal: Refusal) -> Flowable:
-    """What was not measured, because of what, and how to change it."""
-    return notice(
-        f"Not measured: {refusal.subject}",
-        [refusal.message, f"How to fix: {refusal.hint}" if refusal.hint else ""],
-    )
+def key_images(images: Sequence[KeyImage], above: Sequence[Flowable]) -> list[Flowable]:
+    """The key images with their captions: two in a row, or three where that fills the rows better.
 
-
-def key_images(images: Sequence[KeyImage]) -> list[Flowable]:
-    """The key images with their captions: two in a row, or three where that fills the rows better."""
+    `above` stays with the first row.
+    """
     per_row = 2 if len(images) in (1, 2, 4) else 3
     column = (style.CONTENT_WIDTH - (per_row - 1) * _GAP) / per_row
     rows: list[Flowable] = []
@@ -149,12 +148,12 @@ def key_images(images: Sequence[KeyImage]) -> list[Flowable]:
                 ("BOTTOMPADDING", (0, 0), (-1, -1), 6),
             ]
         )
-        rows.append(KeepTogether([row]))
+        rows.append(KeepTogether([row] if start else [*above, row]))
     return rows
 
 
-def charts(items: Sequence[Chart]) -> list[Flowable]:
-    """Two charts in a row."""
+def charts(items: Sequence[Chart], above: Sequence[Flowable]) -> list[Flowable]:
+    """Two charts in a row; `above` stays with the first row."""
     column = (style.CONTENT_WIDTH - _GAP) / 2
     rows: list[Flowable] = []
     for start in range(0, len(items), 2):
@@ -169,7 +168,7 @@ def charts(items: Sequence[Chart]) -> list[Flowable]:
                 ("BOTTOMPADDING", (0, 0), (-1, -1), 8),
             ]
         )
-        rows.append(KeepTogether([row]))
+        rows.append(KeepTogether([row] if start else [*above, row]))
     return rows
 
 

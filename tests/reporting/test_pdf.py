@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,15 @@ def test_hundreds_of_models_with_long_texts_are_laid_out() -> None:
         patient_name="^".join(["W" * 400] * 5), study_description="W" * 4000, referring_physician_name="W" * 4000
     )
     assert render_pdf(sample_content(study=study, findings=many)).startswith(b"%PDF")
+
+
+@pytest.mark.peers
+@needs_pdftotext
+def test_no_heading_stands_alone_at_the_foot_of_a_page(tmp_path: Path) -> None:
+    told = sample_content(findings=[finding(f"Thing {number}", VOLUME, number + 0.5, ML) for number in range(12)])
+    for count in range(4, 32, 3):  # moves the rest down the page line by line
+        content = replace(told, notes=tuple(f"Note {number}" for number in range(count)))
+        for page in _text(render_pdf(content), tmp_path).split("\f")[:-1]:
+            lines = [line.strip() for line in page.splitlines() if line.strip()]
+            foot = max(index for index, line in enumerate(lines) if line.startswith("Not for diagnostic use"))
+            assert lines[foot - 1] not in {"Key images", "Measurements", "Distributions"}, count
