@@ -11,6 +11,7 @@ from imaging.errors import ImagingError, Internal
 
 def main() -> None:
     """Run the command line; the process ends with one of `ExitCode`."""
+    _open_closed_streams()
     as_json = "--json" in sys.argv
     debug = os.environ.get("IMAGING_DEBUG") == "1"
     try:
@@ -45,3 +46,17 @@ def _tell(error: ImagingError, *, as_json: bool) -> None:
     from imaging.cli.output import print_error
 
     print_error(error, as_json=as_json)
+
+
+def _open_closed_streams() -> None:
+    """Give what was started without standard input, output or error (`>&-`) an empty one.
+
+    Otherwise the next files and sockets get their numbers 0 to 2, where nobody expects them: libuv ends the process.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            file = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))

@@ -142,6 +142,13 @@ def test_demo_never_deletes_what_it_did_not_write(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
+    command = f'exec "{sys.executable}" -m imaging search --endpoint 127.0.0.1:1 {closed}'
+    result = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert result.returncode == ExitCode.UNAVAILABLE
+
+
 def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     with socket.socket() as silent:
         # Somebody who takes the connection and never answers keeps the command waiting.
