@@ -13,7 +13,7 @@ from opentelemetry import trace
 
 from imaging.errors import SettingsInvalid
 
-FLUSH_SECONDS: Final = 2.0
+FLUSH_SECONDS: Final = 1.0
 """So long a service that ends waits for its last spans to be taken."""
 
 
