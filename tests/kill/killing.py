@@ -1,0 +1,90 @@
+"""SIGKILL of services: at random, and aimed at the moment at which effects are doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+
+import psutil
+
+from imaging.client.storage import StorageClient
+from imaging.rpc.channel import open_channel
+from imaging.settings import SERVICE_NAMES
+from imaging.storage.v1 import storage_pb2
+from tests.installation.running import Installation
+from tests.kill.history import History
+
+AIMED_KILL_CHANCE = 0.12
+"""For each stage whose first result is stored."""
+
+MAKERS = {
+    "resample-isotropic": "processing",
+    "image-statistics": "analysis",
+    "tissue-composition": "analysis",
+    "ct-quantitative": "reporting",
+}
+"""The service that does a stage of `recipe.yaml`."""
+
+
+class Killer:
+    """Kills services of an installation and writes it down.
+
+    The processes are known beforehand: looking one up takes as long as a stage needs to end. `psutil` never kills
+    another process that got the same id.
+    """
+
+    def __init__(self, installation: Installation, history: History) -> None:
+        self._installation = installation
+        self._history = history
+        self._processes: dict[str, psutil.Process] = {}
+
+    async def know_processes(self) -> None:
+        """Look for processes that have been started, without end."""
+        while True:
+            for service in SERVICE_NAMES:
+                self.process(service)
+            await asyncio.sleep(0.3)
+
+    def process(self, service: str) -> psutil.Process | None:
+        """The process of a service; None while it is being restarted."""
+        known = self._processes.get(service)
+        if known is None or not known.is_running() or known.status() == psutil.STATUS_ZOMBIE:
+            self._processes.pop(service, None)
+            with suppress(psutil.NoSuchProcess):
+                pid = self._installation.service_pid(service)
+                if pid is not None:
+                    self._processes[service] = psutil.Process(pid)
+        return self._processes.get(service)
+
+    def kill(self, service: str) -> None:
+        """SIGKILL, if it is running as far as is known."""
+        process = self._processes.pop(service, None)
+        if process is not None:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                self._history.kills.append((self._history.now(), service))
+
+    async def kill_at_random(self, seed: int, seconds: float) -> None:
+        """Any service, every one or two seconds."""
+        chance = random.Random(seed)
+        while self._history.now() < seconds:
+            await asyncio.sleep(chance.uniform(0.7, 2.5))
+            self.kill(chance.choice(SERVICE_NAMES))
+
+    async def kill_in_the_middle_of_stages(self, seed: int, seconds: float) -> None:
+        """The service of a stage just when the first of its results are stored."""
+        chance = random.Random(seed)
+        seen: set[tuple[str, str]] = set()
+        async with open_channel(self._installation.endpoints["storage"]) as channel:
+            storage = StorageClient(channel)
+            kinds = [storage_pb2.Change.KIND_INSTANCE_STORED]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds - self._history.now()):
+                    async for message in storage.watch_changes(1, kinds):
+                        for change in message.changes:
+                            stage = (change.origin.run, change.origin.stage)
+                            if change.origin.stage and stage not in seen:
+                                seen.add(stage)
+                                if chance.random() < AIMED_KILL_CHANCE:
+                                    self.kill(MAKERS[change.origin.stage.partition("-")[2]])
