@@ -87,11 +87,14 @@ class Arrival:
 
     @cached_property
     def object_key(self) -> str:
-        """A readable key that was never used before; the UIDs in it were checked by the scanner."""
+        """A readable key that was never used before; the UIDs in it were checked by the scanner.
+
+        The objects of a series share a folder: one of its own would cost each of them a `mkdir` and an unshared fsync.
+        """
         scanned = self.scanned
         return (
             f"studies/{scanned.study_instance_uid}/{scanned.series_instance_uid}/{scanned.sop_instance_uid}"
-            f"/{next_object_id()}.dcm"
+            f"_{next_object_id()}.dcm"
         )
 
     @cached_property

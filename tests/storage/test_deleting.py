@@ -91,7 +91,7 @@ async def test_the_sweeper_purges_when_the_grace_time_is_over_and_not_before(sto
     await storage.call("DeleteStudy", name="studies/1.1", grace_period={"seconds": 0})
     await storage.call("DeleteStudy", name="studies/1.2")
     await storage.service.sweeper.sweep()
-    assert sorted(path.parts[-4] for path in objects(storage)) == ["1.2", "1.3"]
+    assert sorted(path.parts[-3] for path in objects(storage)) == ["1.2", "1.3"]
     with pytest.raises(NotFound):
         await storage.call("RestoreStudy", name="studies/1.1")
     await storage.call("RestoreStudy", name="studies/1.2")
