@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import itertools
 import json
 import socket
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -131,3 +134,33 @@ def test_log_rotates_by_size_and_keeps_the_newest(tmp_path: Path) -> None:
 )
 def test_error_lines_are_found(line: str, text: str) -> None:
     assert error_text(line.encode()) == text
+
+
+def test_log_on_a_full_disk_loses_lines_and_nothing_else(tmp_path: Path) -> None:
+    log = ServiceLog(tmp_path / "small.log")
+    log.write(b'{"level": "INFO", "message": "first"}')
+    log.close()
+
+    class Full(io.RawIOBase):
+        def __init__(self, room: int = 10) -> None:
+            self.room = room
+
+        def write(self, data: Any) -> int:
+            if not self.room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            with log.path.open("ab") as file:
+                file.write(bytes(data)[: self.room])
+            self.room = 0
+            return 10
+
+    log._file = Full()  # type: ignore[assignment]
+    assert log.write(b'{"level": "ERROR", "message": "torn in the middle"}') == "torn in the middle"
+    log._file = Full(room=0)  # type: ignore[assignment]
+    assert log.write(b'{"level": "INFO", "message": "lost"}') == ""
+    log.write(b'{"level": "INFO", "message": "room again"}')
+    log.close()
+    first, torn, note, last = log.path.read_text().splitlines()
+    assert "first" in first
+    assert torn == '{"level": '
+    assert json.loads(note)["message"].startswith("2 lines")
+    assert json.loads(last)["message"] == "room again"
