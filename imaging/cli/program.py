@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
 from imaging.cli.exit_codes import ExitCode, exit_code_of
-from imaging.errors import ImagingError, Internal
+from imaging.errors import ImagingError, Internal, StorageFull
 
 
 def main() -> None:
@@ -33,13 +34,20 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        defect = Internal(
-            f"A defect of ours: {type(error).__name__}",
-            hint="Run it again with IMAGING_DEBUG=1 for the details, and please report them.",
-        )
-        _tell(defect, as_json=as_json)
-        code = ExitCode.DEFECT
+        told = _as_domain_error(error)
+        _tell(told, as_json=as_json)
+        code = exit_code_of(told)
     sys.exit(int(code))
+
+
+def _as_domain_error(error: Exception) -> ImagingError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
+        return StorageFull("There is no room left", where=where, hint="Free disk space, or write elsewhere.")
+    return Internal(
+        f"A defect of ours: {type(error).__name__}",
+        hint="Run it again with IMAGING_DEBUG=1 for the details, and please report them.",
+    )
 
 
 def _tell(error: ImagingError, *, as_json: bool) -> None:

@@ -149,6 +149,16 @@ def test_closed_standard_streams_change_no_exit_code(tmp_path: Path, closed: str
     assert result.returncode == ExitCode.UNAVAILABLE
 
 
+def test_full_disk_behind_the_output_is_no_room_left(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "imaging", "doctor", "--json", "--endpoint", "127.0.0.1:1"]
+        result = subprocess.run(
+            command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert result.returncode == ExitCode.NO_ROOM
+    assert json.loads(result.stderr.splitlines()[-1])["error"]["reason"] == "STORAGE_FULL"
+
+
 def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     with socket.socket() as silent:
         # Somebody who takes the connection and never answers keeps the command waiting.
