@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -29,6 +29,7 @@ from storage_svc.names import instance_name, parse_name
 from storage_svc.object_rows import instances_below, instances_by_uid
 from storage_svc.read_ahead import read_ahead
 from storage_svc.retrieve_instances import CHUNK_BYTES, WHOLE_BYTES
+from storage_svc.wire_message import data_message
 
 _BATCH = 100
 _DECODED_BYTES = 32 * 1024 * 1024
@@ -43,8 +44,8 @@ Response = pb.RetrieveFramesResponse
 
 async def retrieve_frames(
     database: Database, store: ObjectStore, executor: Executor, pool: DecodePool, request: pb.RetrieveFramesRequest
-) -> AsyncGenerator[Response]:
-    """The messages of all frames asked for.
+) -> AsyncGenerator[bytes]:
+    """The messages of all frames asked for, serialized.
 
     Raises
     ------
@@ -67,22 +68,22 @@ async def retrieve_frames(
                 for group in frame_groups(by_uid[of.sop_instance_uid], of.frame_numbers):
                     yield group
 
-    def convert(frame: StoredFrame) -> tuple[Response.Header, bytes]:
-        return as_accepted(frame, accept, pool)
+    def convert(frame: StoredFrame) -> list[bytes]:
+        return list(frame_messages(*as_accepted(frame, accept, pool)))
 
-    def fetch(group: FrameGroup) -> Sequence[tuple[Response.Header, bytes] | StoredFrame]:
+    def fetch(group: FrameGroup) -> list[list[bytes] | StoredFrame]:
         stored = list(read_frames(store, group))
         decoded_bytes = sum(frame.pixels.decoded_frame_bytes for frame in stored)
-        return stored if decoded_bytes > _DECODED_BYTES else [convert(frame) for frame in stored]
+        return list(stored) if decoded_bytes > _DECODED_BYTES else [convert(frame) for frame in stored]
 
     async for sent in read_ahead(groups(), fetch, executor=executor, size_bytes=read_size):
         for entry in sent:
             if isinstance(entry, StoredFrame):
                 # Decoded all together, the group would take too much memory.
-                header_and_bytes = await asyncio.get_running_loop().run_in_executor(executor, convert, entry)
+                messages = await asyncio.get_running_loop().run_in_executor(executor, convert, entry)
             else:
-                header_and_bytes = entry
-            for message in frame_messages(*header_and_bytes):
+                messages = entry
+            for message in messages:
                 yield message
 
 
@@ -190,14 +191,16 @@ def _header(frame: StoredFrame, syntax: str, size_bytes: int, bit_offset: int) -
     )
 
 
-def frame_messages(header: Response.Header, content: bytes) -> Iterator[Response]:
-    """One message for a frame that fits, chunks otherwise."""
+def frame_messages(header: Response.Header, content: bytes) -> Iterator[bytes]:
+    """One message for a frame that fits, chunks otherwise; serialized."""
+    first, last, none = Response(header=header), Response(finish=Response.Finish()), Response()
     step = len(content) if len(content) <= WHOLE_BYTES else CHUNK_BYTES
     for offset in range(0, max(len(content), 1), max(step, 1)):
-        chunk = content[offset : offset + step] if step < len(content) else content
-        response = Response(data=Response.Data(offset=offset, content=chunk, crc32c=google_crc32c.value(chunk)))
-        if offset == 0:
-            response.header.CopyFrom(header)
-        if offset + step >= len(content):
-            response.finish.SetInParent()
-        yield response
+        chunk = content[offset : offset + step]  # the whole of it is no copy
+        yield data_message(
+            first if offset == 0 else none,
+            offset,
+            chunk,
+            google_crc32c.value(chunk),
+            last if offset + step >= len(content) else none,
+        )

@@ -19,6 +19,7 @@ from storage_svc.names import Name
 from storage_svc.object_rows import instances_below
 from storage_svc.read_ahead import read_ahead
 from storage_svc.verified_object import damaged, read_range
+from storage_svc.wire_message import data_message
 
 WHOLE_BYTES = 3_500_000
 """An object or frame up to this size goes in one message (the contract says 3.5 MiB; headers need some room)."""
@@ -54,8 +55,8 @@ async def retrieve_instances(
     *,
     accept: Sequence[str],
     start_offset: int,
-) -> AsyncGenerator[Response]:
-    """The messages of all objects below a name.
+) -> AsyncGenerator[bytes]:
+    """The messages of all objects below a name, serialized.
 
     Raises
     ------
@@ -81,25 +82,26 @@ async def retrieve_instances(
                 yield _Piece(row, start, offset, min(step, size - offset))
             start = 0
 
-    def fetch(piece: _Piece) -> tuple[_Piece, bytes, int]:
-        content = read_range(store, piece.row, piece.offset, piece.length)
-        return piece, content, google_crc32c.value(content)
-
-    object_crc = 0
-    async for piece, content, crc in read_ahead(
-        pieces(), fetch, executor=executor, size_bytes=lambda piece: piece.length
-    ):
+    def fetch(piece: _Piece) -> tuple[_Piece, bytes, int, bytes]:
         row = piece.row
-        object_crc = crc if piece.is_first else google_crc32c.extend(object_crc, content)
-        if piece.is_last and piece.start == 0 and object_crc != row["object_crc32c"]:
-            raise damaged(row)
-        response = Response(data=Response.Data(offset=piece.offset, content=content, crc32c=crc))
+        content = read_range(store, row, piece.offset, piece.length)
+        crc = google_crc32c.value(content)
+        before, after = Response(), Response()
         if piece.is_first:
             size = row["size_bytes"] - piece.start
-            response.header.CopyFrom(Response.Header(instance=resources.instance(row), size_bytes=size))
+            before.header.CopyFrom(Response.Header(instance=resources.instance(row), size_bytes=size))
         if piece.is_last:
-            response.finish.object_crc32c = row["object_crc32c"]
-        yield response
+            after.finish.object_crc32c = row["object_crc32c"]
+        return piece, content, crc, data_message(before, piece.offset, content, crc, after)
+
+    object_crc = 0
+    async for piece, content, crc, message in read_ahead(
+        pieces(), fetch, executor=executor, size_bytes=lambda piece: 2 * piece.length
+    ):
+        object_crc = crc if piece.is_first else google_crc32c.extend(object_crc, content)
+        if piece.is_last and piece.start == 0 and object_crc != piece.row["object_crc32c"]:
+            raise damaged(piece.row)
+        yield message
 
 
 def check_accepted(row: Row, accept: Sequence[str]) -> None:

@@ -122,7 +122,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
             accept=request.accept_transfer_syntax_uids,
             start_offset=request.start_offset,
         ):
-            yield message
+            yield message  # type: ignore[misc]  # serialized in a thread, as are frames
 
     async def RetrieveMetadata(
         self, request: pb.RetrieveMetadataRequest, context: Context
@@ -143,7 +143,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
     ) -> AsyncGenerator[pb.RetrieveFramesResponse]:
         parts = self._parts
         async for message in retrieve_frames(parts.database, parts.store, parts.readers, parts.pool, request):
-            yield message
+            yield message  # type: ignore[misc]  # serialized in a thread; `imaging.rpc` sends bytes as they are
 
     async def DeleteStudy(self, request: pb.DeleteStudyRequest, context: Context) -> pb.DeleteStudyResponse:
         name = parse_name(request.name, 1)

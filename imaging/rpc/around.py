@@ -101,9 +101,21 @@ class AroundEveryCall(grpc.aio.ServerInterceptor):
             call_stream if responses else call_unary,
             # Parsed above, inside of what is around: grpc answers UNKNOWN to a message that cannot be.
             request_deserializer=None,
-            response_serializer=handler.response_serializer,
+            response_serializer=_serializer(handler.response_serializer),
         )
         return wrapped
+
+
+def _serializer(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
+    """Serializes answers; one that a handler has serialized already, away from the event loop, goes as it is."""
+
+    def serialized(answer: Any) -> bytes:
+        if serialize is None or type(answer) is bytes:
+            raw: bytes = answer
+            return raw
+        return serialize(answer)
+
+    return serialized
 
 
 def _parser(deserializer: Callable[[bytes], Any] | None, method: str) -> Callable[[bytes], Any]:
