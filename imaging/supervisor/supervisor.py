@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
 
-from imaging.errors import Unavailable
+from imaging.errors import StorageFull, Unavailable
 from imaging.settings import SERVICE_NAMES, ServiceName, Settings
 from imaging.supervisor.addresses import check_free, service_addresses
 from imaging.supervisor.data_lock import DataLock
@@ -161,8 +161,15 @@ class Supervisor:
     def _write_endpoints(self) -> None:
         path = self.settings.data_dir / ENDPOINTS_FILE
         partial = path.with_suffix(".tmp")
-        partial.write_text(json.dumps({"endpoints": self.addresses}) + "\n")
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps({"endpoints": self.addresses}) + "\n")
+            partial.replace(path)
+        except OSError as error:
+            raise StorageFull(
+                f"The data folder takes no more files: {error.strerror}",
+                where=str(path.parent),
+                hint="Free disk space, or choose another folder with --data DIR.",
+            ) from None
 
 
 def _with_addresses(settings: Settings, addresses: Mapping[ServiceName, str]) -> Settings:
