@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -17,6 +17,7 @@ from imaging.errors import NotFound
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import resources
+from storage_svc.model_cache import JsonModel, ModelCache
 from storage_svc.names import Name
 from storage_svc.object_rows import instances_below, with_layout
 from storage_svc.read_ahead import read_ahead
@@ -24,6 +25,7 @@ from storage_svc.short_header import shortened
 from storage_svc.verified_object import read_range, read_whole
 
 _BATCH = 64
+_FETCH = 16
 _MAX_BYTES = 4 * 1024 * 1024 - 64 * 1024
 _MAX_JSON_BYTES = 768 * 1024
 """Of encoded elements: their JSON model, with the bulk left out, takes up to about four times as much."""
@@ -34,18 +36,23 @@ _BULK_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 
 Row = Mapping[str, Any]
 Response = pb.RetrieveMetadataResponse
+_Piece = tuple[Row, JsonModel | None]
+"""An instance with its model, or else with where the parts of its object are."""
 
 
 async def retrieve_metadata(
     database: Database,
     store: ObjectStore,
     executor: Executor,
+    models: ModelCache,
     name: Name,
     *,
     as_json: bool,
     sop_instance_uids: Sequence[str],
-) -> AsyncGenerator[Response]:
-    """One message an instance, by series and instance number; a header over the limit is shortened and says so.
+) -> AsyncGenerator[bytes]:
+    """One message an instance, serialized, by series and instance number.
+
+    A header over the limit is shortened and says so. JSON models that were built before are not built again.
 
     Raises
     ------
@@ -56,7 +63,7 @@ async def retrieve_metadata(
     """
     wanted = set(sop_instance_uids)
 
-    async def rows() -> AsyncGenerator[Row]:
+    async def batches() -> AsyncGenerator[list[_Piece]]:
         batch: list[Row] = []
         async for row in instances_below(database, name):
             if sop_instance_uids:
@@ -65,11 +72,11 @@ async def retrieve_metadata(
                 wanted.discard(row["sop_instance_uid"])
             batch.append(row)
             if len(batch) == _BATCH:
-                for full in await with_layout(database, batch):
-                    yield full
+                for pieces in _of_one_fetch(await known(batch)):
+                    yield pieces
                 batch = []
-        for full in await with_layout(database, batch):
-            yield full
+        for pieces in _of_one_fetch(await known(batch)):
+            yield pieces
         if wanted:
             raise NotFound(
                 f"{len(wanted)} of the instances are not there",
@@ -78,17 +85,56 @@ async def retrieve_metadata(
                 metadata={"sop_instance_uid": min(wanted)},
             )
 
-    def fetch(row: Row) -> Response:
-        header, syntax = header_of(store, row)
-        content, left_out = shortened(header, syntax, _MAX_JSON_BYTES if as_json else _MAX_BYTES)
-        instance = resources.instance(row)
-        instance.warnings.extend(f"HEADER_SHORTENED {tag}" for tag in left_out)
-        if as_json:
-            return Response(instance=instance, content=dicom_json(read_header(content, syntax)))
-        return Response(instance=instance, content=content, transfer_syntax_uid=syntax)
+    async def known(batch: Sequence[Row]) -> list[_Piece]:
+        found = [models.get(row["object_key"]) if as_json else None for row in batch]
+        unknown = [row for row, model in zip(batch, found, strict=True) if model is None]
+        read = iter(await with_layout(database, unknown) if unknown else ())
+        return [
+            (row, model) if model is not None else (next(read), None) for row, model in zip(batch, found, strict=True)
+        ]
 
-    async for response in read_ahead(rows(), fetch, executor=executor, size_bytes=header_size, ahead=8):
-        yield response
+    def fetch(pieces: Sequence[_Piece]) -> list[bytes]:
+        return [message(row, model) for row, model in pieces]
+
+    def message(row: Row, model: JsonModel | None) -> bytes:
+        if as_json:
+            model = model or build(row)
+            response = Response(instance=resources.instance(row), content=model.content)
+            left_out = model.left_out
+        else:
+            header, syntax = header_of(store, row)
+            content, tags = shortened(header, syntax, _MAX_BYTES)
+            response = Response(instance=resources.instance(row), content=content, transfer_syntax_uid=syntax)
+            left_out = tuple(tags)
+        response.instance.warnings.extend(f"HEADER_SHORTENED {tag}" for tag in left_out)
+        return response.SerializeToString()
+
+    def build(row: Row) -> JsonModel:
+        header, syntax = header_of(store, row)
+        content, left_out = shortened(header, syntax, _MAX_JSON_BYTES)
+        model = JsonModel(dicom_json(read_header(content, syntax)), tuple(left_out))
+        models.put(row["object_key"], model)
+        return model
+
+    async for messages in read_ahead(batches(), fetch, executor=executor, size_bytes=_fetched_bytes, ahead=8):
+        for serialized in messages:
+            yield serialized
+
+
+def _of_one_fetch(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
+    """The instances in groups that are few and small enough for one turn of a thread."""
+    group: list[_Piece] = []
+    for piece in pieces:
+        if group and (len(group) == _FETCH or _fetched_bytes([*group, piece]) > _MAX_BYTES):
+            yield group
+            group = []
+        group.append(piece)
+    if group:
+        yield group
+
+
+def _fetched_bytes(pieces: Sequence[_Piece]) -> int:
+    return sum(len(model.content) if model is not None else header_size(row) for row, model in pieces)
 
 
 def header_size(row: Row) -> int:

@@ -24,6 +24,7 @@ from storage_svc.change_log import ChangeLog
 from storage_svc.completion import Completion
 from storage_svc.delete import delete_study, restore_study
 from storage_svc.manifest import Expectation
+from storage_svc.model_cache import ModelCache
 from storage_svc.names import Name, parse_name
 from storage_svc.retrieve_frames import retrieve_frames
 from storage_svc.retrieve_instances import retrieve_instances
@@ -55,6 +56,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._models = ModelCache()
 
     async def StoreInstances(
         self, request_iterator: AsyncIterator[pb.StoreInstancesRequest], context: Context
@@ -132,11 +134,12 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
             parts.database,
             parts.store,
             parts.readers,
+            self._models,
             parse_name(request.name),
             as_json=request.format == pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON,
             sop_instance_uids=request.sop_instance_uids,
         ):
-            yield message
+            yield message  # type: ignore[misc]  # serialized in a thread, as are frames
 
     async def RetrieveFrames(
         self, request: pb.RetrieveFramesRequest, context: Context
