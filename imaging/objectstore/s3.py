@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from urllib3.exceptions import HTTPError, MaxRetryError
+
 from imaging.errors import DataLoss, FailedPrecondition, ImagingError, InvalidArgument
 from imaging.objectstore.os_failure import os_failures
 from imaging.objectstore.s3_access import S3Access
@@ -81,7 +83,8 @@ class S3ObjectStore:
                     raise DataLoss("A stored object is gone", where=key, hint=_RESTORE) from error
                 if failure.code == "InvalidRange":
                     return self._nothing(key, offset, length)
-                if failure.kind is not Kind.UNAVAILABLE or attempt == _READ_ATTEMPTS:
+                broken = isinstance(error, HTTPError) and not isinstance(error, MaxRetryError)  # in its body
+                if not broken or attempt == _READ_ATTEMPTS:
                     raise failure.error("reading an object") from error
         if length is not None and len(content) < length:
             raise _ends_early(key, length - len(content))

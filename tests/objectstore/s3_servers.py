@@ -92,7 +92,7 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
             *("-admin.ui=false", "-webdav=false", "-master.telemetry=false"),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-metricsPort={metrics}", "-metricsIp=127.0.0.1"),
         ]
-        keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+        keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "WEED_S3_SSE_KEY": "test"}
         return S3Server([str(part) for part in command], keys, s3, folder / "server.log")
 
     for sub in ("log", "data"):

@@ -1,0 +1,163 @@
+"""An S3 server in this process that fails as it is told: what no real server does on demand."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import google_crc32c
+
+from imaging.objectstore.s3_access import S3Access
+
+BUCKET = "images"
+
+
+class ScriptedS3(ThreadingHTTPServer):
+    """Objects in memory. `script[method]` holds what goes wrong with the next requests, first things first.
+
+    `drop`: the connection ends, and nothing is done. `lose`: done, and the connection ends without an answer. `wait`:
+    no answer, and nothing done. `damage`: other bytes are kept. `cut`: half of the body is sent. `text`: an answer of
+    something that is no S3. `fine`: nothing goes wrong. Anything else is `Code:status`, an error of S3.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.script: defaultdict[str, deque[str]] = defaultdict(deque)
+        self.always: dict[str, str] = {}
+        self.buckets: dict[str, dict[str, bytes]] = {BUCKET: {}}
+        self.requests: list[str] = []
+        self.tells_checksums = True
+        self.knows_conditions = True
+        self.ended = threading.Event()
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        """What the bucket holds by key, without what the store keeps for itself."""
+        return {key: content for key, content in self.buckets[BUCKET].items() if not key.startswith(".")}
+
+    def access(self, **values: object) -> S3Access:
+        """The access to the bucket; half a second of silence is too slow."""
+        given = {"access_key": "key", "secret_key": "secret", "secure": False, "timeout_seconds": 0.5} | values
+        return S3Access(f"127.0.0.1:{self.server_port}", BUCKET, **given)  # type: ignore[arg-type]  # a dict of fields
+
+    def count(self, method: str) -> int:
+        """Requests of a method so far."""
+        return self.requests.count(method)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that gave up are no news."""
+
+
+@contextmanager
+def scripted_s3() -> Iterator[ScriptedS3]:
+    """A running one."""
+    with ScriptedS3() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.ended.set()
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: ScriptedS3
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.requests.append(self.command)
+        planned = self.server.script[self.command]
+        trouble = planned.popleft() if planned else self.server.always.get(self.command, "fine")
+        url = urlsplit(self.path)
+        bucket, _, key = unquote(url.path).lstrip("/").partition("/")
+        if trouble == "drop":
+            self.close_connection = True
+        elif trouble == "wait":
+            self.server.ended.wait(20)
+            self.close_connection = True
+        elif trouble == "text":
+            self._answer(500, b"no room in hell", content_type="text/plain")
+        elif ":" in trouble:
+            code, status = trouble.split(":")
+            self._error(int(status), code)
+        elif bucket not in self.server.buckets and not (self.command == "PUT" and not key):
+            self._error(404, "NoSuchBucket")
+        elif key:
+            self._object(self.server.buckets[bucket], key, body, trouble)
+        else:
+            self._bucket(bucket, parse_qs(url.query))
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _serve  # noqa: N815 - the names of the base class
+
+    def _object(self, objects: dict[str, bytes], key: str, body: bytes, trouble: str) -> None:
+        if self.command == "PUT":
+            if self.server.knows_conditions and self.headers.get("If-None-Match") == "*" and key in objects:
+                self._error(412, "PreconditionFailed")
+                return
+            objects[key] = body[:-1] + b"?" if trouble == "damage" else body
+            if trouble == "lose":
+                self.close_connection = True
+                return
+            self._answer(200, b"", **self._checksums(objects[key]))
+        elif self.command == "DELETE":
+            objects.pop(key, None)
+            self._answer(204, b"")
+        elif key not in objects:
+            self._error(404, "NoSuchKey")
+        else:
+            content = objects[key]
+            self._answer(200, content, cut=trouble == "cut", **self._checksums(content))
+
+    def _bucket(self, bucket: str, query: dict[str, list[str]]) -> None:
+        if self.command == "PUT":
+            self.server.buckets.setdefault(bucket, {})
+            self._answer(200, b"")
+            return
+        prefix = query.get("prefix", [""])[0]
+        keys = "".join(
+            f"<Contents><Key>{key}</Key><Size>{len(content)}</Size></Contents>"
+            for key, content in self.server.buckets[bucket].items()
+            if key.startswith(prefix)
+        )
+        listed = f"<Name>{bucket}</Name><IsTruncated>false</IsTruncated>{keys}"
+        self._answer(200, f"<ListBucketResult>{listed}</ListBucketResult>".encode())
+
+    def _checksums(self, content: bytes) -> dict[str, str]:
+        if not self.server.tells_checksums:
+            return {"ETag": '"encrypted"'}
+        checksum = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+        return {"ETag": f'"{hashlib.md5(content).hexdigest()}"', "x-amz-checksum-crc32c": checksum}
+
+    def _error(self, status: int, code: str) -> None:
+        self._answer(status, f"<Error><Code>{code}</Code><Message>scripted</Message></Error>".encode())
+
+    def _answer(
+        self, status: int, body: bytes, *, content_type: str = "application/xml", cut: bool = False, **headers: str
+    ) -> None:
+        self.send_response(status)
+        headers |= {"Content-Type": content_type, "Last-Modified": formatdate(usegmt=True)}
+        if status != 204:
+            headers["Content-Length"] = str(len(body))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+        if cut:
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""

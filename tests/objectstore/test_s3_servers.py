@@ -1,0 +1,110 @@
+"""What only real S3 servers can show: keys that they do not know, encryption, and being killed while objects come."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from imaging.errors import FailedPrecondition, ImagingError, SettingsInvalid, Unavailable
+from imaging.objectstore.s3 import S3ObjectStore
+from tests.objectstore.s3_servers import SERVERS, S3Server
+
+Named = Callable[[str], S3Server]
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, s3_server: Named) -> S3Server:
+    return s3_server(request.param)
+
+
+@pytest.fixture
+def bucket(server: S3Server) -> Iterator[str]:
+    name = f"test-{secrets.token_hex(6)}"
+    yield name
+    client = server.client()
+    if client.bucket_exists(name):
+        for found in list(client.list_objects(name, recursive=True)):
+            client.remove_object(name, str(found.object_name))
+        client.remove_bucket(name)
+
+
+def test_of_many_writers_of_one_key_one_succeeds(server: S3Server, bucket: str, tmp_path: Path) -> None:
+    store = S3ObjectStore(tmp_path, server.access(bucket))
+
+    def write(number: int) -> int | None:
+        try:
+            store.put("a", b"%d" % number)
+        except FailedPrecondition:
+            return None
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        (winner,) = [number for number in pool.map(write, range(16)) if number is not None]
+    assert store.read("a") == b"%d" % winner
+
+
+@pytest.mark.parametrize(
+    ("wrong", "setting"), [("access_key", "storage.s3_access_key_file"), ("secret_key", "storage.s3_secret_key_file")]
+)
+def test_a_wrong_key_is_named(server: S3Server, bucket: str, tmp_path: Path, wrong: str, setting: str) -> None:
+    with pytest.raises(SettingsInvalid) as raised:
+        S3ObjectStore(tmp_path, server.access(bucket, **{wrong: "this-one-is-wrong"}))
+    assert raised.value.where == setting
+
+
+def test_https_with_a_server_that_has_none_does_not_start(server: S3Server, bucket: str, tmp_path: Path) -> None:
+    with pytest.raises((SettingsInvalid, Unavailable)):
+        S3ObjectStore(tmp_path, server.access(bucket, secure=True))
+
+
+def test_encrypted_objects_are_proven_too(s3_server: Named, tmp_path: Path) -> None:
+    server = s3_server("seaweedfs")
+    bucket = f"test-{secrets.token_hex(6)}"
+    store = S3ObjectStore(tmp_path, server.access(bucket, sse="s3"))
+    large = secrets.token_bytes(9 * 1024 * 1024)
+    store.put("small", b"content")
+    store.put("large", large)
+    assert store.read("small") == b"content"
+    assert store.read("large") == large
+    assert store.read("large", 8 * 1024 * 1024 - 2, 4) == large[8 * 1024 * 1024 - 2 :][:4]
+    found = server.client().stat_object(bucket, "large")
+    assert (found.metadata or {}).get("x-amz-server-side-encryption") == "AES256"
+
+
+def test_what_was_acknowledged_before_the_server_was_killed_is_there_after(s3_server: Named, tmp_path: Path) -> None:
+    server = s3_server("seaweedfs")
+    store = S3ObjectStore(tmp_path, server.access(f"test-{secrets.token_hex(6)}"))
+    contents = {f"a/{number}": secrets.token_bytes(50_000 + number) for number in range(80)}
+    contents |= {"large": secrets.token_bytes(20 * 1024 * 1024)}
+    kept: dict[str, bytes] = {}
+    some_kept = threading.Event()
+
+    def write(key: str) -> ImagingError | None:
+        try:
+            store.put(key, contents[key])
+        except ImagingError as error:
+            return error
+        kept[key] = contents[key]
+        if len(kept) == 15:
+            some_kept.set()
+        return None
+
+    with ThreadPoolExecutor(16) as pool:
+        pending = [pool.submit(write, key) for key in contents]
+        assert some_kept.wait(60)
+        server.kill()
+        errors = [error for done in pending if (error := done.result()) is not None]
+    assert errors
+    assert all(isinstance(error, Unavailable) for error in errors)
+    assert server.start()
+    assert [key for key, content in kept.items() if store.read(key) != content] == []
+    unknown = {key: store.stat(key) for key in contents.keys() - kept.keys()}
+    assert [key for key, found in unknown.items() if found and store.read(key) != contents[key]] == []  # never a part
+    again = next(key for key, found in unknown.items() if found is None)
+    store.put(again, contents[again])
+    assert store.read(again) == contents[again]
