@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from analysis_svc.anatomy.components import component_sizes
+from analysis_svc.anatomy.plane_morphology import dilate, disc, opened
+
 SKIN_HU: Final = -500.0
 """About half-way between air (-1000 HU) and skin or fat (-100 to 0 HU), so that the edge lies where the skin is."""
 
@@ -15,6 +18,7 @@ _OPENING_MM: Final = 3.0
 """Thinner things, such as a table's shell, a tube or clothes, come off the body."""
 
 _MIN_BODY_ML: Final = 1.0
+_CROSS: Final = ndimage.generate_binary_structure(2, 1)
 
 
 def body_mask(voxels: NDArray[Any], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
@@ -31,27 +35,20 @@ def body_mask(voxels: NDArray[Any], spacing_mm: tuple[float, float, float]) -> N
         Along (z, y, x).
     """
     dense = voxels > SKIN_HU
-    disc = _disc(_OPENING_MM, spacing_mm[1:])
-    opened = np.empty_like(dense)
+    element = disc(_OPENING_MM, spacing_mm[1:])
+    thick = np.empty_like(dense)
     for index, plane in enumerate(dense):
-        opened[index] = ndimage.binary_opening(plane, disc)
-    labels, count = ndimage.label(opened)
+        thick[index] = opened(plane, element)
+    labels, count = ndimage.label(thick)
     if count == 0:
         return np.zeros_like(dense)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+    sizes = component_sizes(labels, count)
     largest = int(sizes.argmax())
     if sizes[largest] * float(np.prod(spacing_mm)) < _MIN_BODY_ML * 1000:
         return np.zeros_like(dense)
     body: NDArray[np.bool_] = labels == largest
     for index, plane in enumerate(body):
         # The opening rounds off corners of the skin; what touches the body and is dense belongs to it.
-        grown = ndimage.binary_dilation(plane, iterations=1) & dense[index]
+        grown = dilate(plane, _CROSS) & dense[index]
         body[index] = ndimage.binary_fill_holes(grown | plane)
     return body
-
-
-def _disc(diameter_mm: float, spacing_mm: tuple[float, ...]) -> NDArray[np.bool_]:
-    reach = [max(1, round(diameter_mm / 2 / step)) for step in spacing_mm]
-    y, x = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
-    return np.array(np.hypot(y / reach[0], x / reach[1]) <= 1, dtype=np.bool_)

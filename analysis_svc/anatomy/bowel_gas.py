@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from analysis_svc.anatomy.components import component_sizes
+from analysis_svc.anatomy.plane_morphology import disc, erode
+
 _GAS_HU: Final = -900.0
 """Three quarters of the inside of a gas bubble are under this value; of a lung less than that, but in severe
 emphysema, which is why the surroundings and the size count too."""
@@ -37,23 +40,21 @@ def bowel_gas(voxels: NDArray[Any], air: NDArray[np.bool_], spacing_mm: tuple[fl
     spacing_mm
         Along (z, y, x).
     """
-    reach = [max(1, round(_BRIDGE_MM / 2 / step)) for step in spacing_mm[1:]]
-    y, x = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
-    disc = (y / reach[0]) ** 2 + (x / reach[1]) ** 2 <= 1
+    element = disc(_BRIDGE_MM, spacing_mm[1:])
     narrowed = np.zeros_like(air)
     for index in np.flatnonzero(air.any(axis=(1, 2))):
         # Erosion of the part with air in it: the rest stays empty. At its border nothing is eroded wrongly, for there
         # the air ends too.
         rows, columns = (np.flatnonzero(air[index].any(axis=axis)) for axis in (1, 0))
         part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-        narrowed[index][part] = ndimage.binary_erosion(air[index][part], disc)
+        narrowed[index][part] = erode(air[index][part], element)
     labels, count = ndimage.label(narrowed)
     gas = np.zeros_like(air)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    dark = np.bincount(labels[voxels < _GAS_HU], minlength=count + 1)
+    sizes = component_sizes(labels, count)
+    dark = component_sizes(labels, count, voxels < _GAS_HU)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     boxes = ndimage.find_objects(labels)
-    margin = [2, reach[0] + 2, reach[1] + 2]
+    margin = [2, element.shape[0] // 2 + 2, element.shape[1] // 2 + 2]
     for number in range(1, count + 1):
         if not _SMALLEST_ML <= sizes[number] * voxel_ml <= _LARGEST_ML or dark[number] < 0.75 * sizes[number]:
             continue
@@ -62,7 +63,7 @@ def bowel_gas(voxels: NDArray[Any], air: NDArray[np.bool_], spacing_mm: tuple[fl
             for part, room in zip(boxes[number - 1], margin, strict=True)
         )
         # A voxel more than the erosion took: the rim of the gas is blurred.
-        whole = ndimage.binary_dilation(labels[box] == number, disc[None])
+        whole = ndimage.binary_dilation(labels[box] == number, element[None])
         whole = ndimage.binary_dilation(whole, ndimage.generate_binary_structure(3, 1)) & air[box]
         ring = ndimage.binary_dilation(whole, ndimage.generate_binary_structure(3, 1), iterations=2) & ~whole
         if ring.any() and float(air[box][ring].mean()) <= _MOST_AIR_AROUND:

@@ -11,7 +11,9 @@ from scipy import ndimage
 
 from analysis_svc.anatomy.airways import airways_mask
 from analysis_svc.anatomy.bowel_gas import bowel_gas
+from analysis_svc.anatomy.components import component_sizes, members
 from analysis_svc.anatomy.lung_sides import split_sides
+from analysis_svc.anatomy.plane_morphology import erode
 
 _START_HU: Final = -500.0
 _LIMIT_RANGE_HU: Final = (-600.0, -350.0)
@@ -20,6 +22,7 @@ _LEAST_PARENCHYMA: Final = 0.2
 """Part of the voxels of a lung with the values of lung tissue. Air in a phantom has fewer: -1000 HU all through."""
 
 _SMALLEST_LUNG_ML: Final = 40.0
+_CROSS: Final = ndimage.generate_binary_structure(2, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +63,18 @@ def lung_mask(voxels: NDArray[Any], body: NDArray[np.bool_], spacing_mm: tuple[f
     # One voxel off the skin, which is blurred and would count as lung.
     inner = np.empty_like(body)
     for index, plane in enumerate(body):
-        inner[index] = ndimage.binary_erosion(plane, iterations=2)
+        inner[index] = erode(erode(plane, _CROSS), _CROSS)
     air = inner & (voxels < limit)
     air &= ~airways_mask(voxels, air, spacing_mm)
     air &= ~bowel_gas(voxels, air, spacing_mm)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    labels, _ = ndimage.label(air)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+    labels, count = ndimage.label(air)
+    sizes = component_sizes(labels, count)
     lung_like = np.zeros(len(sizes), dtype=np.bool_)
-    tissue = np.bincount(labels[(voxels > _PARENCHYMA_HU[0]) & (voxels < _PARENCHYMA_HU[1])], minlength=len(sizes))
+    tissue = component_sizes(labels, count, (voxels > _PARENCHYMA_HU[0]) & (voxels < _PARENCHYMA_HU[1]))
     for number in np.flatnonzero(sizes * voxel_ml >= _SMALLEST_LUNG_ML):
         lung_like[number] = tissue[number] >= _LEAST_PARENCHYMA * sizes[number]
-    right, left, touching = split_sides(lung_like[labels], spacing_mm)
+    right, left, touching = split_sides(members(labels, lung_like), spacing_mm)
     return Lungs(right, left, limit, touching)
 
 
