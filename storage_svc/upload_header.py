@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from imaging.dicom.limits import DEFAULT_LIMITS
+from imaging.dicom.uid import validate_uid
 from imaging.errors import InvalidArgument, LimitExceeded
+from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.arrival import DERIVED, RECEIVED, OriginOf
 from storage_svc.examine import Announced
+
+MAX_ORIGIN_LENGTH = 256
+"""Characters of run and of stage: they come back in errors, and those must fit into gRPC's trailers."""
 
 
 def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
@@ -29,17 +34,35 @@ def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
         )
     if header.size_bytes < 0:
         raise InvalidArgument("The header declares a negative size", where="header.size_bytes", hint="Correct it.")
-    origin = header.origin
-    derived = origin.kind == DERIVED
+    for field, uid in (
+        ("study_instance_uid", header.study_instance_uid),
+        ("sop_instance_uid", header.sop_instance_uid),
+    ):
+        if uid:
+            validate_uid(uid, where=f"header.{field}", name="The expected UID")
     return Announced(
         size_bytes=header.size_bytes,
         object_crc32c=header.object_crc32c if header.HasField("object_crc32c") else None,
         study_instance_uid=header.study_instance_uid,
         sop_instance_uid=header.sop_instance_uid,
         source=header.source[:256],
-        origin=OriginOf(DERIVED, origin.run, origin.stage, origin.attempt) if derived else OriginOf(RECEIVED),
+        origin=_origin(header.origin),
         headerless_transfer_syntax_uid=header.headerless_transfer_syntax_uid,
     )
+
+
+def _origin(origin: storage_pb2.Origin) -> OriginOf:
+    if origin.kind in (storage_pb2.Origin.KIND_UNSPECIFIED, RECEIVED):
+        return OriginOf(RECEIVED)
+    if origin.kind != DERIVED:  # of a newer contract: taken as received, it would start a run that nobody wants
+        raise InvalidArgument(
+            f"The kind of origin {origin.kind} is unknown", where="header.origin.kind", hint="Use RECEIVED or DERIVED."
+        )
+    if max(len(origin.run), len(origin.stage)) > MAX_ORIGIN_LENGTH:
+        raise InvalidArgument(
+            f"Run or stage has more than {MAX_ORIGIN_LENGTH} characters", where="header.origin", hint="Shorten it."
+        )
+    return OriginOf(DERIVED, origin.run, origin.stage, origin.attempt)
 
 
 def with_crc(announced: Announced, crc32c: int | None) -> Announced:

@@ -7,12 +7,13 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, insert
 
 from imaging.database import Database
-from imaging.errors import DeadlineExceeded, ImagingError, Internal, InvalidArgument
+from imaging.errors import DeadlineExceeded, ImagingError, Internal, InvalidArgument, LimitExceeded, Overloaded
 from imaging.rpc.status import to_status
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import clock, resources
@@ -26,7 +27,11 @@ from storage_svc.upload_header import announced_by, with_crc
 from storage_svc.upload_spool import RESUMABLE_BYTES, UploadSpool, is_resumable, study_hint
 
 MAX_IN_FLIGHT = 128
-"""Uploads of one stream that have no outcome yet."""
+"""Uploads of one stream that have come whole and whose outcome is not taken yet: a further one is not read before."""
+
+MAX_OPEN = 128
+"""Uploads of one stream that were begun and not finished; each has a file open. A further one is refused, not waited
+for: the stream would have to be read on for any of them to end."""
 
 PERSIST_BYTES = 32 * 1024 * 1024
 """A large upload is made durable, and said to be so, each time that as many bytes have come."""
@@ -34,6 +39,7 @@ PERSIST_BYTES = 32 * 1024 * 1024
 IDLE_SECONDS = 900.0
 """A stream on which nothing happens for so long is ended."""
 
+MAX_CHUNK_BYTES = 1024 * 1024
 MAX_ID_LENGTH = 128
 _MAX_DEAD = 1000
 _log = logging.getLogger(__name__)
@@ -91,8 +97,14 @@ class UploadStream:
                 except ImagingError as error:
                     await self._reject_message(message, error)
                 del message  # up to 4 MiB that must not stay while we wait for the next
-            for upload_id in list(self._spooled):
+            for upload_id, upload in list(self._spooled.items()):
                 await self._drop(upload_id)
+                unfinished = InvalidArgument(
+                    "The stream ended before the upload was finished",
+                    where=upload_id,
+                    hint="Send all of it and its finish; a resumable upload goes on where it was persisted.",
+                )
+                await self._reject(upload_id, unfinished, upload.announced.source, upload.announced.size_bytes)
             if self._tasks:
                 await asyncio.wait(self._tasks)
             self._answers.put_nowait(None)
@@ -119,9 +131,10 @@ class UploadStream:
         if message.HasField("header"):
             self._dead.pop(upload_id, None)
             await self._drop(upload_id)
-            await self._room.acquire()
             try:
                 announced = announced_by(message.header)
+                if not message.HasField("finish"):
+                    self._check_open_uploads()
             except ImagingError as error:
                 await self._reject(upload_id, error, message.header.source, message.header.size_bytes)
                 return
@@ -133,7 +146,6 @@ class UploadStream:
             return
         upload = self._spooled.get(upload_id)
         if upload is None:
-            await self._room.acquire()
             raise InvalidArgument("The upload has no header", where=upload_id, hint="Send the header first.")
         try:
             if message.HasField("data"):
@@ -141,8 +153,8 @@ class UploadStream:
             if message.HasField("finish"):
                 finish = message.finish
                 crc = finish.object_crc32c if finish.HasField("object_crc32c") else None
-                path = await upload.finish()
                 announced = with_crc(upload.announced, crc)
+                path = await self._finish(upload)
                 del self._spooled[upload_id]
                 self._start(upload_id, path, announced, lambda: self._services.spool.forget(upload_id, upload))
         except ImagingError as error:
@@ -155,16 +167,39 @@ class UploadStream:
         data = message.data
         content = data.content
         try:
-            check_size(len(content) + data.offset, announced.size_bytes)
-            check_chunk(content, data.crc32c if data.HasField("crc32c") else None, data.offset)
+            if data.offset:
+                raise InvalidArgument(
+                    f"A whole instance starts at offset {data.offset}",
+                    where="data.offset",
+                    hint="Send it from its first byte; to resume it, send header, data and finish one after another.",
+                )
+            check_size(len(content), announced.size_bytes)
+            check_chunk(content, data.crc32c if data.HasField("crc32c") else None, 0)
             finish = message.finish
             announced = with_crc(announced, finish.object_crc32c if finish.HasField("object_crc32c") else None)
         except ImagingError as error:
             await self._reject(upload_id, error, announced.source, announced.size_bytes)
             return
         size, budget = len(content), self._services.budget
+        await self._room.acquire()
         await budget.take(size)
         self._start(upload_id, content, announced, lambda: budget.give_back(size))
+
+    async def _finish(self, upload: SpooledUpload) -> Path:
+        await self._room.acquire()
+        try:
+            return await upload.finish()
+        except ImagingError:
+            self._room.release()
+            raise
+
+    def _check_open_uploads(self) -> None:
+        if len(self._spooled) >= MAX_OPEN:
+            raise Overloaded(
+                f"{MAX_OPEN} uploads of the stream are open",
+                where="header",
+                hint="Finish some before others are begun, or send small instances whole in one message.",
+            )
 
     async def _begin(self, upload_id: str, announced: Announced) -> None:
         try:
@@ -179,6 +214,12 @@ class UploadStream:
 
     async def _take_chunk(self, upload_id: str, upload: SpooledUpload, data: pb.StoreInstancesRequest.Data) -> None:
         content = data.content
+        if len(content) > MAX_CHUNK_BYTES:
+            raise LimitExceeded(
+                f"A chunk has {len(content)} bytes, more than {MAX_CHUNK_BYTES}",
+                where="data.content",
+                hint="Send chunks of at most 1 MiB; only an instance that is whole in one message may have 3.5 MiB.",
+            )
         if data.offset == 0:
             self._services.spool.hold(upload, study_hint(content))
         await upload.write(data.offset, content, data.crc32c if data.HasField("crc32c") else None)
@@ -190,6 +231,7 @@ class UploadStream:
             self._answers.put_nowait(pb.StoreInstancesResponse(upload_id=upload_id, progress=progress))
 
     def _start(self, upload_id: str, content: Content, announced: Announced, after: Callable[[], Any]) -> None:
+        """Store what has come whole; its caller has made room for the outcome."""
         task = asyncio.create_task(self._store(upload_id, content, announced, after), name="store-instance")
         for tasks in (self._tasks, self._services.storing):
             tasks.add(task)
@@ -206,13 +248,13 @@ class UploadStream:
             )
         except ImagingError as error:
             await self._finished(after)
-            await self._reject(upload_id, error, announced.source, announced.size_bytes)
+            await self._tell_refused(upload_id, error, announced.source, announced.size_bytes)
             return
         except Exception:  # noqa: BLE001 - the stream and its other uploads go on
             _log.exception("unforeseen error while storing an instance")
             await self._finished(after)
             defect = Internal("The service met a defect while storing", where=upload_id, hint="Its log tells more.")
-            await self._reject(upload_id, defect, announced.source, announced.size_bytes)
+            await self._tell_refused(upload_id, defect, announced.source, announced.size_bytes)
             return
         await self._finished(after)
         self._answers.put_nowait(answer)
@@ -229,12 +271,15 @@ class UploadStream:
         upload = self._spooled.pop(upload_id, None)
         if upload is not None:
             await self._services.spool.let_go(upload_id, upload)
-            self._room.release()
 
     async def _reject_message(self, message: pb.StoreInstancesRequest, error: ImagingError) -> None:
         await self._reject(message.upload_id[:MAX_ID_LENGTH], error, "", 0)
 
     async def _reject(self, upload_id: str, error: ImagingError, source: str, size_bytes: int) -> None:
+        await self._room.acquire()
+        await self._tell_refused(upload_id, error, source, size_bytes)
+
+    async def _tell_refused(self, upload_id: str, error: ImagingError, source: str, size_bytes: int) -> None:
         self._dead[upload_id] = None
         while len(self._dead) > _MAX_DEAD:
             del self._dead[next(iter(self._dead))]
