@@ -94,7 +94,11 @@ class GroupCommit:
         if self._broken is not None:
             return [(False, self._broken)] * len(group)
         deferred: list[Any] = []
-        transaction = self._connection.begin()
+        try:
+            transaction = self._connection.begin()
+        except Exception as error:  # noqa: BLE001 - as below; this thread must live on
+            _log.exception("a group of %d writes could not begin", len(group))
+            return [(False, domain_error(error, doing="writing"))] * len(group)
         try:
             outcomes = [self._apply(write, deferred) for write in group]
             if self._finish is not None and deferred:

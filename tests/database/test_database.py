@@ -204,3 +204,18 @@ async def test_a_full_disk_is_told_as_storage_full_and_writing_goes_on_when_ther
     await database.write(limit(100_000))
     await database.write(put("a"))
     assert await names(database) == ["a"]
+
+
+async def test_a_transaction_that_cannot_begin_fails_its_writes_alone_and_writing_goes_on(
+    tmp_path: Path, database: Database
+) -> None:
+    await database.write(lambda connection: connection.exec_driver_sql("PRAGMA busy_timeout = 20"))
+    with sqlite3.connect(tmp_path / "sub" / "test.sqlite", isolation_level=None) as other:  # a person with a shell
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable):
+                await database.write(put("a"))
+        other.execute("ROLLBACK")
+    other.close()
+    await database.write(put("b"))
+    assert await names(database) == ["b"]
