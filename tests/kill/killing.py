@@ -1,4 +1,4 @@
-"""SIGKILL of services: at random, and aimed at the moment at which effects are doubled."""
+"""SIGKILL of services: at random, and aimed at the moments at which bytes are lost and effects are doubled."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from tests.kill.history import History
 
 AIMED_KILL_CHANCE = 0.12
 """For each stage whose first result is stored."""
+
+KILL_AFTER_ACKNOWLEDGEMENT_CHANCE = 0.04
+"""For each look at the history that finds new acknowledgements."""
 
 MAKERS = {
     "resample-isotropic": "processing",
@@ -71,6 +74,16 @@ class Killer:
         while self._history.now() < seconds:
             await asyncio.sleep(chance.uniform(0.7, 2.5))
             self.kill(chance.choice(SERVICE_NAMES))
+
+    async def kill_after_acknowledgements(self, seed: int, seconds: float) -> None:
+        """Storage, just when it has said that something is stored: from then on it must be."""
+        chance = random.Random(seed)
+        looked_at = 0
+        while self._history.now() < seconds:
+            new, looked_at = self._history.uploads[looked_at:], len(self._history.uploads)
+            if any(entry.told == "stored" for entry in new) and chance.random() < KILL_AFTER_ACKNOWLEDGEMENT_CHANCE:
+                self.kill("storage")
+            await asyncio.sleep(0.01)
 
     async def kill_in_the_middle_of_stages(self, seed: int, seconds: float) -> None:
         """The service of a stage just when the first of its results are stored."""

@@ -46,6 +46,7 @@ async def _run(installation: Installation, seconds: float, seed: int) -> Outcome
                 storage = installation.endpoints["storage"]
                 tasks.create_task(send_studies(storage, seed * 100 + number, history, seconds))
             tasks.create_task(killer.kill_at_random(seed, seconds))
+            tasks.create_task(killer.kill_after_acknowledgements(seed, seconds))
             tasks.create_task(killer.kill_in_the_middle_of_stages(seed, seconds))
         missing = await wait_for_runs(installation.endpoints["pipeline"], history, RECOVERY_SECONDS)
     state = await read_state(installation.endpoints)
