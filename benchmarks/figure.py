@@ -94,7 +94,7 @@ class Bench:
     def fresh_sides(self) -> list[Side]:
         """Both sides on folders and in processes of their own."""
         self._opened += 1
-        sides = []
+        sides: list[Side] = []
         for open_side in self.open_sides:
             side = open_side(self.folder / f"{self._opened}-{len(sides)}")
             self.closing.callback(side.close)

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,7 +94,7 @@ class Orthanc:
                     raise RuntimeError(f"Orthanc did not store: {answer.status}")
             connection.close()
 
-        self._together([lambda share=files[first::clients]: one(share) for first in range(clients)])
+        self._together([partial(one, files[first::clients]) for first in range(clients)])
 
     def frames(self, series: Series, clients: int) -> int:
         """WADO-RS, a request a frame."""
@@ -108,7 +109,7 @@ class Orthanc:
             return size
 
         uids = series.sop_instance_uids
-        return sum(self._together([lambda share=uids[first::clients]: one(share) for first in range(clients)]))
+        return sum(self._together([partial(one, uids[first::clients]) for first in range(clients)]))
 
     def metadata(self, series: Series) -> int:
         """/metadata of the series as JSON."""
