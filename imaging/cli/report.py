@@ -41,6 +41,7 @@ def report(
         else:
             reports = await client.reports.list(name)
             if not reports:
+                await client.study(name)  # an unknown study is told as such
                 runs = await client.runs.list(name)
                 why = f"its run {runs[0].state.lower()}: {runs[0].reason}" if runs else "it has no run yet"
                 raise NotFound(

@@ -16,6 +16,7 @@ from imaging.cli.file_lines import name_if_not_stored, tell_hints
 from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.cli.transfer_progress import transfer_progress
+from imaging.dicom.transfer_syntax import TRANSFER_SYNTAXES
 
 if TYPE_CHECKING:
     from imaging.client.async_client import AsyncClient
@@ -53,11 +54,16 @@ def store(
     such a file. Sending the same files again is safe.
     """
     output = Output(as_json=as_json)
+    syntax = _SYNTAXES.get(raw, raw)
+    if syntax and syntax not in TRANSFER_SYNTAXES:
+        raise typer.BadParameter(
+            f"{raw!r} is not a transfer syntax; give implicit, explicit, big-endian or a UID.", param_hint="--raw"
+        )
 
     async def work(client: AsyncClient) -> int:
         with _progress(output) as on_progress:
             summary = await client.store(
-                paths, progress=on_progress, complete=complete, headerless_transfer_syntax_uid=_SYNTAXES.get(raw, raw)
+                paths, progress=on_progress, complete=complete, headerless_transfer_syntax_uid=syntax
             )
         _tell(summary, output)
         return ExitCode.SOME_FAILED if summary.rejected or not summary.stored else ExitCode.OK

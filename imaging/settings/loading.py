@@ -129,4 +129,4 @@ def _from_env(env: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
 
 def _from_flags(overrides: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     for name, value in overrides.items():
-        yield name, value, f"--{name.rpartition('.')[2].replace('_', '-')}"
+        yield name, value, f"--set {name}"

@@ -6,7 +6,7 @@ Anything but a loopback address needs TLS and a bearer token, or an explicit `in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,9 @@ from imaging.settings.security_files import check_server_certificate, check_trus
 
 SERVICE_NAMES: Final = ("storage", "processing", "analysis", "reporting", "pipeline")
 """In the order of their ports, from `port_base` on."""
+
+Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$")]
+"""`host:port`; an IPv6 address stands in brackets."""
 
 ServiceName = Literal["storage", "processing", "analysis", "reporting", "pipeline"]
 
@@ -31,7 +34,7 @@ class Section(BaseModel):
 class StorageSettings(Section):
     """The storage service."""
 
-    address: str = "127.0.0.1:50051"
+    address: Address = "127.0.0.1:50051"
     """`host:port` to listen on, and where the others find it."""
 
     quiet_time_seconds: float = Field(5.0, gt=0)
@@ -80,14 +83,14 @@ class StorageSettings(Section):
 class ProcessingSettings(Section):
     """The processing service."""
 
-    address: str = "127.0.0.1:50052"
+    address: Address = "127.0.0.1:50052"
     """`host:port` to listen on, and where the others find it."""
 
 
 class AnalysisSettings(Section):
     """The analysis service."""
 
-    address: str = "127.0.0.1:50053"
+    address: Address = "127.0.0.1:50053"
     """`host:port` to listen on, and where the others find it."""
 
     model_time_limit_minutes: float = Field(20.0, gt=0)
@@ -97,14 +100,14 @@ class AnalysisSettings(Section):
 class ReportingSettings(Section):
     """The reporting service."""
 
-    address: str = "127.0.0.1:50054"
+    address: Address = "127.0.0.1:50054"
     """`host:port` to listen on, and where the others find it."""
 
 
 class PipelineSettings(Section):
     """The pipeline service."""
 
-    address: str = "127.0.0.1:50055"
+    address: Address = "127.0.0.1:50055"
     """`host:port` to listen on, and where the others find it."""
 
     recipes_dir: Path | None = None
@@ -184,8 +187,8 @@ class Settings(Section):
             raise SettingsInvalid(
                 f"{address} can be reached from other machines without TLS and credentials",
                 where=f"{service}.address",
-                hint="Set security.certificate_file, security.key_file and security.token_file, listen on 127.0.0.1,"
-                " or start with --insecure behind a proxy that does both.",
+                hint="Set security.certificate_file, key_file, token_file and, for the clients, ca_file; or listen on"
+                " 127.0.0.1; or start with --insecure behind a proxy that does both.",
             )
         if security.certificate_file is not None and security.key_file is not None:
             check_server_certificate(security.certificate_file, security.key_file)

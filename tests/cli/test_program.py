@@ -223,3 +223,9 @@ def test_amounts_read_well() -> None:
         "10.0 TB",
     ]
     assert [seconds_text(s) for s in (None, 0.84, 73.2, 303)] == ["-", "0.8 s", "73 s", "5 min 03 s"]
+
+
+def test_a_raw_syntax_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["store", "--raw", "foo", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "implicit, explicit, big-endian" in re.sub(r"[\s│]+", " ", result.output)

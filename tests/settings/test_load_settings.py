@@ -80,3 +80,9 @@ def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().storage.address = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("address", ["localhost:x", "localhost", ":50051", "::1:50051", "host:123456"])
+def test_an_address_that_is_none_is_refused_where_it_was_given(address: str) -> None:
+    with pytest.raises(SettingsInvalid, match=r"storage\.address.*--set storage\.address"):
+        load_settings(env={}, overrides={"storage.address": address})
