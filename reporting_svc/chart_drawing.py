@@ -16,6 +16,8 @@ _MAX_BINS = 96
 _TOWERING = 3.0
 """A bin so many times as high as the next one is cut."""
 
+_MARK_ROOM = 0.2
+
 _TITLE_CHAR_WIDTH = 4.9
 """Mean width of a letter of the title in points; a longer title would run into the neighbour."""
 
@@ -123,6 +125,9 @@ def _curve(chart: Chart, width: float, height: float) -> list[Box | Path | Label
     y_low, y_high = min(0.0, min(chart.values)), _shown_height(chart)
     y_ticks = nice_ticks(y_low, y_high if y_high > y_low else y_low + 1, 3)
     y_high = max(y_high, y_ticks[-1]) * 1.02 or 1.0
+    if chart.marks:
+        # Room for the names of the marks above whatever stands beside them.
+        y_high += (y_high - y_low) * _MARK_ROOM
 
     def x(value: float) -> float:
         return _LEFT + (value - low) / (high - low) * (right - _LEFT)

@@ -112,3 +112,13 @@ def test_a_bar_of_half_the_whole_is_half_as_long_as_its_track() -> None:
     boxes = [shape for shape in draw_chart(chart, 200, 100).shapes if isinstance(shape, Box)]
     track, bar = boxes[:2]
     assert bar.width == pytest.approx(track.width / 2)
+
+
+def test_the_name_of_a_mark_stands_over_the_bars() -> None:
+    counts = [5, 9, 10, 9, 8, 9, 10, 9, 8, 7]
+    data = {"kind": "histogram", "edges": list(range(11)), "counts": counts, "marks": [[2, "X"]]}
+    chart = parse_chart(json.dumps(data))
+    assert chart is not None
+    shapes = draw_chart(chart, 200, 118).shapes
+    (name,) = [shape for shape in shapes if isinstance(shape, Label) and shape.text == "X"]
+    assert name.y > max(shape.y + shape.height for shape in shapes if isinstance(shape, Box))
