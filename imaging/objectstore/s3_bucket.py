@@ -42,8 +42,8 @@ def open_bucket(client: Minio, bucket: str, identity_file: Path, sse: Sse | None
         If the object store does not answer, or has no room.
     """
     try:
-        if make_if_missing(client, bucket):
-            _log.info("made the bucket %s", bucket)
+        if not _exists(client, bucket):
+            _make(client, bucket)
         _check_owner(client, bucket, identity_file, sse)
         conditional = _probe(client, bucket, sse)
     except S3_ERRORS as error:
@@ -53,20 +53,38 @@ def open_bucket(client: Minio, bucket: str, identity_file: Path, sse: Sse | None
     return conditional
 
 
-def make_if_missing(client: Minio, bucket: str) -> bool:
-    """Whether the bucket had to be made. Asks by listing, whose error tells more than the bare status of a HEAD."""
+def bucket_exists(client: Minio, bucket: str) -> bool:
+    """Whether there is such a bucket, which may be listed with these keys; nothing is changed.
+
+    Raises
+    ------
+    SettingsInvalid, Unavailable
+        See `open_bucket`.
+    """
+    try:
+        return _exists(client, bucket)
+    except S3_ERRORS as error:
+        raise explain(error).error_at_start() from error
+
+
+def _exists(client: Minio, bucket: str) -> bool:
+    """Asks by listing, whose error tells more than the bare status of a HEAD."""
     try:
         next(iter(client.list_objects(bucket, prefix=_MARKER)), None)
-        return False
     except S3Error as error:
         if error.code != "NoSuchBucket":
             raise
+        return False
+    return True
+
+
+def _make(client: Minio, bucket: str) -> None:
     try:
         client.make_bucket(bucket)
+        _log.info("made the bucket %s", bucket)
     except S3Error as error:
         if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
             raise
-    return True
 
 
 def _check_owner(client: Minio, bucket: str, identity_file: Path, sse: Sse | None) -> None:
