@@ -63,6 +63,9 @@ class FolderObjectStore:
         with os_failures("storing an object"):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
+                # The file may have been written long ago; an object is as old as its key, or whoever removes old
+                # objects that nothing refers to would take it before its key is recorded.
+                os.utime(descriptor)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

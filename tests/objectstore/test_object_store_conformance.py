@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,13 @@ def test_a_large_object_is_kept_whole_and_read_in_ranges(store: ObjectStore) -> 
     with pytest.raises(FailedPrecondition):
         store.put("large", content[::-1])
     assert store.read("large", 0, 100) == content[:100]
+
+
+def test_an_object_is_as_old_as_its_key_however_old_its_file_is(store: ObjectStore) -> None:
+    path = store.spool / "old"
+    path.write_bytes(b"1")
+    os.utime(path, (0, 0))
+    store.adopt("new", path)
+    found = store.stat("new")
+    assert found is not None
+    assert datetime.now(UTC) - found.modify_time < timedelta(minutes=1)
