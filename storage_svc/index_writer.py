@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, delete, insert, select, tuple_, update
 
 from imaging.errors import StaleAttempt
 from imaging.storage.v1 import storage_pb2
@@ -24,6 +24,7 @@ from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTI
 
 _STORED = storage_pb2.Change.KIND_INSTANCE_STORED
 _QUARANTINED = storage_pb2.Change.KIND_CONFLICT_QUARANTINED
+_OF_THE_OBJECT = ("object_key", "transfer_syntax_uid", "size_bytes", "object_crc32c", "warnings")
 Row = Mapping[str, Any]
 
 
@@ -150,12 +151,18 @@ class IndexWriter:
         return await self._changes.write(write)
 
     async def heal(self, arrival: Arrival, damaged: Row) -> Row:
-        """The row of an instance whose lost object was replaced by the same bytes, sent again."""
+        """The row of an instance whose lost or damaged object was replaced by the same data set, sent again.
+
+        Preamble and file meta information may be others this time: size, checksum and warnings come with them.
+        """
 
         def write(connection: Connection) -> Row:
-            changed = {"object_key": arrival.object_key}
+            columns = arrival.instance_columns()
+            changed = {name: columns[name] for name in _OF_THE_OBJECT}
             _change_current(connection, damaged, changed)
+            connection.execute(delete(KEPT_OBJECT).where(KEPT_OBJECT.c.object_key == damaged["object_key"]))
             connection.execute(insert(KEPT_OBJECT).values(**arrival.object_columns(damaged["version"])))
+            recount(connection, damaged["study_instance_uid"])
             return {**damaged, **changed}
 
         return await self._changes.write(write)

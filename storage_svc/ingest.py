@@ -31,6 +31,7 @@ from storage_svc.open_uploads import OpenUploads
 from storage_svc.same_content import Sameness, compare
 from storage_svc.schema import QUARANTINE
 from storage_svc.uid_turns import UidTurns
+from storage_svc.verified_object import is_sound
 
 T = TypeVar("T")
 Outcome = storage_pb2.StoreOutcome
@@ -165,13 +166,15 @@ class Ingest:
         await _in(self._writing, put)
 
     async def _healed(self, arrival: Arrival, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The row; if its object is gone or cut, the bytes that came again take its place."""
+        """The row; if its object is gone or damaged, the bytes that came again take its place.
+
+        It is read, not only looked for: whoever is told "already stored" may drop the last good copy.
+        """
         if row["data_set_sha256"] != arrival.data_set_sha256:
             return row
-        found = await _in(self._writing, partial(self._store.stat, row["object_key"]))
-        if found is not None and found.size_bytes == row["size_bytes"]:
+        if await _in(self._writing, partial(is_sound, self._store, row)):
             return row
-        _log.error("a stored object was lost and is replaced", extra={"object_key": row["object_key"]})
+        _log.error("a stored object was lost or damaged and is replaced", extra={"object_key": row["object_key"]})
         await self._make_durable(arrival)
         return await self._writer.heal(arrival, row)
 

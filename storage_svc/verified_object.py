@@ -11,6 +11,7 @@ from imaging.errors import DataLoss
 from imaging.objectstore import ObjectStore
 
 Row = Mapping[str, Any]
+_PIECE = 8 * 1024 * 1024
 
 
 def read_whole(store: ObjectStore, row: Row) -> bytes:
@@ -25,6 +26,20 @@ def read_whole(store: ObjectStore, row: Row) -> bytes:
     if len(content) != row["size_bytes"] or google_crc32c.value(content) != row["object_crc32c"]:
         raise damaged(row)
     return content
+
+
+def is_sound(store: ObjectStore, row: Row) -> bool:
+    """True if the object is there with the bytes that were stored; reads all of it, in pieces."""
+    found = store.stat(row["object_key"])
+    if found is None or found.size_bytes != row["size_bytes"]:
+        return False
+    crc, size = 0, found.size_bytes
+    try:
+        for start in range(0, size, _PIECE):
+            crc = google_crc32c.extend(crc, store.read(row["object_key"], start, min(_PIECE, size - start)))
+    except DataLoss:
+        return False
+    return bool(crc == row["object_crc32c"])
 
 
 def read_range(store: ObjectStore, row: Row, offset: int, length: int) -> bytes:

@@ -160,6 +160,23 @@ async def test_an_instance_whose_object_was_lost_is_healed_by_sending_it_again(s
     assert await served(storage) == ct()
 
 
+async def test_a_damaged_object_is_healed_by_sending_its_data_set_again_even_in_another_file(storage: Storage) -> None:
+    await storage.store_one(ct())
+    (path,) = (storage.folder / "storage" / "objects" / "studies").rglob("*.dcm")
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    again = pydicom.dcmread(BytesIO(ct()))
+    again.file_meta.SourceApplicationEntityTitle = "ANOTHER"
+    stored = await storage.store_one(encoded(again))
+    assert stored.outcome == ALREADY_STORED
+    assert stored.instance.size_bytes == len(encoded(again))
+    assert await served(storage) == encoded(again)
+    study = (await storage.call("GetStudy", name="studies/1.2.3")).study
+    assert study.size_bytes == len(encoded(again))
+    keys = await storage.service._database.read(lambda c: c.execute(select(KEPT_OBJECT.c.object_key)).scalars().all())
+    assert len(keys) == 1
+    assert keys[0] != path.relative_to(storage.folder / "storage" / "objects").as_posix()
+
+
 async def test_a_large_conflicting_upload_is_compared_and_quarantined(storage: Storage) -> None:
     data_set = pydicom.dcmread(BytesIO(ct()))
     data_set.Rows, data_set.Columns = 1024, 1024 * 2
