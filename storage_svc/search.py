@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, or_, select
 
+from imaging.errors import InvalidArgument
 from imaging.rpc.page_token import Position, decode_token, encode_token, query_digest
 from storage_svc.names import Name
 from storage_svc.schema import INSTANCE, SERIES, STUDY
@@ -15,6 +16,9 @@ from storage_svc.search_keys import condition
 
 NO_NUMBER = 2**40
 """Sorts series and instances without a number last."""
+
+MAX_KEYS = 64
+"""Of one search: more than there are keywords."""
 
 Row = Mapping[str, Any]
 _DESCENDING, _ASCENDING = True, False
@@ -48,6 +52,8 @@ def run_search(connection: Connection, search: Search) -> Page:
     InvalidArgument
         For an unknown keyword, a malformed value or token.
     """
+    if len(search.keys) > MAX_KEYS:
+        raise InvalidArgument(f"There are more than {MAX_KEYS} keys", where="keys", hint="Ask for less at once.")
     table, sorts = _TABLES[search.level], _SORTS[search.level]
     digest = query_digest(search.level, str(search.parent or ""), sorted(search.keys))
     query = _joined(table, search).where(_live(search.level), *_within(search.parent, table))

@@ -19,6 +19,12 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,12}\Z")
 MAX_VALUE_LENGTH = 8192
 """Characters of one key: a list of some hundred UIDs."""
 
+MAX_NAME_LENGTH = 1024
+"""Characters of a person name: folding makes up to 18 of one, and a pattern of SQLite has at most 50,000 bytes."""
+
+MAX_PATTERNS = 100
+"""Values with wildcards in one key; a thousand are more than SQLite takes."""
+
 Condition = ColumnElement[bool]
 
 
@@ -48,15 +54,18 @@ class _Key:
 
 def _text(column: Column[str]) -> Callable[[str], Condition]:
     def condition(value: str) -> Condition:
-        return or_(*(_single(column, single) for single in value.split("\\")))
+        values = value.split("\\")
+        patterns = [single for single in values if "*" in single or "?" in single]
+        if len(patterns) > MAX_PATTERNS:
+            raise _malformed(f"it lists more than {MAX_PATTERNS} values with wildcards")
+        exact = column.in_([single for single in values if single not in patterns])
+        return or_(exact, *(_matching(column, pattern) for pattern in patterns))
 
     return condition
 
 
-def _single(column: Column[str], value: str) -> Condition:
-    if "*" in value or "?" in value:
-        return true() if set(value) == {"*"} else column.like(_like(value), escape=_ESCAPE)
-    return column == value
+def _matching(column: Column[str], pattern: str) -> Condition:
+    return true() if set(pattern) == {"*"} else column.like(_like(pattern), escape=_ESCAPE)
 
 
 def _like(value: str) -> str:
@@ -76,9 +85,11 @@ def _person(column: Column[str]) -> Callable[[str], Condition]:
     def condition(value: str) -> Condition:
         if set(value) == {"*"}:
             return true()
+        if len(value) > MAX_NAME_LENGTH:
+            raise _malformed(f"a person name has more than {MAX_NAME_LENGTH} characters")
         groups = [_fold(group).strip() for group in value.split("=")]
         wanted = [group if group.endswith("*") else group.rstrip("^") for group in groups if group]
-        return and_(*(column.like(f"%={_like(group)}=%", escape=_ESCAPE) for group in wanted))
+        return and_(true(), *(column.like(f"%={_like(group)}=%", escape=_ESCAPE) for group in wanted))
 
     return condition
 
@@ -204,6 +215,8 @@ def condition(keyword: str, value: str, level: int) -> Condition:
     if not value:
         return true()
     try:
+        if "\0" in value:  # would end a pattern, which then matches everything
+            raise _malformed("it holds a null character")
         return key.condition(value)
     except InvalidArgument as error:
         error.where = f"keys: {keyword}"

@@ -259,3 +259,32 @@ def test_every_key_of_a_level_is_known_below_it() -> None:
 def test_a_name_key_levels_case_and_empty_components() -> None:
     assert name_key("SMITH^John^^") == name_key("smith^john")
     assert name_key("") == ""
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientID", "*\0*"),
+        ("PatientName", "\0"),
+        ("ImageType", "\0"),
+        ("PatientName", "\ufdfa" * 8000),  # eighteen letters each, when it is folded
+        ("PatientID", "a*\\" * 1000),
+    ],
+)
+async def test_keys_that_the_database_cannot_take_are_refused(filled: Storage, keyword: str, value: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        await filled.call("SearchInstances", keys=keys(**{keyword: value}))
+    assert caught.value.reason == "INVALID_ARGUMENT"
+    assert caught.value.where == f"keys: {keyword}"
+
+
+async def test_long_lists_of_values_are_matched(filled: Storage) -> None:
+    everyone = len(await studies(filled))
+    value = "\\".join(["*", *("x" for _ in range(4000))])
+    assert len(await studies(filled, PatientID=value)) == everyone
+    assert await studies(filled, PatientID="\\".join("x" for _ in range(4000))) == []
+
+
+async def test_more_keys_than_there_are_keywords_are_refused(filled: Storage) -> None:
+    with pytest.raises(InvalidArgument, match="more than 64 keys"):
+        await filled.call("SearchStudies", keys=keys(PatientID="a") * 3000)
