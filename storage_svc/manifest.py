@@ -12,6 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Link
 from sqlalchemy import Connection, insert, select, update
 
+from imaging.dicom.uid import validate_uid
 from imaging.errors import FailedPrecondition
 from imaging.rpc.tracing import context_of, traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
@@ -44,6 +45,8 @@ def complete_study(connection: Connection, study_instance_uid: str, expected: Ex
         If no instance of it is there.
     FailedPrecondition
         If expected instances are missing, or it has no received instance.
+    InvalidDicom
+        If what is expected is no UID.
     """
     own = STUDY.c.study_instance_uid == study_instance_uid
     row = connection.execute(select(STUDY).where(own).with_for_update()).mappings().first()
@@ -104,6 +107,8 @@ def manifest_digest(members: Iterable[tuple[str, str]]) -> str:
 
 
 def _check(study_instance_uid: str, received: Sequence[str], expected: Expectation) -> None:
+    for uid in expected.sop_instance_uids:
+        validate_uid(uid, where="expected_sop_instance_uids", name="An expected SOP Instance UID")
     missing = sorted(set(expected.sop_instance_uids) - set(received))
     if missing:
         raise FailedPrecondition(

@@ -9,10 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from sqlalchemy import Connection
 
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
+from imaging.errors import InvalidArgument
 from imaging.objectstore import ObjectStore
 from imaging.rpc.page_token import page_size
 from imaging.rpc.tracing import traceparent_of_current_span
@@ -35,6 +37,7 @@ from storage_svc.watch import watch_changes
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Row = Mapping[str, Any]
+_MAX_GRACE_SECONDS = 100 * 366 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +154,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
     async def DeleteStudy(self, request: pb.DeleteStudyRequest, context: Context) -> pb.DeleteStudyResponse:
         name = parse_name(request.name, 1)
         asked = request.HasField("grace_period")
-        grace = request.grace_period.ToTimedelta() if asked else self._parts.delete_grace
-        grace_us = max(0, clock.microseconds(grace))
+        grace_us = _grace_us(request.grace_period) if asked else clock.microseconds(self._parts.delete_grace)
         row = await self._parts.changes.write(
             lambda connection: delete_study(connection, name, expected_etag=request.etag, grace_us=grace_us)
         )
@@ -183,6 +185,14 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
         parent = parse_name(request.parent, *parents) if request.parent else None
         search = Search(level, parent, _keys(request.keys), page_size(request.page_size), request.page_token)
         return await self._parts.database.read(lambda connection: run_search(connection, search))
+
+
+def _grace_us(grace: Duration) -> int:
+    if not 0 <= grace.seconds <= _MAX_GRACE_SECONDS or not 0 <= grace.nanos < 1_000_000_000:
+        raise InvalidArgument(
+            "The grace period is negative or over 100 years", where="grace_period", hint="Leave it out for the default."
+        )
+    return grace.seconds * 1_000_000 + grace.nanos // 1000
 
 
 def _keys(keys: Sequence[pb.MatchKey]) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import select
 
-from imaging.errors import FailedPrecondition, NotFound
+from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
 from imaging.rpc.tracing import context_of
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
@@ -166,3 +166,10 @@ async def test_a_manifest_has_a_trace_of_its_own_linked_to_its_uploads(
     (change,) = await storage.changes(count=1, kinds=[COMPLETED])
     assert change.traceparent == found.traceparent
     assert pb.CompleteStudyResponse(manifest=found).manifest.version == 1
+
+
+async def test_an_expected_uid_that_is_none_is_refused_in_few_words(storage: Storage) -> None:
+    await storage.store_one(ct())
+    with pytest.raises(InvalidArgument) as caught:
+        await storage.complete("1.2.3", expected_sop_instance_uids=["x" * 100_000])
+    assert caught.value.where == "expected_sop_instance_uids"

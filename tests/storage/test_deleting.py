@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from imaging.errors import FailedPrecondition, NotFound
+from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
 from imaging.storage.v1 import storage_pb2
 from storage_svc.schema import KEPT_OBJECT
 from tests.storage.storage_under_test import Storage, chunks, ct
@@ -132,3 +132,14 @@ async def test_abandoned_uploads_expire(start: Any) -> None:
     assert len(list(spool.iterdir())) == 1
     await storage.service.sweeper.sweep()
     assert list(spool.iterdir()) == []
+
+
+@pytest.mark.parametrize("grace", [{"seconds": 2**62}, {"seconds": -5}, {"nanos": -1}])
+async def test_a_grace_period_that_cannot_be_is_refused_and_nothing_is_deleted(
+    storage: Storage, grace: dict[str, int]
+) -> None:
+    await storage.store_one(ct())
+    with pytest.raises(InvalidArgument) as caught:
+        await storage.call("DeleteStudy", name="studies/1.2.3", grace_period=grace)
+    assert caught.value.where == "grace_period"
+    assert (await storage.call("GetStudy", name="studies/1.2.3")).study.instance_count == 1
