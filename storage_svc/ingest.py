@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,11 @@ from sqlalchemy import Connection, select
 from imaging import deliberate_bug
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
-from imaging.errors import Conflict, DataLoss, InvalidArgument, Unavailable
+from imaging.errors import Conflict, DataLoss, ImagingError, StaleAttempt, StorageFull, Unavailable
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_pb2
 from storage_svc.arrival import DERIVED, Arrival, Content, OriginOf
+from storage_svc.attempt_fence import AttemptFence
 from storage_svc.examine import Announced, examine
 from storage_svc.identity import Verdict, judge
 from storage_svc.in_flight import InFlight
@@ -74,7 +75,7 @@ class Ingest:
         self._in_flight = in_flight
         self._lookup = Lookup(database, linger=in_flight.linger_to_ask)
         self._turns = UidTurns()
-        self._attempts: dict[tuple[str, str], int] = {}
+        self._fence = AttemptFence(writer)
         self._examining = ThreadPoolExecutor(_EXAMINING, thread_name_prefix="examine")
         self._writing = ThreadPoolExecutor(_WRITING, thread_name_prefix="write")
         self._later: set[asyncio.Task[Any]] = set()
@@ -96,7 +97,7 @@ class Ingest:
             If it could not be made durable; nothing is recorded then.
         """
         if announced.origin.kind == DERIVED:
-            await self._fence(announced.origin)
+            await self._fence.enter(announced.origin)
         with self._in_flight:
             arrival = await _in(self._examining, partial(examine, content, announced, traceparent))
             with self._open_uploads.hold(arrival.scanned.study_instance_uid):
@@ -147,14 +148,29 @@ class Ingest:
             return Stored(await self._writer.bring_back(arrival, row), Outcome.STORE_OUTCOME_RESTORED)
         if verdict is Verdict.QUARANTINE:
             raise await self._quarantine(arrival, reason)
-        await self._make_durable(arrival)
-        return Stored(await self._writer.replace(arrival, row), Outcome.STORE_OUTCOME_NEW_VERSION)
+        async with self._durable(arrival):
+            return Stored(await self._writer.replace(arrival, row), Outcome.STORE_OUTCOME_NEW_VERSION)
 
     async def _store_new(self, arrival: Arrival, origin: OriginOf) -> Stored:
         if deliberate_bug.active("acknowledge-before-commit"):
             return self._acknowledge_too_early(arrival, origin)
+        async with self._durable(arrival):
+            return Stored(await self._writer.add(arrival, origin), Outcome.STORE_OUTCOME_STORED)
+
+    @asynccontextmanager
+    async def _durable(self, arrival: Arrival) -> AsyncIterator[None]:
+        """The object is durable inside, where its row is written.
+
+        It goes again if the row surely cannot be: on a full disk the objects of refused instances would take the last
+        room. After any other failure the row may yet be found committed, and an object too many is swept.
+        """
         await self._make_durable(arrival)
-        return Stored(await self._writer.add(arrival, origin), Outcome.STORE_OUTCOME_STORED)
+        try:
+            yield
+        except (StorageFull, StaleAttempt):
+            with suppress(ImagingError):
+                await _in(self._writing, partial(self._store.delete, arrival.object_key))
+            raise
 
     async def _make_durable(self, arrival: Arrival) -> None:
         content = arrival.content
@@ -175,8 +191,8 @@ class Ingest:
         if await _in(self._writing, partial(is_sound, self._store, row)):
             return row
         _log.error("a stored object was lost or damaged and is replaced", extra={"object_key": row["object_key"]})
-        await self._make_durable(arrival)
-        return await self._writer.heal(arrival, row)
+        async with self._durable(arrival):
+            return await self._writer.heal(arrival, row)
 
     async def _compare(self, arrival: Arrival, row: Mapping[str, Any]) -> Sameness:
         def run() -> Sameness:
@@ -210,29 +226,13 @@ class Ingest:
             return connection.execute(select(QUARANTINE.c.object_key).where(same)).first() is not None
 
         if not await self._database.read(listed):
-            await self._make_durable(arrival)
-            await self._writer.quarantine(arrival, reason)
+            async with self._durable(arrival):
+                await self._writer.quarantine(arrival, reason)
         return Conflict(
             f"Another instance is stored under this SOP Instance UID: {reason}",
             where=str(arrival.name),
             hint="The first one is kept, this one is in quarantine. Give it a UID of its own at the source.",
         )
-
-    async def _fence(self, origin: OriginOf) -> None:
-        """Make an attempt known before it stores; it is asked for once an attempt, not once an instance."""
-        if not (origin.run and origin.stage and origin.attempt >= 1):
-            raise InvalidArgument(
-                "A derived instance needs run, stage and attempt",
-                where="header.origin",
-                hint="Only stages of a run store derived instances; anything else is received.",
-            )
-        stage = (origin.run, origin.stage)
-        if self._attempts.get(stage) == origin.attempt:
-            return
-        await self._writer.begin_attempt(origin)
-        while len(self._attempts) >= 10_000:
-            del self._attempts[next(iter(self._attempts))]
-        self._attempts[stage] = origin.attempt
 
     def _acknowledge_too_early(self, arrival: Arrival, origin: OriginOf) -> Stored:
         """The deliberate bug: say that it is stored, and store it a little later."""

@@ -346,6 +346,22 @@ async def test_a_full_disk_rejects_as_storage_full_and_records_nothing(
     assert (await storage.store_one(ct())).outcome == STORED
 
 
+async def test_a_full_database_rejects_as_storage_full_and_leaves_no_object_to_fill_the_disk(storage: Storage) -> None:
+    def limit(pages: int) -> Any:
+        return lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar()
+
+    write = storage.service._database.write
+    await write(limit(1))  # SQLite takes the pages that it has
+    answers = await storage.store(*(ct(sop=f"1.2.3.1.{number}", PatientComments="x" * 10_000) for number in range(64)))
+    full = [answer for answer in answers if answer.HasField("rejected")]
+    assert full
+    assert {rejected(answer).reason for answer in full} == {"STORAGE_FULL"}
+    objects = list((storage.folder / "storage" / "objects" / "studies").rglob("*.dcm"))
+    assert len(objects) == len(answers) - len(full)
+    await write(limit(100_000))
+    assert (await storage.store_one(ct())).outcome == STORED
+
+
 async def test_the_deliberate_bug_acknowledges_before_anything_is_durable(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
