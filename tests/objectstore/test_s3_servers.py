@@ -79,7 +79,7 @@ def test_encrypted_objects_are_proven_too(s3_server: Named, tmp_path: Path) -> N
 def test_what_was_acknowledged_before_the_server_was_killed_is_there_after(s3_server: Named, tmp_path: Path) -> None:
     server = s3_server("seaweedfs")
     store = S3ObjectStore(tmp_path, server.access(f"test-{secrets.token_hex(6)}"))
-    contents = {f"a/{number}": secrets.token_bytes(50_000 + number) for number in range(80)}
+    contents = {f"a/{number}": secrets.token_bytes(50_000 + number) for number in range(40)}
     contents |= {"large": secrets.token_bytes(20 * 1024 * 1024)}
     kept: dict[str, bytes] = {}
     some_kept = threading.Event()
