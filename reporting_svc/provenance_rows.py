@@ -14,7 +14,7 @@ def provenance_rows(content: ReportContent) -> tuple[tuple[str, str], ...]:
     rows += [("Series measured", _series_line(series)) for series in source.series]
     manifest = f"version {source.manifest_version}"
     if source.received_instances:
-        manifest += f", {source.received_instances} received instances"
+        manifest += f", {_count(source.received_instances, 'received instance')}"
     if source.manifest_digest:
         manifest += f", SHA-256 {source.manifest_digest}"
     rows.append(("Input", manifest))
@@ -39,4 +39,8 @@ def provenance_rows(content: ReportContent) -> tuple[tuple[str, str], ...]:
 
 def _series_line(series: SeriesUse) -> str:
     made = ", derived" if series.derived else ""
-    return f"{series.label} ({series.modality}, {series.instance_count} instances{made}), {series.series_instance_uid}"
+    return f"{series.label} ({series.modality}, {_count(series.instance_count, 'instance')}{made}), {series.series_instance_uid}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

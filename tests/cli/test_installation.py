@@ -142,7 +142,7 @@ def test_search_that_finds_nothing_ends_with_4(installation: Installation) -> No
     assert imaging(installation, "runs", "show", "nothing").returncode == ExitCode.NOT_FOUND
     missing = imaging(installation, "report", "1.2.3")
     assert missing.returncode == ExitCode.NOT_FOUND
-    assert "no report" in missing.stderr
+    assert "no such study" in missing.stderr
 
 
 def test_from_files_to_report_and_back(installation: Installation, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ async def test_derived_instances_and_their_echoes_never_touch_the_manifest(stora
     study = (await storage.call("GetStudy", name="studies/1.2.3")).study
     assert (study.instance_count, study.manifest.open) == (2, False)
     assert await storage.complete("1.2.3") == first
+    assert await storage.complete("1.2.3", expected_sop_instance_uids=["1.2.3.1.1", "1.2.3.7.1"]) == first
     assert await completed_versions(storage) == [1]
 
 
