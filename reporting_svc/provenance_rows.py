@@ -39,7 +39,8 @@ def provenance_rows(content: ReportContent) -> tuple[tuple[str, str], ...]:
 
 def _series_line(series: SeriesUse) -> str:
     made = ", derived" if series.derived else ""
-    return f"{series.label} ({series.modality}, {_count(series.instance_count, 'instance')}{made}), {series.series_instance_uid}"
+    size = _count(series.instance_count, "instance")
+    return f"{series.label} ({series.modality}, {size}{made}), {series.series_instance_uid}"
 
 
 def _count(number: int, what: str) -> str:
