@@ -9,9 +9,11 @@ from secrets import token_hex
 
 import google_crc32c
 
-from imaging.errors import ChecksumMismatch, Unavailable
+from imaging.errors import ChecksumMismatch, LimitExceeded, Unavailable
 from imaging.objectstore.os_failure import os_failures
 from storage_svc.examine import Announced
+
+MAX_CHUNK_BYTES = 1024 * 1024
 
 
 class SpooledUpload:
@@ -46,9 +48,17 @@ class SpooledUpload:
         ------
         ChecksumMismatch
             If it changed on the way, leaves a gap, goes past the declared size, or differs from what is there.
+        LimitExceeded
+            If it is over 1 MiB.
         StorageFull, Unavailable
             If it cannot be written.
         """
+        if len(content) > MAX_CHUNK_BYTES:
+            raise LimitExceeded(
+                f"A chunk has {len(content)} bytes, more than {MAX_CHUNK_BYTES}",
+                where="data.content",
+                hint="Send chunks of at most 1 MiB; only an instance that is whole in one message may have 3.5 MiB.",
+            )
         check_chunk(content, crc32c, offset)
         async with self._lock:
             self._check_open()

@@ -10,24 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert
-
 from imaging.database import Database
-from imaging.errors import DeadlineExceeded, ImagingError, Internal, InvalidArgument, LimitExceeded, Overloaded
-from imaging.rpc.status import to_status
+from imaging.errors import DeadlineExceeded, ImagingError, Internal, InvalidArgument, Overloaded
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc import clock, resources
+from storage_svc import resources
 from storage_svc.arrival import Content
 from storage_svc.bytes_budget import BytesBudget
 from storage_svc.examine import Announced
 from storage_svc.ingest import Ingest
-from storage_svc.schema import REJECTION
 from storage_svc.spooled_upload import SpooledUpload, check_chunk, check_size
+from storage_svc.upload_answers import UploadAnswers
 from storage_svc.upload_header import announced_by, with_crc
 from storage_svc.upload_spool import RESUMABLE_BYTES, UploadSpool, is_resumable, study_hint
-
-MAX_IN_FLIGHT = 128
-"""Uploads of one stream that have come whole and whose outcome is not taken yet: a further one is not read before."""
 
 MAX_OPEN = 128
 """Uploads of one stream that were begun and not finished; each has a file open. A further one is refused, not waited
@@ -39,7 +33,6 @@ PERSIST_BYTES = 32 * 1024 * 1024
 IDLE_SECONDS = 900.0
 """A stream on which nothing happens for so long is ended."""
 
-MAX_CHUNK_BYTES = 1024 * 1024
 MAX_ID_LENGTH = 128
 _MAX_DEAD = 1000
 _log = logging.getLogger(__name__)
@@ -63,8 +56,7 @@ class UploadStream:
     def __init__(self, services: UploadServices, traceparent: str) -> None:
         self._services = services
         self._traceparent = traceparent
-        self._answers: asyncio.Queue[pb.StoreInstancesResponse | BaseException | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._answers = UploadAnswers(services.database)
         self._tasks: set[asyncio.Task[None]] = set()
         self._spooled: dict[str, SpooledUpload] = {}
         self._dead: dict[str, None] = {}
@@ -75,12 +67,8 @@ class UploadStream:
         """The answers, as they come."""
         reader = asyncio.create_task(self._read_all(requests), name="store-instances-reader")
         try:
-            while (answer := await self._answers.get()) is not None:
-                if isinstance(answer, BaseException):
-                    raise answer
+            while (answer := await self._answers.take()) is not None:
                 yield answer
-                if answer.WhichOneof("outcome") in ("stored", "rejected"):
-                    self._room.release()
         finally:
             reader.cancel()
             with suppress(asyncio.CancelledError):
@@ -107,11 +95,11 @@ class UploadStream:
                 await self._reject(upload_id, unfinished, upload.announced.source, upload.announced.size_bytes)
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            self._answers.put_nowait(None)
+            self._answers.end()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the generator raises it to the caller of the RPC
-            self._answers.put_nowait(error)
+            self._answers.end(error)
 
     async def _next(self, messages: AsyncIterator[pb.StoreInstancesRequest]) -> pb.StoreInstancesRequest | None:
         try:
@@ -181,16 +169,16 @@ class UploadStream:
             await self._reject(upload_id, error, announced.source, announced.size_bytes)
             return
         size, budget = len(content), self._services.budget
-        await self._room.acquire()
+        await self._answers.make_room()
         await budget.take(size)
         self._start(upload_id, content, announced, lambda: budget.give_back(size))
 
     async def _finish(self, upload: SpooledUpload) -> Path:
-        await self._room.acquire()
+        await self._answers.make_room()
         try:
             return await upload.finish()
         except ImagingError:
-            self._room.release()
+            self._answers.leave_room()
             raise
 
     def _check_open_uploads(self) -> None:
@@ -210,16 +198,10 @@ class UploadStream:
         self._spooled[upload_id] = upload
         if announced.size_bytes > RESUMABLE_BYTES:
             ready = pb.StoreInstancesResponse.UploadReady(persisted_size_bytes=upload.persisted_bytes)
-            self._answers.put_nowait(pb.StoreInstancesResponse(upload_id=upload_id, ready=ready))
+            self._answers.tell(pb.StoreInstancesResponse(upload_id=upload_id, ready=ready))
 
     async def _take_chunk(self, upload_id: str, upload: SpooledUpload, data: pb.StoreInstancesRequest.Data) -> None:
         content = data.content
-        if len(content) > MAX_CHUNK_BYTES:
-            raise LimitExceeded(
-                f"A chunk has {len(content)} bytes, more than {MAX_CHUNK_BYTES}",
-                where="data.content",
-                hint="Send chunks of at most 1 MiB; only an instance that is whole in one message may have 3.5 MiB.",
-            )
         if data.offset == 0:
             self._services.spool.hold(upload, study_hint(content))
         await upload.write(data.offset, content, data.crc32c if data.HasField("crc32c") else None)
@@ -228,7 +210,7 @@ class UploadStream:
         ):
             persisted = await self._services.spool.persist(upload_id, upload)
             progress = pb.StoreInstancesResponse.UploadProgress(persisted_size_bytes=persisted)
-            self._answers.put_nowait(pb.StoreInstancesResponse(upload_id=upload_id, progress=progress))
+            self._answers.tell(pb.StoreInstancesResponse(upload_id=upload_id, progress=progress))
 
     def _start(self, upload_id: str, content: Content, announced: Announced, after: Callable[[], Any]) -> None:
         """Store what has come whole; its caller has made room for the outcome."""
@@ -257,7 +239,7 @@ class UploadStream:
             await self._tell_refused(upload_id, defect, announced.source, announced.size_bytes)
             return
         await self._finished(after)
-        self._answers.put_nowait(answer)
+        self._answers.tell(answer)
 
     @staticmethod
     async def _finished(after: Callable[[], Any]) -> None:
@@ -276,18 +258,11 @@ class UploadStream:
         await self._reject(message.upload_id[:MAX_ID_LENGTH], error, "", 0)
 
     async def _reject(self, upload_id: str, error: ImagingError, source: str, size_bytes: int) -> None:
-        await self._room.acquire()
+        await self._answers.make_room()
         await self._tell_refused(upload_id, error, source, size_bytes)
 
     async def _tell_refused(self, upload_id: str, error: ImagingError, source: str, size_bytes: int) -> None:
         self._dead[upload_id] = None
         while len(self._dead) > _MAX_DEAD:
             del self._dead[next(iter(self._dead))]
-        values = {"source": source[:256], "reason": error.reason, "place": error.where[:512], "size_bytes": size_bytes}
-
-        def audit(connection: Connection) -> None:
-            connection.execute(insert(REJECTION).values(create_time=clock.now(), **values))
-
-        with suppress(ImagingError):  # a full disk must not keep the sender from hearing of it
-            await self._services.database.write(audit)
-        self._answers.put_nowait(pb.StoreInstancesResponse(upload_id=upload_id, rejected=to_status(error)))
+        await self._answers.refuse(upload_id, error, source, size_bytes)
