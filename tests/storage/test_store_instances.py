@@ -359,7 +359,7 @@ async def test_a_full_database_rejects_as_storage_full_and_leaves_no_object_to_f
     objects = list((storage.folder / "storage" / "objects" / "studies").rglob("*.dcm"))
     assert len(objects) == len(answers) - len(full)
     await write(limit(100_000))
-    assert (await storage.store_one(ct())).outcome == STORED
+    assert (await storage.store_one(ct(sop="1.2.3.1.100"))).outcome == STORED
 
 
 async def test_the_deliberate_bug_acknowledges_before_anything_is_durable(
