@@ -86,7 +86,8 @@ def purge(connection: Connection, study_instance_uid: str) -> list[str]:
     own = INSTANCE.c.study_instance_uid == study_instance_uid
     due = own & (INSTANCE.c.purge_time <= clock.now())
     uids = select(INSTANCE.c.sop_instance_uid).where(due)
-    of_them = KEPT_OBJECT.c.sop_instance_uid.in_(uids)
+    # Not by UID alone: what another study sent under it may be in quarantine, and is not ours to drop.
+    of_them = KEPT_OBJECT.c.sop_instance_uid.in_(uids) & (KEPT_OBJECT.c.study_instance_uid == study_instance_uid)
     keys = list(connection.execute(select(KEPT_OBJECT.c.object_key).where(of_them)).scalars())
     connection.execute(
         delete(QUARANTINE).where(QUARANTINE.c.object_key.in_(select(KEPT_OBJECT.c.object_key).where(of_them)))

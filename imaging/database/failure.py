@@ -27,5 +27,5 @@ def domain_error(error: BaseException, *, doing: str) -> BaseException:
         )
     return Unavailable(
         f"The database failed while {doing} ({cause})",
-        hint="Nothing was recorded; see the service's log for the cause, then try again.",
+        hint="Nothing of the request was recorded; see the service's log for the cause, then try again.",
     )

@@ -67,9 +67,16 @@ def decode_token(token: str, digest: str, kinds: Sequence[type]) -> list[str | i
     if payload[0] != digest:
         raise _refused("it belongs to another query")
     position = payload[1:]
-    if [type(value) for value in position] != list(kinds):
+    if [type(value) for value in position] != list(kinds) or not all(map(_is_storable, position)):
         raise _refused("it is not one of ours")
     return position
+
+
+def _is_storable(value: str | int) -> bool:
+    """False for what no database takes: such a token was made by hand."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return value.isprintable() or not any(ord(sign) == 0 or 0xD800 <= ord(sign) <= 0xDFFF for sign in value)
 
 
 def _refused(why: str) -> InvalidArgument:

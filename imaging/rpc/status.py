@@ -20,6 +20,9 @@ DOMAIN: Final = "imaging-pipeline"
 STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 """Trailer in which a `google.rpc.Status` travels."""
 
+LONGEST_TEXT: Final = 1500
+"""Characters of a text or of one metadata value."""
+
 CODES: Final[dict[type[ImagingError], grpc.StatusCode]] = {
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
@@ -55,11 +58,11 @@ def code_of(error: ImagingError) -> grpc.StatusCode:
 
 def to_status(error: ImagingError) -> status_pb2.Status:
     """The error as `google.rpc.Status` with one ErrorInfo, and RetryInfo where a retry may help."""
-    status = status_pb2.Status(code=code_of(error).value[0], message=error.text)
+    status = status_pb2.Status(code=code_of(error).value[0], message=_cut(error.text))
     facts = {**error.metadata, "what": error.what, "where": error.where, "hint": error.hint}
     status.details.add().Pack(
         error_details_pb2.ErrorInfo(
-            reason=error.reason, domain=DOMAIN, metadata={key: value for key, value in facts.items() if value}
+            reason=error.reason, domain=DOMAIN, metadata={key: _cut(value) for key, value in facts.items() if value}
         )
     )
     if isinstance(error, errors.Overloaded):
@@ -67,6 +70,11 @@ def to_status(error: ImagingError) -> status_pb2.Status:
         delay.FromMilliseconds(int(error.retry_after_seconds * 1000))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return status
+
+
+def _cut(text: str) -> str:
+    # Trailers over 8 KiB never arrive: the client would see a broken stream instead of the error.
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 
 def from_status(status: status_pb2.Status) -> ImagingError:

@@ -143,7 +143,7 @@ async def test_a_stream_is_closed_when_the_client_goes_away(stub: Any, scripted:
 
 async def test_a_call_without_a_deadline_gets_the_default_one(stub: Any, scripted: ScriptedPipeline) -> None:
     await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/one"))
-    assert 25 < scripted.seen["remaining"] <= 30
+    assert 25 < scripted.seen["remaining"] < 31  # clocks of both sides
 
 
 async def test_a_deadline_ends_the_call_and_says_so(stub: Any) -> None:

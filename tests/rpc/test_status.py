@@ -21,6 +21,12 @@ def test_every_error_survives_the_way_over_the_wire(kind: type[ImagingError]) ->
     assert (back.what, back.where, back.hint, back.metadata) == (error.what, error.where, error.hint, {"fact": "7"})
 
 
+def test_endless_texts_are_cut_so_that_the_error_arrives() -> None:
+    back = from_status(to_status(errors.NotFound("x" * 100_000, where="y" * 100_000)))
+    assert type(back) is errors.NotFound
+    assert (len(back.what), back.where[-1]) == (1500, "…")
+
+
 def test_reasons_are_unique() -> None:
     kinds = [kind for kind in _all_classes(ImagingError) if kind is not ImagingError]
     assert len({kind.reason for kind in kinds}) == len(kinds)

@@ -196,6 +196,12 @@ def test_any_other_text_is_refused_as_a_token(text: str) -> None:
             decode_token(text, "0" * 16, [str])
 
 
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, "\ud800", "a\0b"])
+def test_a_token_made_by_hand_that_no_database_takes_is_refused(value: str | int) -> None:
+    with pytest.raises(InvalidArgument):
+        decode_token(encode_token([value], "0" * 16), "0" * 16, [type(value)])
+
+
 def test_a_token_of_another_query_is_refused() -> None:
     token = encode_token([7], query_digest(1, "studies/1", [("PatientID", "a")]))
     with pytest.raises(InvalidArgument, match="another query"):
