@@ -39,7 +39,7 @@ types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
 test: $(STAMP) ## every test that needs no system package; the others skip with a sentence
-	$(BIN)/pytest -q -n 2 --dist loadgroup
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 demo: $(STAMP) ## DICOM in, finished reports out, into demo-out/ (DICOM=<folder or file> for your own data)
 	$(BIN)/imaging demo $(if $(DICOM),"$(DICOM)",) --out demo-out

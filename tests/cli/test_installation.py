@@ -242,11 +242,16 @@ def test_study_that_gets_no_run_is_not_waited_for_without_end(installation: Inst
         next(client.runs.watch("studies/1.2.3"))
 
 
-async def test_asynchronous_client_does_the_same(installation: Installation) -> None:
+async def test_asynchronous_client_does_the_same(installation: Installation, tmp_path: Path) -> None:
+    sent = ct_series("async-whole-way", slices=4, size=48)
+    for uid, content in sent.instances.items():
+        (tmp_path / f"{uid}.dcm").write_bytes(content)
     async with imaging_package.connect_async(installation.endpoints) as client:
-        (study,) = await client.search_studies(
-            study_instance_uid=ct_series("client-whole-way", slices=1, size=48).study_instance_uid
-        )
+        summary = await client.store(tmp_path, complete=True)
+        assert summary.studies == (sent.study,)
+        (study,) = await client.search_studies(study_instance_uid=sent.study_instance_uid)
+        async for run in client.runs.watch(study):
+            assert run.state in ("PENDING", "RUNNING", "SUCCEEDED")
         received = [series for series in await client.series(study) if not series.is_derived]
         volume = await client.to_numpy(received[0])
         assert volume.shape == (4, 48, 48)
