@@ -56,12 +56,6 @@ def unit_text(ucum: str) -> str:
     return _ANNOTATION.sub(r"\1", ucum).strip()
 
 
-def quantity_text(value: float, ucum: str) -> str:
-    """Number and unit with a no-break space between, such as `4 812 mL`."""
-    unit = unit_text(ucum)
-    return f"{number_text(value)}\u00a0{unit}" if unit else number_text(value)
-
-
 def date_text(value: str) -> str:
     """A DA value, YYYYMMDD, as `2030-01-31`; what is no date is given back as it is."""
     match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", value.strip())
@@ -88,8 +82,3 @@ def age_text(birth_date: str, study_date: str) -> str:
         return ""
     years = seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day))
     return f"{years} y" if 0 <= years < 150 else ""
-
-
-def short_uid(uid: str) -> str:
-    """A UID short enough for a caption: its last 8 digits after `…`."""
-    return uid if len(uid) <= 12 else f"…{uid[-8:]}"

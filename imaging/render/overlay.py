@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,21 +53,6 @@ def draw_mask(
     rgb[inside] = np.floor(rgb[inside] * (1.0 - alpha) + tint * alpha + 0.5).astype(np.uint8)
     if outline:
         rgb[border(inside)] = colour
-    return rgb
-
-
-def draw_labels(
-    picture: NDArray[np.uint8],
-    labels: NDArray[np.integer[Any]],
-    colours: Mapping[int, Colour],
-    alpha: float = 0.3,
-    *,
-    outline: bool = True,
-) -> NDArray[np.uint8]:
-    """RGB as `draw_mask`, with each label of `colours` in its own colour; other labels are left out."""
-    rgb = as_rgb(picture)
-    for label, colour in colours.items():
-        rgb = draw_mask(rgb, labels == label, colour, alpha, outline=outline)
     return rgb
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 
 from imaging.errors import InvalidArgument
-from imaging.render.overlay import border, draw_labels, draw_mask
+from imaging.render.overlay import border, draw_mask
 from imaging.render.pixel_aspect import pixel_aspect
 from imaging.render.png import encode_png, resize
 
@@ -90,12 +90,6 @@ def test_a_mask_is_filled_and_outlined() -> None:
 def test_the_border_includes_what_touches_the_edge_of_the_picture() -> None:
     assert border(np.ones((3, 3), bool)).tolist() == [[True] * 3, [True, False, True], [True] * 3]
     assert border(np.zeros((3, 3), bool)).sum() == 0
-
-
-def test_labels_are_drawn_each_in_its_colour() -> None:
-    labels = np.array([[1, 0, 2, 3]])
-    drawn = draw_labels(np.zeros((1, 4), np.uint8), labels, {1: (255, 0, 0), 2: (0, 255, 0)})
-    assert drawn.tolist() == [[[255, 0, 0], [0, 0, 0], [0, 255, 0], [0, 0, 0]]]
 
 
 def test_a_mask_of_another_size_or_opacity_is_refused() -> None:
