@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from pipeline_svc.run_record import GOING, RunRecord, StageRecord, State, run_record
 from pipeline_svc.schema import CURSOR, RUNS, STAGES
@@ -68,6 +68,17 @@ def unfinished_run_ids(connection: Connection) -> list[str]:
     return [
         row.id for row in connection.execute(select(RUNS.c.id).where(RUNS.c.state.in_(GOING)).order_by(RUNS.c.number))
     ]
+
+
+def runs_by_state(connection: Connection) -> dict[int, int]:
+    """How many runs are in each state."""
+    query = select(RUNS.c.state, func.count()).group_by(RUNS.c.state)
+    return dict(connection.execute(query).tuples().all())
+
+
+def oldest_unfinished_us(connection: Connection) -> int | None:
+    """When the oldest run with something left to do was created, in microseconds since 1970; None without one."""
+    return connection.execute(select(func.min(RUNS.c.create_time_us)).where(RUNS.c.state.in_(GOING))).scalar()
 
 
 def stages_of(connection: Connection, run_id: str) -> tuple[StageRecord, ...]:

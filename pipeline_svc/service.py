@@ -19,6 +19,7 @@ from pipeline_svc.recipe_book import load_recipe_book
 from pipeline_svc.recipe_check import ask_capabilities
 from pipeline_svc.run_carrier import RunCarrier
 from pipeline_svc.run_control import RunControl
+from pipeline_svc.run_metrics import RunMetrics
 from pipeline_svc.runs import Runs
 from pipeline_svc.schema import METADATA, SCHEMA_VERSION
 from pipeline_svc.servicer import PipelineServicer
@@ -59,6 +60,7 @@ class PipelineService:
         self._engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=settings.pipeline.max_parallel_runs)
         control = RunControl(runs, self._engine, calls)
         self._readiness = Readiness(book, lambda: ask_capabilities(processing, analysis, reporting))
+        self._metrics = RunMetrics(self._database)
         self._watcher = Watcher(storage=self._storage, runs=runs, book=book, engine=self._engine, control=control)
         servicer = PipelineServicer(
             book=book,
@@ -72,19 +74,23 @@ class PipelineService:
             listen, {SERVICE: lambda server: add_PipelineServiceServicer_to_server(servicer, server)}
         )
         self._work: asyncio.Task[None] | None = None
+        self._counting: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen; the port. Health says NOT_SERVING until the recipes are checked against the other services."""
         port = await self._server.start(serving=False)
         self._work = asyncio.create_task(self._run(), name="pipeline")
+        self._counting = asyncio.create_task(self._metrics.run(), name="run-metrics")
         return port
 
     async def stop(self, grace: timedelta) -> None:
         """Take up nothing more and let go of the runs, which go on at the next start; then close everything."""
         await self._server.set_serving(False)
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.wait({self._work})
+        ending = {task for task in (self._work, self._counting) if task is not None}
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
         await self._engine.stop(grace)
         await self._server.stop(timedelta(seconds=1))
         await self._storage.close()

@@ -18,6 +18,11 @@ class BytesBudget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
+    def total(self) -> int:
+        """Bytes that may be in memory."""
+        return self._total
+
+    @property
     def in_use(self) -> int:
         """Bytes taken and not yet given back."""
         return self._total - self._free

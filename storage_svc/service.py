@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
-from imaging.objectstore import FolderObjectStore, ObjectStore
+from imaging.objectstore import FolderObjectStore, MeasuredObjectStore, ObjectStore
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
 from imaging.settings.s3 import s3_access
@@ -24,6 +24,7 @@ from storage_svc.ingest import Ingest
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import METADATA, SCHEMA_VERSION
 from storage_svc.servicer import Parts, StorageServicer
+from storage_svc.storage_metrics import StorageMetrics
 from storage_svc.sweeper import Sweeper
 from storage_svc.upload_spool import UploadSpool
 from storage_svc.upload_stream import UploadServices
@@ -45,7 +46,7 @@ class Service:
             schema_version=SCHEMA_VERSION,
             finish=commit_changes,
         )
-        store = bucket or FolderObjectStore(folder / "objects")
+        store = MeasuredObjectStore(bucket or FolderObjectStore(folder / "objects"), "s3" if bucket else "folder")
         open_uploads = OpenUploads()
         changes = ChangeLog(self._database)
         spool = UploadSpool(self._database, store.spool, open_uploads)
@@ -57,7 +58,8 @@ class Service:
         writer = IndexWriter(changes, quiet_time_us=quiet_time, linger=in_flight.linger)
         self._ingest = Ingest(self._database, store, writer, open_uploads, self._pool, in_flight)
         self._storing: set[asyncio.Task[None]] = set()
-        uploads = UploadServices(self._ingest, spool, BytesBudget(own.bytes_in_flight), self._database, self._storing)
+        budget = BytesBudget(own.bytes_in_flight)
+        uploads = UploadServices(self._ingest, spool, budget, self._database, self._storing)
         self._completion = Completion(self._database, changes, open_uploads)
         self.sweeper = Sweeper(
             self._database,
@@ -76,6 +78,7 @@ class Service:
                 uploads=uploads,
                 pool=self._pool,
                 readers=self._readers,
+                metrics=StorageMetrics(budget, self._pool, settings.data_dir),
                 delete_grace=timedelta(days=own.delete_grace_days),
             )
         )

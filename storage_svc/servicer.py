@@ -32,6 +32,7 @@ from storage_svc.retrieve_frames import retrieve_frames
 from storage_svc.retrieve_instances import retrieve_instances
 from storage_svc.retrieve_metadata import retrieve_metadata
 from storage_svc.search import Page, Search, live_instance, live_series, live_study, modalities, run_search
+from storage_svc.storage_metrics import StorageMetrics
 from storage_svc.upload_stream import UploadServices, UploadStream
 from storage_svc.watch import watch_changes
 
@@ -51,6 +52,7 @@ class Parts:
     uploads: UploadServices
     pool: DecodePool
     readers: Executor
+    metrics: StorageMetrics
     delete_grace: timedelta
 
 
@@ -68,6 +70,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
         answers = stream.serve(request_iterator)
         try:
             async for answer in answers:
+                self._parts.metrics.answered(answer)
                 yield answer
         finally:
             await answers.aclose()
@@ -127,6 +130,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
             accept=request.accept_transfer_syntax_uids,
             start_offset=request.start_offset,
         ):
+            parts.metrics.sent("instances", message)
             yield message  # type: ignore[misc]  # serialized in a thread, as are frames
 
     async def RetrieveMetadata(
@@ -142,6 +146,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
             as_json=request.format == pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON,
             sop_instance_uids=request.sop_instance_uids,
         ):
+            parts.metrics.sent("metadata", message)
             yield message  # type: ignore[misc]  # serialized in a thread, as are frames
 
     async def RetrieveFrames(
@@ -149,6 +154,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
     ) -> AsyncGenerator[pb.RetrieveFramesResponse]:
         parts = self._parts
         async for message in retrieve_frames(parts.database, parts.store, parts.readers, parts.pool, request):
+            parts.metrics.sent("frames", message)
             yield message  # type: ignore[misc]  # serialized in a thread; `imaging.rpc` sends bytes as they are
 
     async def DeleteStudy(self, request: pb.DeleteStudyRequest, context: Context) -> pb.DeleteStudyResponse:

@@ -76,6 +76,16 @@ class DecodePool:
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="decode-spawn")
         self._closed = threading.Event()
 
+    @property
+    def workers(self) -> int:
+        """Processes at most."""
+        return self._count
+
+    @property
+    def busy(self) -> int:
+        """Processes that decode just now."""
+        return self._count - self._idle.qsize()
+
     async def decode(
         self,
         frame_bytes: bytes | bytearray | memoryview,

@@ -4,6 +4,7 @@
 """
 
 from imaging.objectstore.folder import FolderObjectStore
+from imaging.objectstore.measured import MeasuredObjectStore
 from imaging.objectstore.store import ObjectStat, ObjectStore
 
-__all__ = ["FolderObjectStore", "ObjectStat", "ObjectStore"]
+__all__ = ["FolderObjectStore", "MeasuredObjectStore", "ObjectStat", "ObjectStore"]

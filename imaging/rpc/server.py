@@ -1,4 +1,4 @@
-"""The one place where servers are made: limits, errors, traces, credentials, health, reflection, drain."""
+"""The one place where servers are made: limits, errors, traces, metrics, credentials, health, reflection, drain."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from imaging.errors import Unavailable
 from imaging.rpc.admission import admission
 from imaging.rpc.around import Around, AroundEveryCall
 from imaging.rpc.call_errors import typed_errors
+from imaging.rpc.call_metrics import call_metrics
 from imaging.rpc.channel import MAX_MESSAGE_BYTES
 from imaging.rpc.credentials import bearer_token
 from imaging.rpc.deadline import deadline
@@ -64,9 +65,9 @@ class RpcServer:
     ) -> None:
         self._listen = listen
         # Outermost first: what `typed_errors` logs carries the trace id, and errors of all that follows are typed.
-        arounds: list[Around] = [server_span, typed_errors, admission(max_concurrent_rpcs), deadline]
+        arounds: list[Around] = [call_metrics(), server_span, typed_errors, admission(max_concurrent_rpcs), deadline]
         if listen.token:
-            arounds.insert(2, bearer_token(listen.token))
+            arounds.insert(3, bearer_token(listen.token))
         self._server = grpc.aio.server(
             interceptors=[AroundEveryCall(*arounds)],
             options=_OPTIONS,

@@ -140,10 +140,15 @@ class SecuritySettings(Section):
 
 
 class TelemetrySettings(Section):
-    """Logs. Traces follow the standard OTEL_* variables and are off without an endpoint."""
+    """Logs and metrics. What leaves by OTLP follows the standard OTEL_* variables and is off without an endpoint."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least level that is written."""
+
+    metrics_address: Address | Literal[""] = ""
+    """`host:port` where storage serves `/metrics` for Prometheus, the other services on the next ports, in the order of
+    `SERVICE_NAMES`; port 0: free ones. Empty: nowhere. They hold no patient data and are served in plain http: listen
+    on loopback, or where only the scraper comes."""
 
 
 class Settings(Section):
@@ -164,6 +169,12 @@ class Settings(Section):
         """`host:port` of a service."""
         section: StorageSettings = getattr(self, service)
         return section.address
+
+    def metrics_address(self, service: ServiceName) -> str:
+        """`host:port` where a service serves its metrics; empty if it does not."""
+        host, colon, port = self.telemetry.metrics_address.rpartition(":")
+        first = int(port or 0)
+        return f"{host}{colon}{first + SERVICE_NAMES.index(service) if first else port}"
 
     def listen(self, service: ServiceName) -> ListenSettings:
         """How a service listens.

@@ -14,6 +14,7 @@ from typing import Protocol
 from imaging.errors import ImagingError
 from imaging.settings import ServiceName, Settings
 from imaging.telemetry.json_log import log_to_stderr
+from imaging.telemetry.metrics_export import export_metrics
 from imaging.telemetry.trace_export import export_traces
 
 DRAIN_GRACE = timedelta(seconds=20)
@@ -41,7 +42,7 @@ async def run_service(name: ServiceName, settings: Settings, on_ready: Callable[
         If the service cannot start.
     """
     log_to_stderr(name, settings.telemetry.log_level)
-    flush_traces = export_traces(name)
+    flushes = [export_traces(name), export_metrics(name, settings.metrics_address(name))]
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,7 +64,7 @@ async def run_service(name: ServiceName, settings: Settings, on_ready: Callable[
         log.exception("the service cannot run")
         raise
     finally:
-        await asyncio.to_thread(flush_traces)
+        await asyncio.gather(*(asyncio.to_thread(flush) for flush in flushes))
 
 
 def _ask_to_end(ended: asyncio.Event, number: int) -> None:

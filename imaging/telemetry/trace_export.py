@@ -6,12 +6,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from typing import Final
 
 from opentelemetry import trace
 
-from imaging.errors import SettingsInvalid
+from imaging.telemetry.otlp import as_warning, check_protocol, is_disabled, process_resource
 
 FLUSH_SECONDS: Final = 1.0
 """So long a service that ends waits for its last spans to be taken."""
@@ -33,20 +32,12 @@ def export_traces(service: str) -> Callable[[], None]:
         return lambda: None
     # Imported here: a process without telemetry need not pay for the exporter.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    resource = Resource.create(
-        {
-            "service.name": f"imaging-{service}",
-            "service.version": metadata.version("imaging-pipeline"),
-            "process.pid": os.getpid(),
-        }
-    )
-    logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").addFilter(_as_warning)
+    logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").addFilter(as_warning)
     # No shutdown by atexit, which would wait for a collector that hangs.
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider = TracerProvider(resource=process_resource(service), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
 
@@ -61,23 +52,7 @@ def export_traces(service: str) -> Callable[[], None]:
 
 def _is_on(env: Mapping[str, str]) -> bool:
     endpoint = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    disabled = env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    if not endpoint or disabled or env.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
+    if not endpoint or is_disabled(env) or env.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
         return False
-    for variable in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-        if env.get(variable):
-            if env[variable].strip().lower() != "grpc":
-                raise SettingsInvalid(
-                    f"Traces leave by OTLP over gRPC, not by {env[variable]}",
-                    where=variable,
-                    hint="Set it to grpc and name the gRPC port of the collector (4317 by custom).",
-                )
-            break
-    return True
-
-
-def _as_warning(record: logging.LogRecord) -> bool:
-    # Spans that are lost are no error of the service: who watches its errors shall not be woken.
-    if record.levelno > logging.WARNING:
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    check_protocol(env, "TRACES", "Traces")
     return True

@@ -8,8 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+from opentelemetry import metrics
+from opentelemetry.metrics import Observation
+
 from imaging.errors import InvalidArgument, Unavailable
 from imaging.stage.v1.stage_pb2 import Progress
+from imaging.telemetry.durations import Durations
 from imaging.work.progress_report import Report
 from imaging.work.running_work import RunningWork
 
@@ -51,6 +55,12 @@ class RequestWork(Generic[R]):
         self._running: dict[str, RunningWork[R]] = {}
         self._results: OrderedDict[str, R] = OrderedDict()
         self._is_draining = False
+        self._durations = Durations("imaging.work.duration", "Time that work took, whoever waited for it.")
+        metrics.get_meter("imaging").create_observable_gauge(
+            "imaging.work.running",
+            [lambda _: [Observation(len(self._running))]],
+            description="Pieces of work that are being done.",
+        )
 
     async def attach(self, request_id: str, start: Callable[[Report], Awaitable[R]]) -> AsyncIterator[Progress | R]:
         """Progress of the work at least every heartbeat, then, as the last item, its result.
@@ -124,7 +134,12 @@ class RequestWork(Generic[R]):
                 where=request_id,
                 hint="Send the request again when the service is back.",
             )
-        work = RunningWork(request_id, start, orphan_timeout=self._orphan_timeout)
+
+        async def timed(report: Report) -> R:
+            with self._durations.of("stage"):
+                return await start(report)
+
+        work = RunningWork(request_id, timed, orphan_timeout=self._orphan_timeout)
         self._running[request_id] = work
         work.task.add_done_callback(lambda _: self._ended(work))
         return work

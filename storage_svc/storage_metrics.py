@@ -1,0 +1,72 @@
+"""What storage took in and gave out, the memory of its uploads, its codec workers, and the room on its disk.
+
+Everything is counted in plain numbers, and read when somebody scrapes: an instance pays next to nothing for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from imaging.codecs.sandbox import DecodePool
+from imaging.rpc.status import from_status
+from imaging.storage.v1 import storage_pb2
+from imaging.storage.v1 import storage_service_pb2 as pb
+from storage_svc.bytes_budget import BytesBudget
+
+_OUTCOMES: Final = {
+    number: name.removeprefix("STORE_OUTCOME_").lower() for name, number in storage_pb2.StoreOutcome.items()
+}
+
+
+class StorageMetrics:
+    """The counts of one storage service."""
+
+    def __init__(self, budget: BytesBudget, pool: DecodePool, data_dir: Path) -> None:
+        self._instances: Counter[str] = Counter()
+        self._received: Counter[str] = Counter()
+        self._sent: Counter[str] = Counter()
+        self._messages: Counter[str] = Counter()
+        meter = metrics.get_meter("imaging")
+        for name, unit, counts, label, description in (
+            ("imaging.storage.instances", "", self._instances, "outcome", "Uploads that got their outcome."),
+            ("imaging.storage.received", "By", self._received, "outcome", "Bytes of the uploads that were stored."),
+            ("imaging.storage.sent", "By", self._sent, "kind", "Bytes given out."),
+            ("imaging.storage.messages.sent", "", self._messages, "kind", "Messages given out; a small frame is one."),
+        ):
+            meter.create_observable_counter(name, [_observe(counts, label)], unit=unit, description=description)
+
+        def gauge(name: str, unit: str, read: Callable[[], float], description: str) -> None:
+            meter.create_observable_gauge(name, [lambda _: [Observation(read())]], unit=unit, description=description)
+
+        gauge("imaging.storage.in_flight", "By", lambda: budget.in_use, "Bytes of uploads in memory.")
+        gauge("imaging.storage.in_flight.limit", "By", lambda: budget.total, "Bytes that may be in memory.")
+        gauge("imaging.codecs.workers.busy", "", lambda: pool.busy, "Decoding processes at work.")
+        gauge("imaging.codecs.workers.limit", "", lambda: pool.workers, "Decoding processes at most.")
+        gauge("imaging.data.free", "By", lambda: shutil.disk_usage(data_dir).free, "Room on the disk of data_dir.")
+        gauge("imaging.data.size", "By", lambda: shutil.disk_usage(data_dir).total, "Size of the disk of data_dir.")
+
+    def answered(self, answer: pb.StoreInstancesResponse) -> None:
+        """Count the outcome of an upload; other answers are none."""
+        match answer.WhichOneof("outcome"):
+            case "stored":
+                outcome = _OUTCOMES[answer.stored.outcome]
+                self._instances[outcome] += 1
+                self._received[outcome] += answer.stored.instance.size_bytes
+            case "rejected":
+                self._instances[f"rejected_{from_status(answer.rejected).reason.lower()}"] += 1
+
+    def sent(self, kind: str, message: bytes) -> None:
+        """Count a serialized message of `instances`, `metadata` or `frames`."""
+        self._sent[kind] += len(message)
+        self._messages[kind] += 1
+
+
+def _observe(counts: Counter[str], label: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _: [Observation(number, {label: value}) for value, number in list(counts.items())]
