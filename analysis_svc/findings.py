@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from analysis_svc.schema import FINDING, METADATA, RESULT, SCHEMA_VERSION
 from imaging.analysis.v1 import analysis_pb2, analysis_service_pb2
-from imaging.database import Database
+from imaging.database import Database, DatabaseAccess
 from imaging.errors import InvalidArgument, NotFound
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 
@@ -28,15 +28,15 @@ class FindingsTable:
         self._database = database
 
     @classmethod
-    def open(cls, url: str) -> FindingsTable:
-        """The table in the database at a URL, made if it is not there.
+    def open(cls, access: DatabaseAccess) -> FindingsTable:
+        """The table in a database, made if it is not there.
 
         Raises
         ------
-        FailedPrecondition
-            If the database has another schema version, or another process uses it.
+        FailedPrecondition, SettingsInvalid, Unavailable
+            If the database cannot be used: see `Database.open`.
         """
-        return cls(Database.open(url, METADATA, schema_version=SCHEMA_VERSION))
+        return cls(Database.open(access, METADATA, schema_version=SCHEMA_VERSION))
 
     async def close(self) -> None:
         """Close the database."""

@@ -14,6 +14,7 @@ from imaging.client.storage import StorageClient
 from imaging.rpc.channel import open_channel
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
+from imaging.settings.database import database_access
 
 SERVICE: Final = "imaging.analysis.v1.AnalysisService"
 
@@ -22,8 +23,7 @@ class AnalysisService:
     """The running service: its server, its findings, and the channel to storage."""
 
     def __init__(self, settings: Settings, registry: ModelRegistry) -> None:
-        file = settings.data_dir.absolute() / "analysis" / "analysis.sqlite"
-        self._findings = FindingsTable.open(f"sqlite:///{file}")
+        self._findings = FindingsTable.open(database_access(settings, "analysis"))
         self._channel = open_channel(settings.storage.address, settings.channel())
         self._storage = StorageClient(self._channel)
         limit = timedelta(minutes=settings.analysis.model_time_limit_minutes)

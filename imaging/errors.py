@@ -24,18 +24,31 @@ class ImagingError(Exception):
         How to fix it, one sentence with its full stop.
     metadata
         Machine-readable facts (string to string), carried in `ErrorInfo.metadata`.
+    retry_after_seconds
+        When the same request may succeed, as far as that is known; 0: nobody can say, or never.
     """
 
     reason: ClassVar[str] = "INTERNAL"
     """UPPER_SNAKE name of the kind of error, stable over releases (`ErrorInfo.reason`)."""
 
+    default_retry_after_seconds: ClassVar[float] = 0.0
+
     def __init__(
-        self, what: str, *, where: str = "", hint: str = "", metadata: Mapping[str, str] | None = None
+        self,
+        what: str,
+        *,
+        where: str = "",
+        hint: str = "",
+        metadata: Mapping[str, str] | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         self.what = what
         self.where = where
         self.hint = hint
         self.metadata: dict[str, str] = dict(metadata or {})
+        self.retry_after_seconds = (
+            self.default_retry_after_seconds if retry_after_seconds is None else retry_after_seconds
+        )
         super().__init__(self.text)
 
     @property
@@ -141,18 +154,7 @@ class Overloaded(ImagingError):
     """No room for more work now; try again after `retry_after_seconds`."""
 
     reason = "OVERLOADED"
-
-    def __init__(
-        self,
-        what: str,
-        *,
-        where: str = "",
-        hint: str = "",
-        metadata: Mapping[str, str] | None = None,
-        retry_after_seconds: float = 1.0,
-    ) -> None:
-        super().__init__(what, where=where, hint=hint, metadata=metadata)
-        self.retry_after_seconds = retry_after_seconds
+    default_retry_after_seconds = 1.0
 
 
 class StorageFull(ImagingError):

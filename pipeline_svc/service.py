@@ -13,6 +13,7 @@ from imaging.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceSer
 from imaging.rpc.channel import open_channel
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
+from imaging.settings.database import database_access
 from pipeline_svc.embedded_engine import EmbeddedEngine
 from pipeline_svc.readiness import Readiness
 from pipeline_svc.recipe_book import load_recipe_book
@@ -44,10 +45,7 @@ class PipelineService:
         storage = open_channel(settings.storage.address, how)
         self._channels = [processing, analysis, reporting, storage]
         self._storage = StorageClient(storage)
-        folder = settings.data_dir.absolute() / "pipeline"
-        self._database = Database.open(
-            f"sqlite:///{folder / 'pipeline.sqlite'}", METADATA, schema_version=SCHEMA_VERSION
-        )
+        self._database = Database.open(database_access(settings, "pipeline"), METADATA, schema_version=SCHEMA_VERSION)
         runs = Runs(self._database)
         calls = StageCalls(stage_services(processing, analysis, reporting))
         carrier = RunCarrier(
@@ -120,7 +118,7 @@ def build(settings: Settings) -> PipelineService:
     ------
     SettingsInvalid
         If a recipe is wrong by itself, with file, line and a hint.
-    FailedPrecondition
-        If another process uses the database, or it has another schema version.
+    FailedPrecondition, Unavailable
+        If the database cannot be used.
     """
     return PipelineService(settings)

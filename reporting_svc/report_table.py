@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from imaging.database import Database
+from imaging.database import Database, DatabaseAccess
 from imaging.errors import NotFound
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
@@ -50,15 +50,15 @@ class ReportTable:
         self._database = database
 
     @classmethod
-    def open(cls, url: str) -> ReportTable:
-        """The table in the database at a URL, made if it is not there.
+    def open(cls, access: DatabaseAccess) -> ReportTable:
+        """The table in a database, made if it is not there.
 
         Raises
         ------
-        FailedPrecondition
-            If the database has another schema version, or another process uses it.
+        FailedPrecondition, SettingsInvalid, Unavailable
+            If the database cannot be used: see `Database.open`.
         """
-        return cls(Database.open(url, METADATA, schema_version=SCHEMA_VERSION))
+        return cls(Database.open(access, METADATA, schema_version=SCHEMA_VERSION))
 
     async def close(self) -> None:
         """Close the database."""

@@ -11,6 +11,7 @@ from imaging.reporting.v1.reporting_service_pb2_grpc import add_ReportingService
 from imaging.rpc.channel import open_channel
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
+from imaging.settings.database import database_access
 from reporting_svc.create_report import ReportMaker
 from reporting_svc.report_table import ReportTable
 from reporting_svc.servicer import ReportingServicer
@@ -22,8 +23,7 @@ class ReportingService:
     """The running service: its server, its reports, and the channels to storage and analysis."""
 
     def __init__(self, settings: Settings) -> None:
-        file = settings.data_dir.absolute() / "reporting" / "reporting.sqlite"
-        self._table = ReportTable.open(f"sqlite:///{file}")
+        self._table = ReportTable.open(database_access(settings, "reporting"))
         self._storage_channel = open_channel(settings.storage.address, settings.channel())
         self._analysis_channel = open_channel(settings.analysis.address, settings.channel())
         self._storage = StorageClient(self._storage_channel)

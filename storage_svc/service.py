@@ -12,6 +12,7 @@ from imaging.database import Database
 from imaging.objectstore import FolderObjectStore, MeasuredObjectStore, ObjectStore
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
+from imaging.settings.database import database_access
 from imaging.settings.s3 import s3_access
 from imaging.storage.v1 import storage_service_pb2, storage_service_pb2_grpc
 from storage_svc import clock
@@ -41,7 +42,7 @@ class Service:
         folder = settings.data_dir / "storage"
         bucket = _bucket(settings, folder)  # before anything is open that a refusal would leave so
         self._database = Database.open(
-            f"sqlite:///{folder.absolute() / 'storage.sqlite'}",
+            database_access(settings, "storage"),
             METADATA,
             schema_version=SCHEMA_VERSION,
             finish=commit_changes,
@@ -128,9 +129,9 @@ def build(settings: Settings) -> Service:
     Raises
     ------
     FailedPrecondition
-        If another process uses the data directory, the database has another schema version, or the bucket belongs to
-        another installation.
+        If another process uses the data directory, the database has another schema version or could lose data, or the
+        bucket belongs to another installation.
     SettingsInvalid, Unavailable
-        If the S3 server cannot be used as the settings say, or does not answer.
+        If the database or the S3 server cannot be used as the settings say, or does not answer.
     """
     return Service(settings)

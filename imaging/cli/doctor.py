@@ -25,10 +25,11 @@ def doctor(
     config: ConfigOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check ports, disk, durable writes, the S3 bucket, codecs and versions. Exit code 1 when something failed."""
+    """Check ports, disk, durable writes, databases, S3 bucket, codecs and versions. Exit code 1 if something failed."""
     import asyncio
 
     from imaging.cli.codec_checks import codec_checks
+    from imaging.cli.database_checks import database_checks
     from imaging.cli.machine_checks import disk_checks, port_checks, version_checks
     from imaging.cli.object_store_checks import object_store_checks
     from imaging.client.endpoints import resolve_endpoints
@@ -39,7 +40,7 @@ def doctor(
 
     async def work() -> list[Check]:
         ports = await port_checks(endpoints, settings.channel())
-        places = [*disk_checks(settings.data_dir), *object_store_checks(settings)]
+        places = [*disk_checks(settings.data_dir), *database_checks(settings), *object_store_checks(settings)]
         return [*ports, *places, *await codec_checks(), *version_checks()]
 
     checks = asyncio.run(work())

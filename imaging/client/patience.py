@@ -58,7 +58,6 @@ class Attempts:
         delay = min(
             self._patience.first_delay.total_seconds() * 2**self._failures, self._patience.longest_delay.total_seconds()
         )
-        if isinstance(error, Overloaded):
-            delay = max(delay, min(error.retry_after_seconds, self._patience.longest_delay.total_seconds()))
+        delay = max(delay, min(error.retry_after_seconds, self._patience.longest_delay.total_seconds()))
         self._failures = min(self._failures + 1, 30)
         await asyncio.sleep(delay)

@@ -21,7 +21,7 @@ from imaging.client.upload import (
     whole_message,
 )
 from imaging.client.upload_queue import PendingUpload, UploadQueue
-from imaging.errors import ImagingError, Overloaded, Unavailable
+from imaging.errors import ImagingError, Unavailable
 from imaging.rpc.status import domain_errors, from_status
 from imaging.storage.v1 import storage_pb2, storage_service_pb2
 
@@ -129,7 +129,7 @@ class UploadStream:
         if is_worth_retrying(error) and pending.rejections < _MOST_REJECTIONS:
             pending.forget_persisted()
             pending.rejections += 1
-            delay = error.retry_after_seconds if isinstance(error, Overloaded) else 0.05 * 2**pending.rejections
+            delay = error.retry_after_seconds or 0.05 * 2**pending.rejections
             longest = self._patience.longest_delay.total_seconds()
             asyncio.get_running_loop().call_later(min(delay, longest), self._queue.send_again, pending)
             return None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, make_url
+from sqlalchemy import Connection, MetaData
 
-from imaging.database import sqlite
-from imaging.database.failure import domain_error
+from imaging.database.access import DatabaseAccess
+from imaging.database.backend import Backend
+from imaging.database.failure import domain_error, is_passing
 from imaging.database.group_commit import Finish, GroupCommit
 from imaging.database.schema_version import ensure_schema
+from imaging.database.sqlite import open_sqlite
 from imaging.errors import InvalidArgument, Unavailable
 
 T = TypeVar("T")
@@ -26,30 +27,29 @@ class Database:
     but the database. A write function may be undone and must then have left nothing elsewhere.
     """
 
-    def __init__(self, writer: Engine, reader: Engine, lock: int, *, finish: Finish | None, readers: int) -> None:
-        self._writer_engine = writer
-        self._reader_engine = reader
-        self._lock = lock
+    def __init__(self, backend: Backend, *, finish: Finish | None, readers: int) -> None:
+        self._backend = backend
         self._closed = False
-        self._commits = GroupCommit(writer, finish, name=str(lock))
+        self._commits = GroupCommit(backend, finish)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="database-reader")
 
     @classmethod
     def open(
         cls,
-        url: str,
+        access: DatabaseAccess,
         metadata: MetaData,
         *,
         schema_version: int,
         finish: Finish | None = None,
         readers: int = 4,
-    ) -> Database:
-        """The database at `url`, made if it is not there. Close it before it is opened again.
+    ) -> Self:
+        """The database at `access.url`, made if it is not there. Close it before it is opened again.
 
         Parameters
         ----------
-        url
-            `sqlite:///path/to/file.sqlite`; its folder is made.
+        access
+            Where it is. The folder of a SQLite file and the schema in a PostgreSQL database are made; that database
+            itself must be there.
         metadata, schema_version
             The tables and their version; grows with every change of the tables.
         finish
@@ -60,30 +60,23 @@ class Database:
         Raises
         ------
         FailedPrecondition
-            If the database has another schema version, or another process uses it.
+            If the database has another schema version, another process uses its file, or its server could lose data.
         InvalidArgument
             If the kind of database is not supported.
-        Unavailable
-            If it cannot be opened.
+        SettingsInvalid
+            If the server knows no such user, password or database.
+        Unavailable, Overloaded
+            If it cannot be opened now.
         """
-        parsed = make_url(url)
-        if parsed.get_backend_name() != "sqlite":
-            raise InvalidArgument(
-                f"The database kind {parsed.get_backend_name()!r} is not supported by this release",
-                hint="Use sqlite:////absolute/path/to/file.sqlite.",
-            )
-        path = sqlite.database_file(parsed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = sqlite.lock_file(path)
-        writer = sqlite.writing_engine(path)
+        backend = _open(access, readers)
         try:
-            with writer.connect() as connection, connection.begin():
-                ensure_schema(connection, metadata, schema_version, where=str(path))
+            with backend.writer.connect() as connection, connection.begin():
+                backend.keep_others_out(connection)
+                ensure_schema(connection, metadata, schema_version, where=backend.where)
         except Exception as error:
-            writer.dispose()
-            os.close(lock)
+            backend.close()
             raise domain_error(error, doing="opening") from error
-        return cls(writer, sqlite.reading_engine(path, readers), lock, finish=finish, readers=readers)
+        return cls(backend, finish=finish, readers=readers)
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """What `function` returns, run on one snapshot by a connection that cannot write.
@@ -97,11 +90,13 @@ class Database:
             raise Unavailable("The database is closed", hint="The service is stopping; try again later.")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
 
-    def _read(self, function: Callable[[Connection], T]) -> T:
+    def _read(self, function: Callable[[Connection], T], *, again: bool = True) -> T:
         try:
-            with self._reader_engine.connect() as connection, connection.begin():
+            with self._backend.reader.connect() as connection, connection.begin():
                 return function(connection)
         except Exception as error:
+            if again and is_passing(error):  # as after a restart of the server: connections from before it are dead
+                return self._read(function, again=False)
             shown = domain_error(error, doing="reading")
             if shown is error:
                 raise
@@ -115,8 +110,11 @@ class Database:
 
         Raises
         ------
-        StorageFull, Unavailable
-            If the commit failed: nothing of the group was recorded.
+        StorageFull
+            If there is no room: nothing of the group was recorded.
+        Unavailable
+            If the commit failed. The connection may have been lost in the middle of it, so that nobody knows whether
+            it stands: write functions must bear to be repeated.
         """
         value: T = await self._commits.write(function)
         return value
@@ -129,9 +127,19 @@ class Database:
         if self._closed:
             return
         self._closed = True
-        # Readers first: the last connection to close checkpoints, and that must be the writing one.
         self._readers.shutdown(wait=True)
-        self._reader_engine.dispose()
         self._commits.close()
-        self._writer_engine.dispose()
-        os.close(self._lock)
+        self._backend.close()
+
+
+def _open(access: DatabaseAccess, readers: int) -> Backend:
+    if access.is_postgresql:
+        from imaging.database.postgresql import open_postgresql  # its driver takes time to load
+
+        return open_postgresql(access, readers)
+    if access.url.startswith("sqlite:"):
+        return open_sqlite(access, readers)
+    raise InvalidArgument(
+        f"The database kind {access.url.partition(':')[0]!r} is not supported",
+        hint="Use postgresql://user@host/database, or sqlite:////absolute/path/to/file.sqlite.",
+    )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from imaging.errors import ImagingError, StorageFull, Unavailable
+from imaging.errors import ImagingError, SettingsInvalid, StorageFull, Unavailable
 
-_FULL = ("database or disk is full", "no space left", "could not extend file")
+if TYPE_CHECKING:
+    import psycopg
+
+_FULL = ("database or disk is full", "no space left")
 
 
 def is_full(error: BaseException) -> bool:
@@ -17,8 +22,15 @@ def is_full(error: BaseException) -> bool:
 
 def domain_error(error: BaseException, *, doing: str) -> BaseException:
     """The error that a caller of the database shall see, without statement parameters: they may be patient data."""
+    if isinstance(error, SettingsInvalid) and doing != "opening":
+        # A new connection is refused that earlier ones got: no fault of the request.
+        return Unavailable(error.what, where=error.where, hint=error.hint)
     if isinstance(error, ImagingError | IntegrityError) or not isinstance(error, DBAPIError):
         return error
+    if (of_postgresql := postgresql_error(error)) is not None:
+        from imaging.database.postgresql_failure import statement_failure
+
+        return statement_failure(of_postgresql, doing)
     cause = type(error.orig).__name__
     if is_full(error):
         return StorageFull(
@@ -29,3 +41,25 @@ def domain_error(error: BaseException, *, doing: str) -> BaseException:
         f"The database failed while {doing} ({cause})",
         hint="Nothing of the request was recorded; see the service's log for the cause, then try again.",
     )
+
+
+def postgresql_error(error: BaseException) -> psycopg.Error | None:
+    """The error of the PostgreSQL driver below, if there is one."""
+    below = error.orig if isinstance(error, DBAPIError) else None
+    if below is None or not type(below).__module__.startswith("psycopg"):
+        return None
+    return below  # type: ignore[return-value]  # told by its module, so that the driver need not be loaded
+
+
+def is_passing(error: BaseException) -> bool:
+    """True if the same transaction, once more from its beginning, may well go through: surely nothing is committed."""
+    if (of_postgresql := postgresql_error(error)) is None:
+        return False
+    from imaging.database.postgresql_failure import WORTH_REPEATING
+
+    return has_lost_connection(error) or of_postgresql.sqlstate in WORTH_REPEATING
+
+
+def has_lost_connection(error: BaseException) -> bool:
+    """True if the connection has ended with this error, so that nobody knows what a commit has come to."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated

@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Transaction
+from sqlalchemy import Connection, Transaction
 from sqlalchemy.exc import DBAPIError
 
-from imaging.database.failure import domain_error, is_full
+from imaging.database.backend import Backend
+from imaging.database.failure import domain_error, has_lost_connection, is_full, is_passing
 from imaging.errors import Unavailable
 
 MAX_GROUP = 256
 """Writes in one transaction; bounds how long the first of a group waits for the last."""
+
+ATTEMPTS = 5
+"""How often a group is tried whose transaction other processes, or a lost connection, have undone."""
+
+PAUSE_SECONDS = 0.02
+"""Longest pause before the second attempt, so that two processes do not meet again at the same moment."""
 
 Finish = Callable[[Connection, Sequence[Any]], None]
 """Gets what the writes of a group have deferred, in order, as the last statements before the commit."""
@@ -45,13 +54,14 @@ class _Write:
 class GroupCommit:
     """The one thread that writes: takes what has queued up while the last commit ran, and commits it as one group."""
 
-    def __init__(self, engine: Engine, finish: Finish | None, *, name: str) -> None:
-        self._connection = engine.connect()
+    def __init__(self, backend: Backend, finish: Finish | None) -> None:
+        self._backend = backend
+        self._connection: Connection | None = None
         self._finish = finish
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._broken: BaseException | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name=f"database-writer-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"database-writer-{backend.name}", daemon=True)
         self._thread.start()
 
     async def write(self, function: Callable[[Connection], Any]) -> Any:
@@ -88,51 +98,95 @@ class GroupCommit:
                     break
             if group:
                 _resolve(group, self._commit(group))
-        self._connection.close()
+        self._let_go()
 
     def _commit(self, group: list[_Write]) -> list[tuple[bool, Any]]:
         if self._broken is not None:
             return [(False, self._broken)] * len(group)
-        deferred: list[Any] = []
-        try:
-            transaction = self._connection.begin()
-        except Exception as error:  # noqa: BLE001 - as below; this thread must live on
-            _log.exception("a group of %d writes could not begin", len(group))
-            return [(False, domain_error(error, doing="writing"))] * len(group)
-        try:
-            outcomes = [self._apply(write, deferred) for write in group]
-            if self._finish is not None and deferred:
-                self._finish(self._connection, deferred)
-        except Exception as error:  # noqa: BLE001 - whatever it is, every writer of the group must hear of it
-            _log.exception("a group of %d writes failed before its commit", len(group))
-            _roll_back(transaction)
-            return [(False, domain_error(error, doing="writing"))] * len(group)
-        try:
-            transaction.commit()
-        except Exception as error:  # noqa: BLE001 - as above
-            _log.exception("a group commit of %d writes failed", len(group))
-            _roll_back(transaction)
-            if not is_full(error):
-                # After a failed fsync nobody knows which pages are on disk: only a restart, which recovers from the
-                # log, may write again.
-                self._broken = Unavailable(
-                    "The database stopped writing after a failed commit",
-                    hint="Check the disk and the service's log, then restart the service.",
-                )
-            return [(False, domain_error(error, doing="committing"))] * len(group)
-        return outcomes
+        for attempt in range(ATTEMPTS):
+            time.sleep(random.uniform(0, PAUSE_SECONDS) * attempt)
+            try:
+                transaction, outcomes = self._prepare(group)
+            except Exception as error:  # noqa: BLE001 - whatever it is, every writer of the group must hear of it
+                self._undo()
+                failure, doing = error, "writing"
+            else:
+                try:
+                    transaction.commit()
+                    return outcomes
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._undo()
+                    if (unsure := self._unsure(error)) is not None:
+                        _log.exception("nobody knows whether a group commit of %d writes stands", len(group))
+                        return [(False, unsure)] * len(group)
+                    failure, doing = error, "committing"
+            if not is_passing(failure):
+                break
+            _log.info("a group of %d writes begins again: %s", len(group), failure)
+        shown = domain_error(failure, doing=doing)
+        if shown is failure:  # ours, such as a server that does not answer: told without a stack
+            _log.warning("a group of %d writes failed: %s", len(group), shown)
+        else:
+            _log.error("a group of %d writes failed while %s", len(group), doing, exc_info=failure)
+        return [(False, shown)] * len(group)
 
-    def _apply(self, write: _Write, deferred: list[Any]) -> tuple[bool, Any]:
+    def _prepare(self, group: list[_Write]) -> tuple[Transaction, list[tuple[bool, Any]]]:
+        """All of the group but its commit."""
+        if self._connection is None:
+            self._connection = self._backend.writer.connect()
+        transaction = self._connection.begin()
+        deferred: list[Any] = []
+        outcomes = [self._apply(self._connection, write, deferred) for write in group]
+        if self._finish is not None and deferred:
+            self._finish(self._connection, deferred)
+        return transaction, outcomes
+
+    def _undo(self) -> None:
+        """Roll back what was begun; a connection that is no good any more is let go."""
+        connection = self._connection
+        if connection is None:
+            return
+        transaction = connection.get_transaction()
+        if (transaction is not None and not _roll_back(transaction)) or connection.invalidated:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _unsure(self, error: Exception) -> Unavailable | None:
+        """What to tell the writers if their group may or may not be committed; None if it surely is not."""
+        if self._backend.recovers:
+            if not has_lost_connection(error):
+                return None
+            return Unavailable(
+                "The connection to the database was lost during a commit, so that nobody knows whether it stands",
+                where=self._backend.where,
+                hint="Send the request again: what was recorded is recognised.",
+                retry_after_seconds=1.0,
+            )
+        if is_full(error):
+            return None
+        # After a failed fsync nobody knows which pages are on disk: only a restart, which recovers from the log, may
+        # write again.
+        self._broken = Unavailable(
+            "The database stopped writing after a failed commit",
+            hint="Check the disk and the service's log, then restart the service.",
+        )
+        return self._broken
+
+    def _apply(self, connection: Connection, write: _Write, deferred: list[Any]) -> tuple[bool, Any]:
         own: list[Any] = []
-        self._connection.info[_DEFERRED] = own
-        savepoint = self._connection.begin_nested()
+        connection.info[_DEFERRED] = own
+        savepoint = connection.begin_nested()
         try:
-            value = write.function(self._connection)
+            value = write.function(connection)
             savepoint.commit()
         except Exception as error:
-            if not _roll_back(savepoint):
-                # SQLite rolls the whole transaction back by itself on a full disk or an I/O error; going on would
-                # commit the rest alone.
+            if is_passing(error) or not _roll_back(savepoint):
+                # SQLite rolls the whole transaction back by itself on a full disk or an I/O error, PostgreSQL ends
+                # one of two that wait for each other: going on would commit the rest alone.
                 raise
             return False, domain_error(error, doing="writing")
         deferred.extend(own)

@@ -7,10 +7,12 @@ import os
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from imaging.database.access import DatabaseAccess
+from imaging.database.backend import Backend
 from imaging.errors import FailedPrecondition, InvalidArgument
 
 CACHE_KIB = 16 * 1024
@@ -18,6 +20,33 @@ CACHE_KIB = 16 * 1024
 
 CHECKPOINT_PAGES = 4096
 """WAL pages (4 KiB each) between checkpoints: 16 MiB keeps the checkpoint's fsyncs rare beside those of the commits."""
+
+
+def open_sqlite(access: DatabaseAccess, readers: int) -> Backend:
+    """The file at `access.url`, made with its folder if it is not there.
+
+    Raises
+    ------
+    FailedPrecondition
+        If another process uses it.
+    InvalidArgument
+        If the URL names no file.
+    """
+    path = database_file(make_url(access.url))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = lock_file(path)
+    writer, reader = writing_engine(path), reading_engine(path, readers)
+
+    def close() -> None:
+        # Readers first: the last connection to close checkpoints, and that must be the writing one.
+        reader.dispose()
+        writer.dispose()
+        os.close(lock)
+
+    def keep_others_out(_: Connection) -> None:
+        """The lock does."""
+
+    return Backend(path.stem, str(path), writer, reader, recovers=False, keep_others_out=keep_others_out, close=close)
 
 
 def database_file(url: URL) -> Path:

@@ -65,7 +65,7 @@ def to_status(error: ImagingError) -> status_pb2.Status:
             reason=error.reason, domain=DOMAIN, metadata={key: _cut(value) for key, value in facts.items() if value}
         )
     )
-    if isinstance(error, errors.Overloaded):
+    if error.retry_after_seconds:
         delay = Duration()
         delay.FromMilliseconds(int(error.retry_after_seconds * 1000))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
@@ -88,7 +88,7 @@ def from_status(status: status_pb2.Status) -> ImagingError:
     kind = kind or _FROM_CODE.get(status.code, errors.Internal)
     what, where, hint = facts.pop("what", status.message), facts.pop("where", ""), facts.pop("hint", "")
     error = kind(what or "The call failed without a reason", where=where, hint=hint, metadata=facts)
-    if isinstance(error, errors.Overloaded) and retry.HasField("retry_delay"):
+    if retry.HasField("retry_delay"):
         error.retry_after_seconds = retry.retry_delay.ToMilliseconds() / 1000
     return error
 

@@ -31,7 +31,17 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class StorageSettings(Section):
+class OwnDatabase(Section):
+    """A database of one service's own, where they do not share that of `database`."""
+
+    database_url: str = ""
+    """As `database.url`, for this service alone."""
+
+    database_password_file: Path | None = None
+    """File with the password for it; readable by its owner alone."""
+
+
+class StorageSettings(OwnDatabase):
     """The storage service."""
 
     address: Address = "127.0.0.1:50051"
@@ -87,7 +97,7 @@ class ProcessingSettings(Section):
     """`host:port` to listen on, and where the others find it."""
 
 
-class AnalysisSettings(Section):
+class AnalysisSettings(OwnDatabase):
     """The analysis service."""
 
     address: Address = "127.0.0.1:50053"
@@ -97,14 +107,14 @@ class AnalysisSettings(Section):
     """A model that takes longer fails its stage."""
 
 
-class ReportingSettings(Section):
+class ReportingSettings(OwnDatabase):
     """The reporting service."""
 
     address: Address = "127.0.0.1:50054"
     """`host:port` to listen on, and where the others find it."""
 
 
-class PipelineSettings(Section):
+class PipelineSettings(OwnDatabase):
     """The pipeline service."""
 
     address: Address = "127.0.0.1:50055"
@@ -118,6 +128,25 @@ class PipelineSettings(Section):
 
     run_deadline_minutes: float = Field(30.0, gt=0)
     """A run that takes longer is ended as CANCELLED with the reason, unless its recipe gives it another time."""
+
+
+class DatabaseSettings(Section):
+    """The PostgreSQL database of all services; without a URL each keeps a SQLite file below `data_dir`."""
+
+    url: str = ""
+    """`postgresql://user@host:5432/database`, with libpq's parameters but no password. Empty: SQLite."""
+
+    password_file: Path | None = None
+    """File with the password; readable by its owner alone. Read for each new connection."""
+
+    ca_file: Path | None = None
+    """PEM certificates by which the server must prove itself. Needed for a server on another machine."""
+
+    schema_prefix: str = Field("imaging", pattern=r"^[a-z_][a-z0-9_]{0,39}$")
+    """Each service has its tables in a schema of its own, e.g. `imaging_storage`."""
+
+    accept_data_loss: bool = False
+    """Use a server with `fsync` or `full_page_writes` off. Only for stores that may be thrown away."""
 
 
 class SecuritySettings(Section):
@@ -162,6 +191,7 @@ class Settings(Section):
     analysis: AnalysisSettings = AnalysisSettings()
     reporting: ReportingSettings = ReportingSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    database: DatabaseSettings = DatabaseSettings()
     security: SecuritySettings = SecuritySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

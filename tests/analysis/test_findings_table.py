@@ -11,15 +11,22 @@ import pytest
 from analysis_svc.finding_message import finding_name
 from analysis_svc.findings import FindingsTable, Result
 from imaging.analysis.v1.analysis_service_pb2 import ListFindingsRequest
+from imaging.database import DatabaseAccess
 from imaging.errors import InvalidArgument, NotFound
+from tests.database.databases import Databases
 
 STUDY = "studies/1.2.3"
 SERIES = f"{STUDY}/series/1.2.4"
 
 
 @pytest.fixture
-async def table(tmp_path: Path) -> AsyncIterator[FindingsTable]:
-    table = FindingsTable.open(f"sqlite:///{tmp_path}/analysis.sqlite")
+def access(tmp_path: Path, databases: Databases) -> DatabaseAccess:
+    return databases.access(tmp_path)
+
+
+@pytest.fixture
+async def table(access: DatabaseAccess) -> AsyncIterator[FindingsTable]:
+    table = FindingsTable.open(access)
     yield table
     await table.close()
 
@@ -42,12 +49,11 @@ async def _store(table: FindingsTable, request_id: str, *, run: str = "", **more
     )
 
 
-async def test_a_result_comes_back_after_a_restart(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/analysis.sqlite"
-    table = FindingsTable.open(url)
+async def test_a_result_comes_back_after_a_restart(access: DatabaseAccess) -> None:
+    table = FindingsTable.open(access)
     stored = await _store(table, "r1")
     await table.close()
-    again = FindingsTable.open(url)
+    again = FindingsTable.open(access)
     assert await again.result("r1") == stored
     assert await again.result("r2") is None
     assert await again.get(stored.findings[1].name) == stored.findings[1]

@@ -7,6 +7,7 @@ import pytest
 
 from imaging.settings import load_settings
 from pipeline_svc.service import build
+from tests.database.databases import Databases
 from tests.pipeline.pipeline_client import PipelineClient
 from tests.pipeline.scripted_services import Scripted, scripted_services
 
@@ -18,7 +19,9 @@ async def scripted() -> AsyncIterator[Scripted]:
 
 
 @pytest.fixture
-async def start_pipeline(scripted: Scripted, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[PipelineClient]]]:
+async def start_pipeline(
+    scripted: Scripted, tmp_path: Path, databases: Databases
+) -> AsyncIterator[Callable[..., Awaitable[PipelineClient]]]:
     """Starts the pipeline service on the same data folder, with settings; each start ends the one before."""
     running: list[PipelineClient] = []
 
@@ -27,7 +30,7 @@ async def start_pipeline(scripted: Scripted, tmp_path: Path) -> AsyncIterator[Ca
             await running.pop().stop()
         overrides: dict[str, object] = {f"{name}.address": address for name, address in scripted.addresses.items()}
         overrides |= {f"pipeline.{name}": value for name, value in settings.items()}
-        overrides |= {"pipeline.address": "127.0.0.1:0", "data_dir": tmp_path}
+        overrides |= {"pipeline.address": "127.0.0.1:0", "data_dir": tmp_path, **databases.overrides(tmp_path)}
         client = await PipelineClient.start(build(load_settings(env={}, overrides=overrides)))
         running.append(client)
         return client

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from imaging.client.storage import StorageClient
-from imaging.database import Database
+from imaging.database import Database, DatabaseAccess
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.rpc.channel import open_channel
 from imaging.stage.v1.stage_pb2 import Progress
@@ -195,7 +195,9 @@ class MortalService:
 @asynccontextmanager
 async def life(scripted: Scripted, folder: Path, fate: Fate) -> AsyncIterator[Runs]:
     """One life of the pipeline service on the same database; it ends without any farewell."""
-    database = MortalDatabase.open(f"sqlite:///{folder}/p.sqlite", METADATA, schema_version=SCHEMA_VERSION)
+    database = MortalDatabase.open(
+        DatabaseAccess(f"sqlite:///{folder}/p.sqlite"), METADATA, schema_version=SCHEMA_VERSION
+    )
     database.fate = fate
     channels = {name: open_channel(address) for name, address in scripted.addresses.items()}
     storage = StorageClient(channels["storage"])

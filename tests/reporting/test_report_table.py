@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from imaging.database import DatabaseAccess
 from imaging.errors import InvalidArgument, NotFound
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from reporting_svc.report_table import DocumentContent, ReportTable, Reservation, Result
+from tests.database.databases import Databases
 
 STUDY = "studies/1.2.3"
 
 
-def _url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'reporting.sqlite'}"
+@pytest.fixture
+def access(tmp_path: Path, databases: Databases) -> DatabaseAccess:
+    return databases.access(tmp_path)
 
 
 async def _finish(table: ReportTable, place: Reservation, request_id: str, study: str = STUDY) -> Result:
@@ -29,8 +32,8 @@ async def _finish(table: ReportTable, place: Reservation, request_id: str, study
     return await table.finish(report, [DocumentContent(document, content)], [document.instance])
 
 
-async def test_versions_grow_and_each_report_names_the_finished_one_before(tmp_path: Path) -> None:
-    table = ReportTable.open(_url(tmp_path))
+async def test_versions_grow_and_each_report_names_the_finished_one_before(access: DatabaseAccess) -> None:
+    table = ReportTable.open(access)
     first = await table.reserve("r1", "runs/1", STUDY)
     assert (first.version, first.predecessor) == (1, None)
     await _finish(table, first, "r1")
@@ -44,20 +47,20 @@ async def test_versions_grow_and_each_report_names_the_finished_one_before(tmp_p
     await table.close()
 
 
-async def test_a_reservation_is_the_same_for_every_attempt_and_after_a_restart(tmp_path: Path) -> None:
-    table = ReportTable.open(_url(tmp_path))
+async def test_a_reservation_is_the_same_for_every_attempt_and_after_a_restart(access: DatabaseAccess) -> None:
+    table = ReportTable.open(access)
     places = await asyncio.gather(*(table.reserve("r1", "runs/1", STUDY) for _ in range(8)))
     others = await asyncio.gather(*(table.reserve(f"other {n}", "runs/1", STUDY) for n in range(8)))
     assert len(set(places)) == 1
     assert sorted(place.version for place in (*others, places[0])) == list(range(1, 10))
     await table.close()
-    table = ReportTable.open(_url(tmp_path))
+    table = ReportTable.open(access)
     assert await table.reserve("r1", "runs/1", STUDY) == places[0]
     await table.close()
 
 
-async def test_the_first_finished_report_of_a_request_stays(tmp_path: Path) -> None:
-    table = ReportTable.open(_url(tmp_path))
+async def test_the_first_finished_report_of_a_request_stays(access: DatabaseAccess) -> None:
+    table = ReportTable.open(access)
     place = await table.reserve("r1", "runs/1", STUDY)
     assert await table.result("r1") is None
     with pytest.raises(NotFound):
@@ -74,8 +77,8 @@ async def test_the_first_finished_report_of_a_request_stays(tmp_path: Path) -> N
     await table.close()
 
 
-async def test_lists_are_paged_newest_first_and_tokens_are_checked(tmp_path: Path) -> None:
-    table = ReportTable.open(_url(tmp_path))
+async def test_lists_are_paged_newest_first_and_tokens_are_checked(access: DatabaseAccess) -> None:
+    table = ReportTable.open(access)
     for number in range(5):
         study = STUDY if number % 2 == 0 else "studies/9"
         place = await table.reserve(f"r{number}", "runs/1", study)

@@ -15,10 +15,17 @@ def _all_classes(kind: type[ImagingError]) -> list[type[ImagingError]]:
 
 @pytest.mark.parametrize("kind", [kind for kind in _all_classes(ImagingError) if kind is not ImagingError])
 def test_every_error_survives_the_way_over_the_wire(kind: type[ImagingError]) -> None:
-    error = kind("what happened", where="(0028,0010) at byte 340", hint="Do this", metadata={"fact": "7"})
+    error = kind(
+        "what happened",
+        where="(0028,0010) at byte 340",
+        hint="Do this",
+        metadata={"fact": "7"},
+        retry_after_seconds=2.5,
+    )
     back = from_status(to_status(error))
     assert type(back) is kind
     assert (back.what, back.where, back.hint, back.metadata) == (error.what, error.where, error.hint, {"fact": "7"})
+    assert back.retry_after_seconds == 2.5
 
 
 def test_endless_texts_are_cut_so_that_the_error_arrives() -> None:

@@ -21,6 +21,7 @@ from imaging.rpc.status import domain_errors, from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.schema import REJECTION, UPLOAD
+from tests.database.databases import Databases
 from tests.storage.storage_under_test import Storage, chunks, ct, encoded, origin, whole
 
 STORED = storage_pb2.STORE_OUTCOME_STORED
@@ -346,19 +347,18 @@ async def test_a_full_disk_rejects_as_storage_full_and_records_nothing(
     assert (await storage.store_one(ct())).outcome == STORED
 
 
-async def test_a_full_database_rejects_as_storage_full_and_leaves_no_object_to_fill_the_disk(storage: Storage) -> None:
-    def limit(pages: int) -> Any:
-        return lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar()
-
+async def test_a_full_database_rejects_as_storage_full_and_leaves_no_object_to_fill_the_disk(
+    storage: Storage, databases: Databases
+) -> None:
     write = storage.service._database.write
-    await write(limit(1))  # SQLite takes the pages that it has
+    await write(lambda connection: databases.take_room(connection, "kept_object"))
     answers = await storage.store(*(ct(sop=f"1.2.3.1.{number}", PatientComments="x" * 10_000) for number in range(64)))
     full = [answer for answer in answers if answer.HasField("rejected")]
     assert full
     assert {rejected(answer).reason for answer in full} == {"STORAGE_FULL"}
     objects = list((storage.folder / "storage" / "objects" / "studies").rglob("*.dcm"))
     assert len(objects) == len(answers) - len(full)
-    await write(limit(100_000))
+    await write(lambda connection: databases.give_room(connection, "kept_object"))
     assert (await storage.store_one(ct(sop="1.2.3.1.100"))).outcome == STORED
 
 
