@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,14 +31,15 @@ class Ours:
 
     name = "ours"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._environment = environment or {}
         self._start()
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "imaging", "serve", "storage", "--json", "--address", "127.0.0.1:0"]
         command += ["--data", str(self._folder), "--set", "storage.quiet_time_seconds=3600"]
-        environment = {**os.environ, "IMAGING_TELEMETRY_LOG_LEVEL": "WARNING"}
+        environment = {**os.environ, "IMAGING_TELEMETRY_LOG_LEVEL": "WARNING", **self._environment}
         self._child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment)
         assert self._child.stdout is not None
         line = self._child.stdout.readline()

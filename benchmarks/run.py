@@ -22,6 +22,7 @@ from benchmarks.figures import (
     store,
     store_cpu,
     store_one_stream,
+    telemetry_cost,
 )
 from benchmarks.ours import Ours
 from benchmarks.side import Side
@@ -36,8 +37,15 @@ _MEASURES: dict[str, Callable[[Bench], Figure]] = {
     "metadata_warm": metadata_warm.measure,
     "metadata_cold": metadata_cold.measure,
     "rss_mib": rss_mib.measure,
+    "telemetry_cost": telemetry_cost.measure,
+    "telemetry_cost_frame": telemetry_cost.measure_frames,
 }
-_NEEDS = {"store_one_stream": "store", "store_cpu": "store", "frames_of_limit": "frames"}
+_NEEDS = {
+    "store_one_stream": "store",
+    "store_cpu": "store",
+    "frames_of_limit": "frames",
+    "telemetry_cost_frame": "telemetry_cost",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

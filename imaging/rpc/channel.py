@@ -140,7 +140,14 @@ def _service_config() -> str:
     }
     # The throttle keeps a crowd of retrying clients from holding an overloaded server down.
     throttle = {"maxTokens": 10, "tokenRatio": 0.1}
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": retry}], "retryThrottling": throttle})
+    return json.dumps(
+        {
+            # Over all addresses that a name has, as a headless service of Kubernetes gives those of its replicas.
+            "loadBalancingConfig": [{"round_robin": {}}],
+            "methodConfig": [{"name": names, "retryPolicy": retry}],
+            "retryThrottling": throttle,
+        }
+    )
 
 
 _SERVICE_CONFIG: Final = _service_config()

@@ -25,6 +25,9 @@ from imaging.rpc.tracing import server_span
 MAX_CONCURRENT_RPCS: Final = 512
 """More are shed at once with RESOURCE_EXHAUSTED; watches count too, health checks do not."""
 
+LIVENESS: Final = "liveness"
+"""A name that health knows besides those of the services: SERVING as long as the process can answer at all."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListenSettings:
@@ -41,6 +44,9 @@ class ListenSettings:
 
     token: str = ""
     """Bearer token that every call must carry; empty: none is asked for."""
+
+    health_address: str = ""
+    """`host:port` where health alone is served in plain text, for probes that speak no TLS; empty: nowhere."""
 
 
 class RpcServer:
@@ -78,6 +84,8 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for add in services.values():
             add(self._server)
+        self._probed = grpc.aio.server(options=_OPTIONS)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
         self._names = list(services)
         reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         self.port = 0
@@ -90,16 +98,13 @@ class RpcServer:
         Unavailable
             The address cannot be bound.
         """
-        try:
-            self.port = self._bind()
-        except RuntimeError as error:
-            raise Unavailable(
-                "The address cannot be listened on",
-                where=self._listen.address,
-                hint="Another process holds the port, or the host is not of this machine; choose another --port-base.",
-            ) from error
+        self.port = self._bind(self._listen.address, self._bind_calls)
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         await self.set_serving(serving)
         await self._server.start()
+        if self._listen.health_address:
+            self._bind(self._listen.health_address, self._probed.add_insecure_port)
+            await self._probed.start()
         return self.port
 
     async def set_serving(self, serving: bool) -> None:
@@ -112,17 +117,29 @@ class RpcServer:
         """Take no new calls, let running ones end within `grace`, then cancel what is left."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace.total_seconds())
+        await self._probed.stop(None)
 
     async def wait(self) -> None:
         """Wait until the server has stopped."""
         await self._server.wait_for_termination()
 
-    def _bind(self) -> int:
+    @staticmethod
+    def _bind(address: str, bind: Callable[[str], int]) -> int:
+        try:
+            return bind(address)
+        except RuntimeError as error:
+            raise Unavailable(
+                "The address cannot be listened on",
+                where=address,
+                hint="Another process holds the port, or the host is not of this machine; choose another --port-base.",
+            ) from error
+
+    def _bind_calls(self, address: str) -> int:
         listen = self._listen
         if listen.certificate_file is None or listen.key_file is None:
-            return self._server.add_insecure_port(listen.address)
+            return self._server.add_insecure_port(address)
         pair = (listen.key_file.read_bytes(), listen.certificate_file.read_bytes())
-        return self._server.add_secure_port(listen.address, grpc.ssl_server_credentials([pair]))
+        return self._server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
 
 
 _OPTIONS: Final[list[tuple[str, Any]]] = [

@@ -179,12 +179,25 @@ class TelemetrySettings(Section):
     `SERVICE_NAMES`; port 0: free ones. Empty: nowhere. They hold no patient data and are served in plain http: listen
     on loopback, or where only the scraper comes."""
 
+    health_address: Address | Literal[""] = ""
+    """`host:port` where storage serves gRPC health alone in plain text, the others on the next ports, for probes that
+    speak no TLS (Kubernetes). Health is served with all else in any case. Empty: nowhere else."""
+
+
+def _in_a_row(first: str, service: ServiceName) -> str:
+    """The address of a service whose ports follow one another; port 0 and no address stay as they are."""
+    host, colon, port = first.rpartition(":")
+    return f"{host}{colon}{int(port) + SERVICE_NAMES.index(service)}" if int(port or 0) else first
+
 
 class Settings(Section):
     """All settings of one installation."""
 
     data_dir: Path = Path("imaging-data")
     """Each service keeps its files in a folder of its own name below."""
+
+    drain_seconds: float = Field(20.0, gt=0)
+    """A service that is asked to end lets running work go on for so long, then breaks it off."""
 
     storage: StorageSettings = StorageSettings()
     processing: ProcessingSettings = ProcessingSettings()
@@ -202,9 +215,7 @@ class Settings(Section):
 
     def metrics_address(self, service: ServiceName) -> str:
         """`host:port` where a service serves its metrics; empty if it does not."""
-        host, colon, port = self.telemetry.metrics_address.rpartition(":")
-        first = int(port or 0)
-        return f"{host}{colon}{first + SERVICE_NAMES.index(service) if first else port}"
+        return _in_a_row(self.telemetry.metrics_address, service)
 
     def listen(self, service: ServiceName) -> ListenSettings:
         """How a service listens.
@@ -233,7 +244,13 @@ class Settings(Section):
             )
         if security.certificate_file is not None and security.key_file is not None:
             check_server_certificate(security.certificate_file, security.key_file)
-        return ListenSettings(address, security.certificate_file, security.key_file, self._token())
+        return ListenSettings(
+            address,
+            security.certificate_file,
+            security.key_file,
+            self._token(),
+            _in_a_row(self.telemetry.health_address, service),
+        )
 
     def channel(self) -> ChannelSettings:
         """How clients of this installation reach its services.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -84,7 +85,10 @@ def check_trusted_certificates(ca_file: Path, setting: str = "security.ca_file")
 
 def _check_secret(file: Path, place: str) -> None:
     _read(file, place)
-    if file.stat().st_mode & 0o077:
+    status = file.stat()
+    # As PostgreSQL has it: what root owns and gives to a group of ours is how Kubernetes and systemd hand secrets over.
+    forbidden = 0o037 if status.st_uid == 0 != os.geteuid() else 0o077
+    if status.st_mode & forbidden:
         raise SettingsInvalid("Others can read what only its owner may", where=place, hint=f"Run `chmod 600 {file}`.")
 
 

@@ -17,9 +17,6 @@ from imaging.telemetry.json_log import log_to_stderr
 from imaging.telemetry.metrics_export import export_metrics
 from imaging.telemetry.trace_export import export_traces
 
-DRAIN_GRACE = timedelta(seconds=20)
-"""Shorter than the supervisor's patience, so that a service that drains slowly still ends by itself."""
-
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +52,7 @@ async def run_service(name: ServiceName, settings: Settings, on_ready: Callable[
         on_ready(address)
         await ended.wait()
         log.info("draining")
-        await service.stop(DRAIN_GRACE)
+        await service.stop(timedelta(seconds=settings.drain_seconds))
         log.info("stopped")
     except ImagingError:
         raise

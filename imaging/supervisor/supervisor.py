@@ -130,8 +130,12 @@ class Supervisor:
                 task.cancel()
         raise next((s.failure for s in self.services.values() if s.failure), Unavailable("A service has ended"))
 
-    async def drain(self, grace: timedelta = timedelta(seconds=25)) -> None:
-        """End all services in `DRAIN_ORDER`, each killed if it takes longer than `grace`."""
+    async def drain(self, grace: timedelta | None = None) -> None:
+        """End all services in `DRAIN_ORDER`, each killed if it takes longer than `grace`.
+
+        By default that is a little more than `drain_seconds`, so that a service that drains slowly ends by itself.
+        """
+        grace = grace or timedelta(seconds=self.settings.drain_seconds + 5)
         try:
             for name in DRAIN_ORDER:
                 await self.services[name].drain(grace)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from shutil import which
@@ -18,12 +21,17 @@ from imaging.rpc.server import RpcServer
 from imaging.rpc.status import domain_errors
 from imaging.settings import Settings, load_settings
 
+SERVICE = "imaging.pipeline.v1.PipelineService"
 REQUEST = pipeline_service_pb2.GetRunRequest(name="runs/one")
 
 
 class OneRun(pipeline_service_pb2_grpc.PipelineServiceServicer):
     async def GetRun(self, request: Any, context: Any) -> Any:
         return pipeline_service_pb2.GetRunResponse(run=pipeline_pb2.Run(name=request.name))
+
+
+def _add(server: grpc.aio.Server) -> None:
+    pipeline_service_pb2_grpc.add_PipelineServiceServicer_to_server(OneRun(), server)
 
 
 @pytest.fixture
@@ -39,7 +47,9 @@ def settings(tmp_path: Path) -> Settings:
         secret.chmod(0o600)
     security = {"certificate_file": certificate, "key_file": key, "ca_file": certificate, "token_file": token}
     overrides: dict[str, object] = {f"security.{name}": file for name, file in security.items()}
-    return load_settings(env={}, overrides={**overrides, "pipeline.address": "127.0.0.1:0"})
+    return load_settings(
+        env={}, overrides={**overrides, "pipeline.address": "127.0.0.1:0", "storage.address": "127.0.0.1:0"}
+    )
 
 
 async def _run_name(port: int, how: ChannelSettings) -> str:
@@ -50,10 +60,7 @@ async def _run_name(port: int, how: ChannelSettings) -> str:
 
 
 async def test_clients_with_the_settings_of_the_server_are_served_and_others_are_not(settings: Settings) -> None:
-    def add(server: grpc.aio.Server) -> None:
-        pipeline_service_pb2_grpc.add_PipelineServiceServicer_to_server(OneRun(), server)
-
-    server = RpcServer(settings.listen("pipeline"), {"imaging.pipeline.v1.PipelineService": add})
+    server = RpcServer(settings.listen("pipeline"), {SERVICE: _add})
     port = await server.start()
     how = settings.channel()
     try:
@@ -66,3 +73,30 @@ async def test_clients_with_the_settings_of_the_server_are_served_and_others_are
             await _run_name(port, ChannelSettings(None, how.token))
     finally:
         await server.stop(timedelta(0))
+
+
+async def test_a_probe_that_speaks_no_tls_learns_of_health_and_of_nothing_else(settings: Settings) -> None:
+    telemetry = settings.telemetry.model_copy(update={"health_address": f"127.0.0.1:{_free_port()}"})
+    listen = settings.model_copy(update={"telemetry": telemetry}).listen("storage")
+    server = RpcServer(listen, {SERVICE: _add})
+    await server.start(serving=False)
+    try:
+        assert await _probe(listen.health_address) == 1, "it does not take work yet"
+        await server.set_serving(True)
+        assert await _probe(listen.health_address) == 0
+        assert await _probe(f"127.0.0.1:{server.port}") == 1, "the port of the calls speaks TLS alone"
+        with pytest.raises(errors.ImagingError):
+            await _run_name(int(listen.health_address.rpartition(":")[2]), ChannelSettings(token="0123456789abcdef"))
+    finally:
+        await server.stop(timedelta(0))
+
+
+async def _probe(address: str) -> int:
+    command = [sys.executable, "-m", "imaging.rpc.health_probe", address]
+    probe = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    return await probe.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from shutil import which
@@ -89,3 +90,18 @@ def test_a_token_never_travels_in_plain_text_to_another_machine(tmp_path: Path) 
         open_channel("192.0.2.1:50051", ChannelSettings(token=TOKEN))
     proxied = _settings(token_file=_secret(tmp_path / "token", TOKEN), insecure=True).channel()
     assert proxied.token_in_plain_text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root's")
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o440, True), (0o640, True), (0o660, False), (0o444, False)])
+def test_a_secret_of_root_may_be_given_to_the_group_of_a_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, is_taken: bool
+) -> None:
+    token = _secret(tmp_path / "token", TOKEN)
+    token.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: 10001)
+    if is_taken:
+        assert _settings(token_file=token).channel().token == TOKEN
+    else:
+        with pytest.raises(SettingsInvalid, match="chmod 600"):
+            _settings(token_file=token).channel()
