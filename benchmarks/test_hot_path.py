@@ -17,7 +17,7 @@ from imaging.dicom.scanner import scan
 from imaging.storage.v1 import storage_service_pb2 as pb
 from imaging.volume.resample import resample
 from imaging.volume.volume import SourceFrame, Volume
-from storage_svc.examine import Announced, examine
+from storage_svc.examine import Expected, examine
 from storage_svc.retrieve_metadata import dicom_json
 from storage_svc.wire_message import data_message
 
@@ -46,8 +46,8 @@ def test_crc32c_alone(benchmark: BenchmarkFixture, slice_bytes: bytes) -> None:
 
 
 def test_examine(benchmark: BenchmarkFixture, slice_bytes: bytes) -> None:
-    arrival = benchmark(examine, slice_bytes, Announced(len(slice_bytes)), "")
-    assert arrival.scanned.size_bytes == len(slice_bytes)
+    examined = benchmark(examine, slice_bytes, Expected())
+    assert examined.scanned.size_bytes == len(slice_bytes)
 
 
 def test_frame_message_by_protobuf(benchmark: BenchmarkFixture) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import mmap
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,15 +15,15 @@ from typing import Any
 from imaging.dicom.byte_source import Buffer
 from imaging.dicom.pixel_description import PixelDescription
 from imaging.dicom.scanned_instance import ScannedInstance
-from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
+from storage_svc.examine import mapped
+from storage_svc.intake.arena import Slot
 from storage_svc.names import Name
+from storage_svc.origin import OriginOf
 from storage_svc.search_keys import name_key
 
-RECEIVED = storage_pb2.Origin.KIND_RECEIVED
-DERIVED = storage_pb2.Origin.KIND_DERIVED
-Content = bytes | Path
-"""The bytes of an object: in memory, or in a spooled file."""
+Content = Slot | Path
+"""The bytes of an object: in the arena, or in a spooled file."""
 
 
 # Random once a process and counted within it: asking the system for random bytes each time lets go of the interpreter
@@ -36,35 +35,6 @@ _NUMBERS = itertools.count(1)
 def next_object_id() -> str:
     """A part of an object key that was never used before and never will be."""
     return f"{_PROCESS}{next(_NUMBERS):06x}"
-
-
-@dataclass(frozen=True, slots=True)
-class OriginOf:
-    """Where an instance came from."""
-
-    kind: int = RECEIVED
-    run: str = ""
-    stage: str = ""
-    attempt: int = 0
-
-    @property
-    def columns(self) -> dict[str, Any]:
-        """As the tables keep it."""
-        return {
-            "origin_kind": self.kind,
-            "origin_run": self.run,
-            "origin_stage": self.stage,
-            "origin_attempt": self.attempt,
-        }
-
-    @property
-    def parts(self) -> tuple[int, str, str, int]:
-        """Kind, run, stage, attempt."""
-        return (self.kind, self.run, self.stage, self.attempt)
-
-
-FROM_OUTSIDE = OriginOf()
-"""The origin of all that no service says otherwise of."""
 
 
 @dataclass(frozen=True)
@@ -224,13 +194,9 @@ def pixels_of(packed: str) -> tuple[PixelDescription, int, str]:
 
 @contextmanager
 def opened(content: Content) -> Iterator[Buffer]:
-    """The bytes of a content: those in memory, or a memory map of the file."""
-    if isinstance(content, bytes):
-        yield content
+    """The bytes of a content: those in the arena, or a memory map of the file."""
+    if isinstance(content, Slot):
+        yield content.view
         return
-    with content.open("rb") as file:
-        if content.stat().st_size == 0:  # cannot be mapped; the scanner tells what is wrong with it
-            yield b""
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield mapped
+    with mapped(content) as data:
+        yield data

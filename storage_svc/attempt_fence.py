@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from imaging.errors import InvalidArgument
-from storage_svc.arrival import OriginOf
 from storage_svc.index_writer import IndexWriter
+from storage_svc.origin import OriginOf
 
 _REMEMBERED = 10_000
 """Stages whose newest attempt need not be asked for again."""

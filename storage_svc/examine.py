@@ -1,42 +1,49 @@
-"""Examine what has arrived: checksum, structure, expected names, digests. Blocks; called in threads."""
+"""Examine what has arrived: checksum, structure, expected names, digests. Blocks.
+
+Runs in the intake process for instances that came whole, in a thread for spooled files. It imports little, because
+each process that does this work has all of it in memory.
+"""
 
 from __future__ import annotations
 
+import mmap
 import os
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import google_crc32c
-from pydicom.dataset import FileMetaDataset
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 
-from imaging.derived.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from imaging.dicom.byte_source import Buffer
 from imaging.dicom.digest import DataSetDigest
+from imaging.dicom.implementation import part10_prefix
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.scanner import scan
 from imaging.errors import ChecksumMismatch, InvalidArgument
-from storage_svc.arrival import FROM_OUTSIDE, Arrival, Content, OriginOf, opened
 
 _PIECE = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What the sender says of an upload; empty or None where it says nothing."""
+class Expected(NamedTuple):
+    """What the sender says that the bytes are; empty or None where it says nothing."""
 
-    size_bytes: int
     object_crc32c: int | None = None
     study_instance_uid: str = ""
     sop_instance_uid: str = ""
-    source: str = ""
-    origin: OriginOf = FROM_OUTSIDE
     headerless_transfer_syntax_uid: str = ""
 
 
-def examine(content: Content, announced: Announced, traceparent: str) -> Arrival:
-    """The arrival, if it is what the sender says and sound DICOM.
+class Examined(NamedTuple):
+    """What was found out about the bytes of an instance."""
+
+    scanned: ScannedInstance
+    data_set_sha256: str
+    object_crc32c: int
+    prefix_bytes: int = 0
+    """Preamble and file meta information that a bare data set was given."""
+
+
+def examine(content: bytes, expected: Expected) -> Examined:
+    """What an instance in memory is, if it is what the sender says and sound DICOM.
 
     Raises
     ------
@@ -47,88 +54,94 @@ def examine(content: Content, announced: Announced, traceparent: str) -> Arrival
     InvalidArgument
         If it is another instance than announced.
     """
-    if announced.headerless_transfer_syntax_uid:
-        _check_crc(_crc32c(content), announced)
-        content = _with_file_meta(content, announced.headerless_transfer_syntax_uid)
-    with opened(content) as data:
-        scanned = scan(data)
-        _check_names(scanned, announced)
-    digest = _digest(content, scanned)
-    if not announced.headerless_transfer_syntax_uid:
-        _check_crc(digest.object_crc32c, announced)
-    return Arrival(
-        content=content,
-        scanned=scanned,
-        data_set_sha256=digest.data_set_sha256.hex(),
-        object_crc32c=digest.object_crc32c,
-        origin=announced.origin,
-        source=announced.source,
-        traceparent=traceparent,
-    )
-
-
-def _digest(content: Content, scanned: ScannedInstance) -> DataSetDigest:
-    """The digests of all bytes; a file is read, not mapped, so that it does not fill our memory with its pages."""
+    scanned = _scanned(content, expected)
     digest = DataSetDigest(scanned.data_set_offset)
-    if isinstance(content, bytes):
-        digest.update(content)
-        return digest
-    with content.open("rb", buffering=0) as file:
+    digest.update(content)
+    return _examined(scanned, digest, expected)
+
+
+def examine_file(path: Path, expected: Expected) -> Examined:
+    """As `examine` for a file; a bare data set gets its preamble and file meta information in the file."""
+    prefix = b""
+    if expected.headerless_transfer_syntax_uid:
+        _check_crc(_file_crc32c(path), expected)
+        with mapped(path) as data:
+            prefix = _file_meta(data, expected.headerless_transfer_syntax_uid)
+        _prepend(path, prefix)
+    with mapped(path) as data:
+        scanned = _scanned(data, expected)
+    digest = DataSetDigest(scanned.data_set_offset)
+    with path.open("rb", buffering=0) as file:  # read, not mapped: its pages must not fill our memory
         while piece := file.read(_PIECE):
             digest.update(piece)
-    return digest
+    return _examined(scanned, digest, expected)._replace(prefix_bytes=len(prefix))
 
 
-def _check_crc(found: int, announced: Announced) -> None:
-    if announced.object_crc32c is not None and found != announced.object_crc32c:
-        raise ChecksumMismatch(
-            f"The object has CRC32C {found:08x}, the sender said {announced.object_crc32c:08x}",
-            hint="Bytes changed on the way or on the sender's disk: send it again.",
-        )
+def with_file_meta(content: bytes, expected: Expected) -> tuple[bytes, bytes]:
+    """A bare data set as a Part 10 file, and what was put before it: a preamble of zeros and a file meta of ours.
+
+    Raises
+    ------
+    ChecksumMismatch, InvalidDicom
+        As `examine`.
+    """
+    _check_crc(google_crc32c.value(content), expected)
+    prefix = _file_meta(content, expected.headerless_transfer_syntax_uid)
+    return prefix + content, prefix
 
 
-def _check_names(scanned: ScannedInstance, announced: Announced) -> None:
-    for kind, expected, found in (
-        ("study", announced.study_instance_uid, scanned.study_instance_uid),
-        ("instance", announced.sop_instance_uid, scanned.sop_instance_uid),
+def mapped(path: Path) -> mmap.mmap | memoryview:
+    """The bytes of a file, to be used in a `with` statement."""
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:  # cannot be mapped; the scanner tells what is wrong with it
+            return memoryview(b"")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _scanned(data: Buffer, expected: Expected) -> ScannedInstance:
+    scanned = scan(data)
+    for kind, wanted, found in (
+        ("study", expected.study_instance_uid, scanned.study_instance_uid),
+        ("instance", expected.sop_instance_uid, scanned.sop_instance_uid),
     ):
-        if expected and expected != found:
+        if wanted and wanted != found:
             raise InvalidArgument(
                 f"The object is of another {kind} than announced",
                 where=f"{kind} {found}",
                 hint="Announce the UID that the data set has, or none.",
-                metadata={"expected": expected, "found": found},
+                metadata={"expected": wanted, "found": found},
             )
+    return scanned
 
 
-def _crc32c(content: Content) -> int:
-    with opened(content) as data:
-        crc = 0
-        for start in range(0, len(data), _PIECE):
-            crc = google_crc32c.extend(crc, bytes(data[start : start + _PIECE]))
-        return crc
+def _examined(scanned: ScannedInstance, digest: DataSetDigest, expected: Expected) -> Examined:
+    if not expected.headerless_transfer_syntax_uid:
+        _check_crc(digest.object_crc32c, expected)
+    return Examined(scanned, digest.data_set_sha256.hex(), digest.object_crc32c)
 
 
-def _with_file_meta(content: Content, transfer_syntax_uid: str) -> Content:
-    """A bare data set as a Part 10 file: a preamble of zeros and a file meta of ours before the bytes as sent."""
-    with opened(content) as data:
-        scanned = scan(data, transfer_syntax_uid=transfer_syntax_uid)
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(scanned.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(scanned.sop_instance_uid)
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = BytesIO()
-    buffer.write(b"\x00" * 128 + b"DICM")
-    write_file_meta_info(buffer, meta)
-    if isinstance(content, bytes):
-        return buffer.getvalue() + content
-    return _prefixed(content, buffer.getvalue())
+def _check_crc(found: int, expected: Expected) -> None:
+    if expected.object_crc32c is not None and found != expected.object_crc32c:
+        raise ChecksumMismatch(
+            f"The object has CRC32C {found:08x}, the sender said {expected.object_crc32c:08x}",
+            hint="Bytes changed on the way or on the sender's disk: send it again.",
+        )
 
 
-def _prefixed(path: Path, prefix: bytes) -> Path:
+def _file_crc32c(path: Path) -> int:
+    crc = 0
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            crc = google_crc32c.extend(crc, piece)
+    return crc
+
+
+def _file_meta(data: Buffer, transfer_syntax_uid: str) -> bytes:
+    scanned = scan(data, transfer_syntax_uid=transfer_syntax_uid)
+    return part10_prefix(scanned.sop_class_uid, scanned.sop_instance_uid, transfer_syntax_uid)
+
+
+def _prepend(path: Path, prefix: bytes) -> None:
     whole = path.with_name(path.name + "-part10")
     with path.open("rb") as source, whole.open("wb") as target:
         target.write(prefix)
@@ -136,4 +149,3 @@ def _prefixed(path: Path, prefix: bytes) -> Path:
         while os.sendfile(target.fileno(), source.fileno(), None, 1 << 30):
             pass
     whole.replace(path)
-    return path

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from storage_svc.arrival import DERIVED, Arrival
+from storage_svc.arrival import Arrival
 from storage_svc.known import Known
+from storage_svc.origin import DERIVED
 from storage_svc.same_content import Sameness
 
 

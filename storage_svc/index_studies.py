@@ -10,9 +10,10 @@ from sqlalchemy import Connection, func, insert, select, tuple_, update
 
 from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
-from storage_svc.arrival import RECEIVED, Arrival, OriginOf
+from storage_svc.arrival import Arrival
 from storage_svc.change_log import record_change
 from storage_svc.names import study_name
+from storage_svc.origin import RECEIVED, OriginOf
 from storage_svc.schema import INSTANCE, MANIFEST, SERIES, STUDY
 
 _STUDY_CHANGED = storage_pb2.Change.KIND_STUDY_CHANGED

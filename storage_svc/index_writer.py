@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, tuple_, update
 
 from imaging.errors import StaleAttempt
 from imaging.storage.v1 import storage_pb2
-from storage_svc.arrival import DERIVED, RECEIVED, Arrival, OriginOf
+from storage_svc.arrival import Arrival
 from storage_svc.batching import Batcher
 from storage_svc.change_log import ChangeLog, record_change
 from storage_svc.index_studies import (
@@ -20,6 +20,7 @@ from storage_svc.index_studies import (
     opened_manifest,
     recount,
 )
+from storage_svc.origin import DERIVED, RECEIVED, OriginOf
 from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTINE, STAGE_ATTEMPT, STUDY
 
 _STORED = storage_pb2.Change.KIND_INSTANCE_STORED

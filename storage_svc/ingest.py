@@ -21,26 +21,30 @@ from imaging.database import Database
 from imaging.errors import Conflict, DataLoss, ImagingError, StaleAttempt, StorageFull, Unavailable
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_pb2
-from storage_svc.arrival import DERIVED, Arrival, Content, OriginOf
+from storage_svc.arrival import Arrival, Content
 from storage_svc.attempt_fence import AttemptFence
-from storage_svc.examine import Announced, examine
+from storage_svc.examine import examine_file
 from storage_svc.identity import Verdict, judge
 from storage_svc.in_flight import InFlight
 from storage_svc.index_writer import IndexWriter, Overtaken
+from storage_svc.intake.arena import Slot
+from storage_svc.intake.intake import Intake
 from storage_svc.known import Known, Lookup
 from storage_svc.open_uploads import OpenUploads
+from storage_svc.origin import DERIVED, OriginOf
 from storage_svc.same_content import Sameness, compare
 from storage_svc.schema import QUARANTINE
 from storage_svc.uid_turns import UidTurns
+from storage_svc.upload_header import Announced
 from storage_svc.verified_object import is_sound
 
 T = TypeVar("T")
 Outcome = storage_pb2.StoreOutcome
 _EXAMINING = 3
-"""Threads that scan and digest: processor work, of which more threads do not make more."""
+"""Threads that scan and digest spooled files: processor work, of which more threads do not make more."""
 
 _WRITING = 24
-"""Threads that write objects: nearly all of their time is waiting for fsync, which the disk does for many at once."""
+"""Threads that write to an object store elsewhere, take files over and delete: nearly all of their time is waiting."""
 
 _PIECE = 8 * 1024 * 1024
 _BUG_DELAY_SECONDS = 0.3
@@ -66,6 +70,7 @@ class Ingest:
         open_uploads: OpenUploads,
         pool: DecodePool,
         in_flight: InFlight,
+        intake: Intake,
     ) -> None:
         self._database = database
         self._store = store
@@ -73,6 +78,7 @@ class Ingest:
         self._open_uploads = open_uploads
         self._pool = pool
         self._in_flight = in_flight
+        self._intake = intake
         self._lookup = Lookup(database, linger=in_flight.linger_to_ask)
         self._turns = UidTurns()
         self._fence = AttemptFence(writer)
@@ -99,9 +105,27 @@ class Ingest:
         if announced.origin.kind == DERIVED:
             await self._fence.enter(announced.origin)
         with self._in_flight:
-            arrival = await _in(self._examining, partial(examine, content, announced, traceparent))
+            arrival = await self._examine(content, announced, traceparent)
             with self._open_uploads.hold(arrival.scanned.study_instance_uid):
                 return await self._store_examined(arrival)
+
+    async def _examine(self, content: Content, announced: Announced, traceparent: str) -> Arrival:
+        if isinstance(content, Slot):
+            examined = await self._intake.examine(content, announced.expected)
+            if examined.prefix_bytes:
+                start = content.start - examined.prefix_bytes
+                content = content.moved(start, content.size_bytes + examined.prefix_bytes)
+        else:
+            examined = await _in(self._examining, partial(examine_file, content, announced.expected))
+        return Arrival(
+            content=content,
+            scanned=examined.scanned,
+            data_set_sha256=examined.data_set_sha256,
+            object_crc32c=examined.object_crc32c,
+            origin=announced.origin,
+            source=announced.source,
+            traceparent=traceparent,
+        )
 
     async def _store_examined(self, arrival: Arrival) -> Stored:
         uid = arrival.scanned.sop_instance_uid
@@ -174,9 +198,12 @@ class Ingest:
 
     async def _make_durable(self, arrival: Arrival) -> None:
         content = arrival.content
+        if isinstance(content, Slot) and self._intake.keeps:
+            await self._intake.keep(arrival.object_key, content)
+            return
         put: Callable[[], None] = (
-            partial(self._store.put, arrival.object_key, content)
-            if isinstance(content, bytes)
+            partial(self._store.put, arrival.object_key, content.view)
+            if isinstance(content, Slot)
             else partial(self._store.adopt, arrival.object_key, content)
         )
         await _in(self._writing, put)

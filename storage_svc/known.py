@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from imaging.database import Database
-from storage_svc.arrival import DERIVED, OriginOf
 from storage_svc.batching import Batcher
+from storage_svc.origin import DERIVED, OriginOf
 from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, STUDY
 
 

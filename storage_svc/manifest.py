@@ -17,9 +17,9 @@ from imaging.errors import FailedPrecondition
 from imaging.rpc.tracing import context_of, traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
-from storage_svc.arrival import RECEIVED
 from storage_svc.change_log import record_change
 from storage_svc.names import Name, study_name
+from storage_svc.origin import RECEIVED
 from storage_svc.schema import INSTANCE, KEPT_OBJECT, MANIFEST, STUDY
 
 _COMPLETED = storage_pb2.Change.KIND_STUDY_COMPLETED

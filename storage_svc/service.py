@@ -16,12 +16,13 @@ from imaging.settings.database import database_access
 from imaging.settings.s3 import s3_access
 from imaging.storage.v1 import storage_service_pb2, storage_service_pb2_grpc
 from storage_svc import clock
-from storage_svc.bytes_budget import BytesBudget
 from storage_svc.change_log import ChangeLog, commit_changes
 from storage_svc.completion import Completion
 from storage_svc.in_flight import InFlight
 from storage_svc.index_writer import IndexWriter
 from storage_svc.ingest import Ingest
+from storage_svc.intake.arena import Arena
+from storage_svc.intake.intake import Intake
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import METADATA, SCHEMA_VERSION
 from storage_svc.servicer import Parts, StorageServicer
@@ -47,7 +48,10 @@ class Service:
             schema_version=SCHEMA_VERSION,
             finish=commit_changes,
         )
-        store = MeasuredObjectStore(bucket or FolderObjectStore(folder / "objects"), "s3" if bucket else "folder")
+        objects = folder.absolute() / "objects"
+        store = MeasuredObjectStore(bucket or FolderObjectStore(objects), "s3" if bucket else "folder")
+        self._arena = Arena(own.bytes_in_flight)
+        self._intake = Intake(self._arena.descriptor, None if bucket else objects)
         open_uploads = OpenUploads()
         changes = ChangeLog(self._database)
         spool = UploadSpool(self._database, store.spool, open_uploads)
@@ -57,10 +61,9 @@ class Service:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="retrieve")
         in_flight = InFlight()
         writer = IndexWriter(changes, quiet_time_us=quiet_time, linger=in_flight.linger)
-        self._ingest = Ingest(self._database, store, writer, open_uploads, self._pool, in_flight)
+        self._ingest = Ingest(self._database, store, writer, open_uploads, self._pool, in_flight, self._intake)
         self._storing: set[asyncio.Task[None]] = set()
-        budget = BytesBudget(own.bytes_in_flight)
-        uploads = UploadServices(self._ingest, spool, budget, self._database, self._storing)
+        uploads = UploadServices(self._ingest, spool, self._arena, self._database, self._storing)
         self._completion = Completion(self._database, changes, open_uploads)
         self.sweeper = Sweeper(
             self._database,
@@ -79,7 +82,7 @@ class Service:
                 uploads=uploads,
                 pool=self._pool,
                 readers=self._readers,
-                metrics=StorageMetrics(budget, self._pool, settings.data_dir),
+                metrics=StorageMetrics(self._arena, self._pool, settings.data_dir),
                 delete_grace=timedelta(days=own.delete_grace_days),
             )
         )
@@ -95,6 +98,7 @@ class Service:
 
     async def start(self) -> int:
         """Serve; the port."""
+        await self._intake.start()
         port = await self._server.start()
         self._background = [
             asyncio.create_task(self._completion.run(), name="completion"),
@@ -109,6 +113,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._background, *self._storing, return_exceptions=True)
         await self._ingest.close()
+        await self._intake.close()
+        self._arena.close()
         await self._pool.close()
         await asyncio.to_thread(self._readers.shutdown)
         await self._database.close()

@@ -11,7 +11,7 @@ import google_crc32c
 
 from imaging.errors import ChecksumMismatch, LimitExceeded, Unavailable
 from imaging.objectstore.os_failure import os_failures
-from storage_svc.examine import Announced
+from storage_svc.upload_header import Announced
 
 MAX_CHUNK_BYTES = 1024 * 1024
 

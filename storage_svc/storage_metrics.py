@@ -18,7 +18,7 @@ from imaging.codecs.sandbox import DecodePool
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc.bytes_budget import BytesBudget
+from storage_svc.intake.arena import Arena
 
 _OUTCOMES: Final = {
     number: name.removeprefix("STORE_OUTCOME_").lower() for name, number in storage_pb2.StoreOutcome.items()
@@ -28,7 +28,7 @@ _OUTCOMES: Final = {
 class StorageMetrics:
     """The counts of one storage service."""
 
-    def __init__(self, budget: BytesBudget, pool: DecodePool, data_dir: Path) -> None:
+    def __init__(self, arena: Arena, pool: DecodePool, data_dir: Path) -> None:
         self._instances: Counter[str] = Counter()
         self._received: Counter[str] = Counter()
         self._sent: Counter[str] = Counter()
@@ -45,8 +45,8 @@ class StorageMetrics:
         def gauge(name: str, unit: str, read: Callable[[], float], description: str) -> None:
             meter.create_observable_gauge(name, [lambda _: [Observation(read())]], unit=unit, description=description)
 
-        gauge("imaging.storage.in_flight", "By", lambda: budget.in_use, "Bytes of uploads in memory.")
-        gauge("imaging.storage.in_flight.limit", "By", lambda: budget.total, "Bytes that may be in memory.")
+        gauge("imaging.storage.in_flight", "By", lambda: arena.in_use, "Bytes of uploads in memory.")
+        gauge("imaging.storage.in_flight.limit", "By", lambda: arena.size_bytes, "Bytes that may be in memory.")
         gauge("imaging.codecs.workers.busy", "", lambda: pool.busy, "Decoding processes at work.")
         gauge("imaging.codecs.workers.limit", "", lambda: pool.workers, "Decoding processes at most.")
         gauge("imaging.data.free", "By", lambda: shutil.disk_usage(data_dir).free, "Room on the disk of data_dir.")

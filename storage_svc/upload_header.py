@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from imaging.dicom.limits import DEFAULT_LIMITS
 from imaging.dicom.uid import validate_uid
 from imaging.errors import InvalidArgument, LimitExceeded
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc.arrival import DERIVED, RECEIVED, OriginOf
-from storage_svc.examine import Announced
+from storage_svc.examine import Expected
+from storage_svc.origin import DERIVED, FROM_OUTSIDE, RECEIVED, OriginOf
 
 MAX_ORIGIN_LENGTH = 256
 """Characters of run and of stage: they come back in errors, and those must fit into gRPC's trailers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the sender says of an upload."""
+
+    size_bytes: int
+    expected: Expected = Expected()  # noqa: RUF009 - immutable
+    source: str = ""
+    origin: OriginOf = FROM_OUTSIDE
 
 
 def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
@@ -42,12 +52,14 @@ def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
             validate_uid(uid, where=f"header.{field}", name="The expected UID")
     return Announced(
         size_bytes=header.size_bytes,
-        object_crc32c=header.object_crc32c if header.HasField("object_crc32c") else None,
-        study_instance_uid=header.study_instance_uid,
-        sop_instance_uid=header.sop_instance_uid,
+        expected=Expected(
+            object_crc32c=header.object_crc32c if header.HasField("object_crc32c") else None,
+            study_instance_uid=header.study_instance_uid,
+            sop_instance_uid=header.sop_instance_uid,
+            headerless_transfer_syntax_uid=header.headerless_transfer_syntax_uid,
+        ),
         source=header.source[:256],
         origin=_origin(header.origin),
-        headerless_transfer_syntax_uid=header.headerless_transfer_syntax_uid,
     )
 
 
@@ -75,8 +87,8 @@ def with_crc(announced: Announced, crc32c: int | None) -> Announced:
     """
     if crc32c is None:
         return announced
-    if announced.object_crc32c not in (None, crc32c):
+    if announced.expected.object_crc32c not in (None, crc32c):
         raise InvalidArgument(
             "Header and finish declare different checksums", where="finish.object_crc32c", hint="Tell it once."
         )
-    return replace(announced, object_crc32c=crc32c)
+    return replace(announced, expected=announced.expected._replace(object_crc32c=crc32c))

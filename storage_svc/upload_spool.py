@@ -16,10 +16,10 @@ from imaging.database import Database
 from imaging.dicom.uid import is_valid_uid
 from imaging.errors import FailedPrecondition
 from storage_svc import clock
-from storage_svc.examine import Announced
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import UPLOAD
 from storage_svc.spooled_upload import SpooledUpload
+from storage_svc.upload_header import Announced
 
 RESUMABLE_BYTES = 8 * 1024 * 1024
 """Larger uploads can be resumed; smaller ones are sent again."""
@@ -77,8 +77,8 @@ class UploadSpool:
             there = path.stat().st_size if path.exists() else 0
             upload = SpooledUpload(path, announced, min(persisted, there))
             self._live[upload_id] = upload
-        if announced.study_instance_uid:
-            self.hold(upload, announced.study_instance_uid)
+        if announced.expected.study_instance_uid:
+            self.hold(upload, announced.expected.study_instance_uid)
         return upload
 
     def hold(self, upload: SpooledUpload, study_instance_uid: str) -> None:

@@ -15,12 +15,11 @@ from imaging.errors import DeadlineExceeded, ImagingError, Internal, InvalidArgu
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import resources
 from storage_svc.arrival import Content
-from storage_svc.bytes_budget import BytesBudget
-from storage_svc.examine import Announced
 from storage_svc.ingest import Ingest
+from storage_svc.intake.arena import HEADROOM, Arena
 from storage_svc.spooled_upload import SpooledUpload, check_chunk, check_size
 from storage_svc.upload_answers import UploadAnswers
-from storage_svc.upload_header import announced_by, with_crc
+from storage_svc.upload_header import Announced, announced_by, with_crc
 from storage_svc.upload_spool import RESUMABLE_BYTES, UploadSpool, is_resumable, study_hint
 
 MAX_OPEN = 128
@@ -44,7 +43,7 @@ class UploadServices:
 
     ingest: Ingest
     spool: UploadSpool
-    budget: BytesBudget
+    arena: Arena
     database: Database
     storing: set[asyncio.Task[None]]
     """All that is being stored, so that a stopping service can wait for it."""
@@ -168,10 +167,11 @@ class UploadStream:
         except ImagingError as error:
             await self._reject(upload_id, error, announced.source, announced.size_bytes)
             return
-        size, budget = len(content), self._services.budget
         await self._answers.make_room()
-        await budget.take(size)
-        self._start(upload_id, content, announced, lambda: budget.give_back(size))
+        arena, bare = self._services.arena, announced.expected.headerless_transfer_syntax_uid
+        slot = await arena.take(len(content), headroom=HEADROOM if bare else 0)
+        slot.fill(content)
+        self._start(upload_id, slot, announced, lambda: arena.give_back(slot))
 
     async def _finish(self, upload: SpooledUpload) -> Path:
         await self._answers.make_room()

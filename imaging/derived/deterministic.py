@@ -11,7 +11,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian
 
 from imaging.derived.dicom_time import da_value, dt_value, offset_zone, tm_value
-from imaging.derived.equipment import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from imaging.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from imaging.dicom.uid import derived_uid
 from imaging.errors import InvalidArgument
 

@@ -13,13 +13,6 @@ from pydicom.sr.coding import Code
 
 from imaging.derived.dicom_time import dt_value
 
-IMPLEMENTATION_CLASS_UID = "2.25.246143527215744429485068344038132261620"
-"""Identifies the program that wrote a Part 10 file, (0002,0012); one for all versions (PS3.7 D.3.3.2)."""
-
-IMPLEMENTATION_VERSION_NAME = "IMAGING_PIPELINE"
-"""(0002,0013), at most 16 characters. Without a version number, so that an update alone changes no byte of a file;
-the version stands in SoftwareVersions."""
-
 
 @dataclass(frozen=True, slots=True)
 class Equipment:

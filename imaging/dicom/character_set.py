@@ -1,6 +1,6 @@
 """Decoding text by Specific Character Set, without ever failing (PS3.5 6.1, PS3.3 C.12.1.1.2).
 
-The tables are pydicom's. Its own decoder tells of bad bytes by Python warnings; here a flag does.
+The tables are as pydicom's. Its own decoder tells of bad bytes by Python warnings; here a flag does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, default_encoding, python_encoding
+from imaging.dicom.standard_tables import (
+    DEFAULT_ENCODING,
+    ENCODINGS_BY_ESCAPE,
+    ENCODINGS_BY_TERM,
+    STAND_ALONE_TERMS,
+)
 
 _ESCAPE = 0x1B
 _PARTS = re.compile(rb"(^[^\x1b]+|\x1b[^\x1b]*)")
@@ -21,7 +26,7 @@ _SELF_ESCAPING = frozenset(("iso2022_jp", "iso2022_jp_2", "iso_ir_58"))
 class CharacterSet:
     """Python's names of the encodings: the first holds at the start of a value, the others after an escape sequence."""
 
-    encodings: tuple[str, ...] = (default_encoding,)
+    encodings: tuple[str, ...] = (DEFAULT_ENCODING,)
     unknown_terms: int = 0
     """How many defined terms were not understood."""
 
@@ -38,7 +43,7 @@ class CharacterSet:
         if _ESCAPE not in value:
             first = self.encodings[0]
             text, clean = _decode(value, first)
-            return text, clean and first != default_encoding
+            return text, clean and first != DEFAULT_ENCODING
         pieces = [self._decode_part(part, delimiters) for part in _PARTS.findall(value)]
         return "".join(text for text, _ in pieces), all(clean for _, clean in pieces)
 
@@ -47,8 +52,8 @@ class CharacterSet:
         if part[0] != _ESCAPE:
             return _decode(part, first)
         size = 4 if part.startswith((b"\x1b$(", b"\x1b$)")) else 3
-        encoding = CODES_TO_ENCODINGS.get(part[:size], "")
-        if encoding != default_encoding and encoding not in self.encodings:
+        encoding = ENCODINGS_BY_ESCAPE.get(part[:size], "")
+        if encoding != DEFAULT_ENCODING and encoding not in self.encodings:
             return part.decode(first, "replace"), False
         if encoding in _SELF_ESCAPING:
             return _decode(part, encoding)
@@ -77,22 +82,22 @@ def character_set(terms: list[str]) -> CharacterSet:
         if encoding is None:
             unknown += 1
             if index == 0:
-                encodings.append(default_encoding)
+                encodings.append(DEFAULT_ENCODING)
         elif encoding not in encodings:
             encodings.append(encoding)
-    if terms and len(terms) > 1 and terms[0].strip() in STAND_ALONE_ENCODINGS:
+    if terms and len(terms) > 1 and terms[0].strip() in STAND_ALONE_TERMS:
         encodings = encodings[:1]
     return CharacterSet(tuple(encodings), unknown)
 
 
 def _encoding(term: str) -> str | None:
     stripped = term.strip(" \0")
-    known: str | None = python_encoding.get(stripped)
+    known: str | None = ENCODINGS_BY_TERM.get(stripped)
     if known is None:
         match = re.fullmatch(r"ISO[_ -]?(2022)?[_ -]?IR[_ -]?([0-9]{1,3})", stripped, re.IGNORECASE)
         if match is not None:
             name = f"ISO 2022 IR {match[2]}" if match[1] else f"ISO_IR {match[2]}"
-            known = python_encoding.get(name)
+            known = ENCODINGS_BY_TERM.get(name)
     if known is None:
         return None
     try:

@@ -12,13 +12,13 @@ from imaging.dicom.byte_source import Buffer
 from imaging.dicom.fragments import walk_fragments
 from imaging.dicom.limits import ScanLimits
 from imaging.dicom.scan_warning import WarningLog
+from imaging.dicom.standard_tables import SEQUENCE_TAGS
 from imaging.dicom.tag_path import path, place
 from imaging.dicom.value_representation import (
     FRAGMENT_VRS,
     LONG_LENGTH_VRS,
     SHORT_LENGTH_VRS,
     UNDEFINED_LENGTH,
-    sequence_tags,
 )
 from imaging.dicom.walk_refusal import WalkRefusal
 from imaging.dicom.walked_data_set import ElementTuple, OpenLevel, WalkedDataSet
@@ -104,7 +104,7 @@ class _Walk:
         """Walk elements until a sequence opens (it is returned) or the level ends (None)."""
         data, end, implicit, little = self.data, level.end, level.implicit, level.little
         explicit_header, implicit_header, long_length = _EXPLICIT[little], _IMPLICIT[little], _LONG[little]
-        short_vrs, long_vrs, sequences = SHORT_LENGTH_VRS, LONG_LENGTH_VRS, sequence_tags()
+        short_vrs, long_vrs, sequences = SHORT_LENGTH_VRS, LONG_LENGTH_VRS, SEQUENCE_TAGS
         result, outermost = self.result, not self.stack
         found, count, most = result.elements, result.element_count, self.limits.max_elements
         vr = b""

@@ -6,9 +6,8 @@ A file that was cut off between two elements has a sound structure; only what is
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import cache
 
-from pydicom.uid import UID_dictionary
+from imaging.dicom.standard_tables import IMAGE_STORAGE_UIDS
 
 _IMAGES_BY_ANOTHER_NAME = frozenset(
     (
@@ -35,15 +34,8 @@ _CONTENT_BY_FAMILY: tuple[tuple[str, tuple[int, ...], str], ...] = (
 )
 
 
-@cache
-def image_sop_classes() -> frozenset[str]:
-    """UIDs of the storage SOP Classes whose instances are images."""
-    images = {
-        uid
-        for uid, (name, kind, *_) in UID_dictionary.items()
-        if kind == "SOP Class" and "Image" in name and "Storage" in name and "State" not in name
-    }
-    return frozenset(images | _IMAGES_BY_ANOTHER_NAME)
+IMAGE_SOP_CLASSES = IMAGE_STORAGE_UIDS | _IMAGES_BY_ANOTHER_NAME
+"""UIDs of the storage SOP Classes whose instances are images."""
 
 
 def missing_content(sop_class_uid: str, elements: Collection[int]) -> str | None:
@@ -62,7 +54,7 @@ def _essential(sop_class_uid: str, elements: Collection[int]) -> tuple[tuple[int
     """Tags of which one must be there, and what they are called."""
     if sop_class_uid == _RT_DOSE:
         return _DOSE, "pixel data, DVHs or contours"
-    if sop_class_uid in image_sop_classes() or any(tag in elements for tag in _DESCRIBES_PIXELS):
+    if sop_class_uid in IMAGE_SOP_CLASSES or any(tag in elements for tag in _DESCRIBES_PIXELS):
         return _PIXELS, "pixel data"
     for family, needed, name in _CONTENT_BY_FAMILY:
         if sop_class_uid.startswith(family):

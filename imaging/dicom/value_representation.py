@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from pydicom.datadict import DicomDictionary
-
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 SHORT_LENGTH_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -26,9 +22,3 @@ TEXT_VRS = frozenset(
 def is_known_vr(vr: bytes) -> bool:
     """True if these two bytes name a VR of the Standard."""
     return vr in SHORT_LENGTH_VRS or vr in LONG_LENGTH_VRS
-
-
-@cache
-def sequence_tags() -> frozenset[int]:
-    """Tags of all standard sequences (PS3.6): implicit VR does not say which elements hold items."""
-    return frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from imaging.errors import StorageFull, Unavailable
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def os_failures(doing: str) -> Iterator[None]:
     Raises
     ------
     StorageFull
-        No space, no inode or no quota left.
+        No space, no inode or no quota left, or the file is larger than the process may write.
     Unavailable
         Anything else, a failed fsync above all.
     """

@@ -16,7 +16,8 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from imaging.derived.deterministic import make_deterministic, part10_bytes
 from imaging.derived.dicom_time import da_value, dt_value, offset_zone, tm_value
-from imaging.derived.equipment import IMPLEMENTATION_CLASS_UID, contribution, product_equipment, set_equipment
+from imaging.derived.equipment import contribution, product_equipment, set_equipment
+from imaging.dicom.implementation import IMPLEMENTATION_CLASS_UID
 from imaging.errors import InvalidArgument
 
 WHEN = datetime(2031, 5, 6, 23, 30, 15, 250000, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage_svc.batching import Batcher
-from storage_svc.bytes_budget import BytesBudget
+from storage_svc.intake.arena import HEADROOM, Arena
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.uid_turns import UidTurns
 from storage_svc.upload_spool import is_resumable, study_hint
@@ -53,40 +53,66 @@ async def test_a_batch_that_fails_fails_all_of_its_callers_and_the_next_one_runs
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(0, 150), max_size=30))
-def test_a_budget_is_never_overdrawn_and_comes_back_whole(sizes: list[int]) -> None:
+@given(st.lists(st.integers(0, 3000), max_size=30))
+def test_slots_never_overlap_and_the_arena_comes_back_whole(sizes: list[int]) -> None:
     async def scenario() -> None:
-        budget = BytesBudget(100)
-        most = 0
+        arena = Arena(4096)
 
-        async def use(size: int) -> None:
-            nonlocal most
-            await budget.take(size)
-            most = max(most, budget.in_use)
+        async def use(number: int, size: int) -> None:
+            slot = await arena.take(size)
+            slot.fill(bytes([number]) * size)
             await asyncio.sleep(0)
-            budget.give_back(size)
+            assert slot.view == bytes([number]) * size
+            assert arena.in_use <= arena.size_bytes
+            arena.give_back(slot)
 
-        tasks = [asyncio.create_task(use(size)) for size in sizes]
-        await asyncio.sleep(0)
-        await asyncio.gather(*tasks)
-        assert most <= 100
-        assert budget.in_use == 0
+        await asyncio.gather(*(use(number, size) for number, size in enumerate(sizes)))
+        assert arena.in_use == 0
+        arena.give_back(await arena.take(4096))
+        arena.close()
 
     asyncio.run(scenario())
 
 
-async def test_a_cancelled_wait_for_the_budget_takes_nothing() -> None:
-    budget = BytesBudget(10)
-    await budget.take(10)
-    waiting = asyncio.create_task(budget.take(5))
-    behind = asyncio.create_task(budget.take(5))
+async def test_a_cancelled_wait_for_the_arena_takes_nothing() -> None:
+    arena = Arena(4096)
+    held = await arena.take(4096)
+    waiting = asyncio.create_task(arena.take(2048))
+    behind = asyncio.create_task(arena.take(2048))
     await asyncio.sleep(0)
     waiting.cancel()
-    budget.give_back(10)
+    arena.give_back(held)
     await behind
-    assert budget.in_use == 5
+    assert arena.in_use == 2048
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    arena.close()
+
+
+async def test_a_slot_that_is_granted_and_cancelled_in_the_same_turn_comes_back() -> None:
+    arena = Arena(4096)
+    held = await arena.take(4096)
+    waiting = asyncio.create_task(arena.take(64))
+    await asyncio.sleep(0)
+    arena.give_back(held)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert arena.in_use == 0
+    arena.close()
+
+
+async def test_what_is_put_before_a_bare_data_set_lies_in_its_headroom() -> None:
+    arena = Arena(1 << 16)
+    slot = await arena.take(100, headroom=HEADROOM)
+    slot.fill(b"d" * 100)
+    moved = slot.moved(slot.start - 10, 110)
+    moved.fill(b"prefix" + b"-" * 4 + b"d" * 100)
+    assert slot.view == b"d" * 100
+    with pytest.raises(ValueError, match="larger than the arena"):
+        await arena.take(1 << 17)
+    arena.give_back(slot)
+    arena.close()
 
 
 async def test_turns_are_taken_one_after_the_other_for_each_uid() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
+import resource
 import uuid
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -332,15 +331,12 @@ async def test_an_older_attempt_of_a_stage_can_store_nothing_more(storage: Stora
     assert (await storage.store_one(ct(sop="1.2.3.1.4"), origin=origin(stage="other", attempt=1))).outcome == STORED
 
 
-async def test_a_full_disk_rejects_as_storage_full_and_records_nothing(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
-        (answer,) = await storage.store(ct())
+async def test_a_full_disk_rejects_as_storage_full_and_records_nothing(storage: Storage) -> None:
+    process = storage.service._intake._process
+    assert process is not None
+    unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    (answer,) = await storage.store(ct())
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, unlimited)
     assert rejected(answer).reason == "STORAGE_FULL"
     with pytest.raises(NotFound):
         await storage.call("GetStudy", name="studies/1.2.3")
