@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def serve(
-    service: Annotated[str, typer.Argument(help="storage, processing, analysis, reporting or pipeline.")],
+    service: Annotated[str, typer.Argument(help="storage, processing, analysis, reporting, pipeline or gateway.")],
     address: Annotated[str | None, typer.Option("--address", help="host:port to listen on.")] = None,
     data: DataOption = None,
     config: ConfigOption = None,

@@ -32,8 +32,8 @@ def up(
         typer.Option(
             "--port-base",
             metavar="N",
-            help="First of five ports: storage N, processing N+1, analysis N+2, reporting N+3, pipeline N+4; "
-            "0: free ports. Default: as the settings say, 50051 on.",
+            help="First of the ports: storage N, processing N+1, analysis N+2, reporting N+3, pipeline N+4, "
+            "gateway N+5, its HTTP N+6; 0: free ports. Default: as the settings say, 50051 on.",
         ),
     ] = None,
     config: ConfigOption = None,

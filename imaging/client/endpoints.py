@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imaging.errors import InvalidArgument
-from imaging.settings import SERVICE_NAMES, ServiceName, Settings
+from imaging.settings import DOOR_NAMES, SERVICE_NAMES, ServiceName, Settings
 
 Endpoints = dict[ServiceName, str]
 
@@ -37,7 +37,7 @@ def resolve_endpoints(given: str | Mapping[str, str] | None, settings: Settings)
         host, port = _split(given)
         ports = range(port, port + len(SERVICE_NAMES))
         return {name: f"{host}:{number}" for name, number in zip(_names(), ports, strict=True)}
-    unknown = sorted(set(given) - set(SERVICE_NAMES) - {"http", "dimse"})
+    unknown = sorted(set(given) - set(SERVICE_NAMES) - set(DOOR_NAMES))
     if unknown:
         raise InvalidArgument(
             f"There is no service `{unknown[0]}`", where="endpoints", hint=f"Known: {', '.join(SERVICE_NAMES)}."

@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FileDescriptor
 
 from imaging.analysis.v1 import analysis_service_pb2
 from imaging.errors import SettingsInvalid
+from imaging.gateway.v1 import gateway_service_pb2
 from imaging.pipeline.v1 import pipeline_service_pb2
 from imaging.processing.v1 import processing_service_pb2
 from imaging.reporting.v1 import reporting_service_pb2
@@ -123,6 +124,7 @@ def _service_config() -> str:
         analysis_service_pb2.DESCRIPTOR,
         reporting_service_pb2.DESCRIPTOR,
         pipeline_service_pb2.DESCRIPTOR,
+        gateway_service_pb2.DESCRIPTOR,
     ]
     names = [
         {"service": service.full_name, "method": method.name}

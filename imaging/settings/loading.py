@@ -17,7 +17,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from imaging.errors import SettingsInvalid
-from imaging.settings.model import Section, Settings
+from imaging.settings.model import Settings
+from imaging.settings.section import Section
 
 OTHER_VARIABLES: Final = frozenset({"IMAGING_CONFIG", "IMAGING_DEBUG", "IMAGING_TEST_BUG"})
 """`IMAGING_*` variables that are not settings."""
@@ -68,7 +69,8 @@ def load_settings(
     except ValidationError as invalid:
         first = invalid.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsInvalid(f"`{name}`: {first['msg']}", where=places.get(name, name), hint=_ALL_SETTINGS) from None
+        place = places.get(".".join(name.split(".")[:2]), name)  # a table in a section came as one value
+        raise SettingsInvalid(f"`{name}`: {first['msg']}", where=place, hint=_ALL_SETTINGS) from None
 
 
 def _names() -> Iterator[str]:
@@ -108,6 +110,8 @@ def _line_of(text: str, section: str, key: str) -> int:
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[([^\]]+)\]", line):
             within = header[1].strip() == section
+            if section and f"{header[1].strip()}.".startswith(f"{section}.{key}."):
+                return number
         elif within and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[.=]", line):
             return number
     return 1

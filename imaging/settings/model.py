@@ -6,29 +6,27 @@ Anything but a loopback address needs TLS and a bearer token, or an explicit `in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from imaging.errors import SettingsInvalid
 from imaging.rpc.channel import ChannelSettings
 from imaging.rpc.loopback import is_loopback
 from imaging.rpc.server import ListenSettings
+from imaging.settings.gateway import GatewaySettings
+from imaging.settings.section import Address, Section
 from imaging.settings.security_files import check_server_certificate, check_trusted_certificates, read_token
 
-SERVICE_NAMES: Final = ("storage", "processing", "analysis", "reporting", "pipeline")
+SERVICE_NAMES: Final = ("storage", "processing", "analysis", "reporting", "pipeline", "gateway")
 """In the order of their ports, from `port_base` on."""
 
-Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$")]
-"""`host:port`; an IPv6 address stands in brackets."""
+ServiceName = Literal["storage", "processing", "analysis", "reporting", "pipeline", "gateway"]
 
-ServiceName = Literal["storage", "processing", "analysis", "reporting", "pipeline"]
+DOOR_NAMES: Final = ("http",)
+"""What the gateway listens on besides gRPC; their ports come after those of the services."""
 
-
-class Section(BaseModel):
-    """A part of the settings: immutable, and nothing unknown in it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+DoorName = Literal["http"]
 
 
 class OwnDatabase(Section):
@@ -204,6 +202,7 @@ class Settings(Section):
     analysis: AnalysisSettings = AnalysisSettings()
     reporting: ReportingSettings = ReportingSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    gateway: GatewaySettings = GatewaySettings()
     database: DatabaseSettings = DatabaseSettings()
     security: SecuritySettings = SecuritySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -212,6 +211,11 @@ class Settings(Section):
         """`host:port` of a service."""
         section: StorageSettings = getattr(self, service)
         return section.address
+
+    def door(self, door: DoorName) -> str:
+        """`host:port` of a door of the gateway."""
+        address: str = getattr(self.gateway, f"{door}_address")
+        return address
 
     def metrics_address(self, service: ServiceName) -> str:
         """`host:port` where a service serves its metrics; empty if it does not."""
@@ -226,31 +230,27 @@ class Settings(Section):
             The address is not loopback, and neither TLS with a token nor `security.insecure` is set; or the files of
             `security` cannot be used.
         """
-        address, security = self.address(service), self.security
-        if (security.certificate_file is None) != (security.key_file is None):
-            given, missing = ("key", "certificate") if security.certificate_file is None else ("certificate", "key")
-            raise SettingsInvalid(
-                f"A {given} without its {missing} gives no TLS",
-                where=f"security.{missing}_file",
-                hint=f"Set security.{missing}_file too, or leave both out.",
-            )
-        secured = security.certificate_file and security.token_file
-        if not (is_loopback(address) or secured or security.insecure):
-            raise SettingsInvalid(
-                f"{address} can be reached from other machines without TLS and credentials",
-                where=f"{service}.address",
-                hint="Set security.certificate_file, key_file, token_file and, for the clients, ca_file; or listen on"
-                " 127.0.0.1; or start with --insecure behind a proxy that does both.",
-            )
-        if security.certificate_file is not None and security.key_file is not None:
-            check_server_certificate(security.certificate_file, security.key_file)
+        address = self.address(service)
+        self._check_safe(address, f"{service}.address")
         return ListenSettings(
             address,
-            security.certificate_file,
-            security.key_file,
+            self.security.certificate_file,
+            self.security.key_file,
             self._token(),
             _in_a_row(self.telemetry.health_address, service),
         )
+
+    def listen_http(self) -> ListenSettings:
+        """How the gateway listens for HTTP; under the same rules as a service.
+
+        Raises
+        ------
+        SettingsInvalid
+            As `listen`.
+        """
+        self._check_safe(self.gateway.http_address, "gateway.http_address")
+        security = self.security
+        return ListenSettings(self.gateway.http_address, security.certificate_file, security.key_file, self._token())
 
     def channel(self) -> ChannelSettings:
         """How clients of this installation reach its services.
@@ -270,6 +270,26 @@ class Settings(Section):
                 hint="Set it to the certificates of the authority that signed; for a self-signed certificate, itself.",
             )
         return ChannelSettings(security.ca_file, self._token(), token_in_plain_text=security.insecure)
+
+    def _check_safe(self, address: str, where: str) -> None:
+        security = self.security
+        if (security.certificate_file is None) != (security.key_file is None):
+            given, missing = ("key", "certificate") if security.certificate_file is None else ("certificate", "key")
+            raise SettingsInvalid(
+                f"A {given} without its {missing} gives no TLS",
+                where=f"security.{missing}_file",
+                hint=f"Set security.{missing}_file too, or leave both out.",
+            )
+        secured = security.certificate_file and security.token_file
+        if not (is_loopback(address) or secured or security.insecure):
+            raise SettingsInvalid(
+                f"{address} can be reached from other machines without TLS and credentials",
+                where=where,
+                hint="Set security.certificate_file, key_file, token_file and, for the clients, ca_file; or listen on"
+                " 127.0.0.1; or start with --insecure behind a proxy that does both.",
+            )
+        if security.certificate_file is not None and security.key_file is not None:
+            check_server_certificate(security.certificate_file, security.key_file)
 
     def _token(self) -> str:
         return read_token(self.security.token_file) if self.security.token_file is not None else ""

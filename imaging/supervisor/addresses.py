@@ -8,20 +8,22 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 from imaging.errors import InvalidArgument, Unavailable
-from imaging.settings import SERVICE_NAMES, ServiceName, Settings
+from imaging.settings import DOOR_NAMES, SERVICE_NAMES, DoorName, ServiceName, Settings
 
 LOOPBACK = "127.0.0.1"
 
-_NAMES: tuple[ServiceName, ...] = SERVICE_NAMES
+_SERVICES: tuple[ServiceName, ...] = SERVICE_NAMES
+_DOORS: tuple[DoorName, ...] = DOOR_NAMES
 
 
-def service_addresses(settings: Settings, port_base: int | None) -> dict[ServiceName, str]:
-    """`host:port` of each service.
+def service_addresses(settings: Settings, port_base: int | None) -> dict[str, str]:
+    """`host:port` of each service, then of each door of the gateway.
 
     Parameters
     ----------
     port_base
-        The first of five ports in a row, in the order of `SERVICE_NAMES`; 0: any free ports; None: as the settings say.
+        The first of the ports in a row, in the order of `SERVICE_NAMES` and `DOOR_NAMES`; 0: any free ports; None: as
+        the settings say.
 
     Raises
     ------
@@ -29,18 +31,29 @@ def service_addresses(settings: Settings, port_base: int | None) -> dict[Service
         If the ports would go over 65535.
     """
     if port_base is None:
-        return {name: settings.address(name) for name in _NAMES}
+        services = {str(name): settings.address(name) for name in _SERVICES}
+        return services | {name: settings.door(name) for name in _DOORS}
+    names = (*_SERVICES, *_DOORS)
     if port_base == 0:
-        ports = _free_ports(len(_NAMES))
-        return {name: f"{LOOPBACK}:{port}" for name, port in zip(_NAMES, ports, strict=True)}
-    if not 1 <= port_base <= 65535 - len(_NAMES) + 1:
+        ports = _free_ports(len(names))
+    elif 1 <= port_base <= 65535 - len(names) + 1:
+        ports = list(range(port_base, port_base + len(names)))
+    else:
         raise InvalidArgument(
-            f"The ports {port_base} to {port_base + len(_NAMES) - 1} do not exist",
+            f"The ports {port_base} to {port_base + len(names) - 1} do not exist",
             where="--port-base",
-            hint="Choose 1024 to 65531, or 0 for free ports.",
+            hint=f"Choose 1024 to {65535 - len(names) + 1}, or 0 for free ports.",
         )
-    ports = list(range(port_base, port_base + len(_NAMES)))
-    return {name: f"{LOOPBACK}:{port}" for name, port in zip(_NAMES, ports, strict=True)}
+    return {name: f"{LOOPBACK}:{port}" for name, port in zip(names, ports, strict=True)}
+
+
+def with_addresses(settings: Settings, addresses: Mapping[str, str]) -> Settings:
+    """The settings with the addresses of services and doors replaced."""
+    updates: dict[str, dict[str, str]] = {name: {"address": addresses[name]} for name in _SERVICES}
+    for door in _DOORS:
+        updates["gateway"][f"{door}_address"] = addresses[door]
+    sections = {name: getattr(settings, name).model_copy(update=update) for name, update in updates.items()}
+    return settings.model_copy(update=sections)
 
 
 def check_free(addresses: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,13 +21,18 @@ def child_environment(settings: Settings, environment: Mapping[str, str]) -> dic
         for name, value in environment.items()
         if not name.startswith("IMAGING_") or name in OTHER_VARIABLES - {"IMAGING_CONFIG"}
     }
-    return {**kept, **dict(_variables("IMAGING", settings.model_dump(mode="json")))}
+    return {**kept, **dict(_variables(settings.model_dump(mode="json")))}
 
 
-def _variables(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _variables(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in values.items():
-        name = f"{prefix}_{key.upper()}"
-        if isinstance(value, Mapping):
-            yield from _variables(name, value)
-        elif value is not None:
-            yield name, str(value).lower() if isinstance(value, bool) else str(value)
+        entries = value.items() if isinstance(value, Mapping) else [("", value)]
+        for name, entry in entries:
+            if entry is not None:
+                yield "_".join(filter(None, ("IMAGING", key.upper(), name.upper()))), _text(entry)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, Mapping | list) else str(value)

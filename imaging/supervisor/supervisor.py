@@ -12,14 +12,14 @@ from typing import Final, Self
 
 from imaging.errors import StorageFull, Unavailable
 from imaging.settings import SERVICE_NAMES, ServiceName, Settings
-from imaging.supervisor.addresses import check_free, service_addresses
+from imaging.supervisor.addresses import check_free, service_addresses, with_addresses
 from imaging.supervisor.data_lock import DataLock
 from imaging.supervisor.environment import child_environment
 from imaging.supervisor.event import Event
 from imaging.supervisor.service_log import ServiceLog
 from imaging.supervisor.service_process import ServiceProcess
 
-DRAIN_ORDER: Final[tuple[ServiceName, ...]] = ("pipeline", "reporting", "analysis", "processing", "storage")
+DRAIN_ORDER: Final[tuple[ServiceName, ...]] = ("pipeline", "gateway", "reporting", "analysis", "processing", "storage")
 """Who gives work ends before who takes it; storage, which all need, is the last."""
 
 ENDPOINTS_FILE: Final = "endpoints.json"
@@ -47,10 +47,10 @@ class Supervisor:
         on_event: Callable[[Event], None] = lambda event: None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        addresses = service_addresses(settings, port_base)
-        self.addresses: dict[str, str] = dict(addresses.items())
-        """`host:port` by service."""
-        self.settings = _with_addresses(settings, addresses)
+        self.addresses = service_addresses(settings, port_base)
+        """`host:port` by service, and by door of the gateway."""
+        settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
+        self.settings = with_addresses(settings, self.addresses)
         self._lock = DataLock(self.settings.data_dir)
         inherited = os.environ if environment is None else environment
         self.services = {
@@ -79,6 +79,7 @@ class Supervisor:
         """
         for name in SERVICE_NAMES:
             self.settings.listen(name)
+        self.settings.listen_http()
         self._lock.acquire()
         try:
             check_free(self.addresses)
@@ -174,10 +175,3 @@ class Supervisor:
                 where=str(path.parent),
                 hint="Free disk space, or choose another folder with --data DIR.",
             ) from None
-
-
-def _with_addresses(settings: Settings, addresses: Mapping[ServiceName, str]) -> Settings:
-    updates: dict[str, object] = {
-        name: getattr(settings, name).model_copy(update={"address": address}) for name, address in addresses.items()
-    }
-    return settings.model_copy(update={**updates, "data_dir": settings.data_dir.absolute()})

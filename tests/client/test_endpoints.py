@@ -20,6 +20,7 @@ def test_one_address_is_storage_and_the_others_follow(tmp_path: Path) -> None:
         "analysis": "10.0.0.1:7002",
         "reporting": "10.0.0.1:7003",
         "pipeline": "10.0.0.1:7004",
+        "gateway": "10.0.0.1:7005",
     }
 
 

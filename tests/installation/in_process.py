@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 
-from imaging.settings import ServiceName, Settings, load_settings
+from imaging.settings import DOOR_NAMES, ServiceName, Settings, load_settings
 
 
 @asynccontextmanager
@@ -21,6 +21,7 @@ async def services_in_process(
         overrides={
             "data_dir": data_dir,
             **{f"{name}.address": "127.0.0.1:0" for name in names},
+            **{f"gateway.{door}_address": "127.0.0.1:0" for door in DOOR_NAMES},
             **(overrides or {}),
         },
     )
@@ -30,7 +31,9 @@ async def services_in_process(
             service = import_module(f"{name}_svc.service").build(settings)
             running.append(service)
             port = await service.start()
-            section = getattr(settings, name).model_copy(update={"address": f"127.0.0.1:{port}"})
+            ports = {"address": port, **{f"{door}_address": getattr(service, f"{door}_port", 0) for door in DOOR_NAMES}}
+            found = {key: f"127.0.0.1:{port}" for key, port in ports.items() if port}
+            section = getattr(settings, name).model_copy(update=found)
             settings = settings.model_copy(update={name: section})
         yield settings
     finally:

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+
 import imaging
 from imaging.errors import ImagingError
+from imaging.gateway.v1 import gateway_service_pb2, gateway_service_pb2_grpc
 from imaging.settings import SERVICE_NAMES
 from tests.ct_series import ct_series
 from tests.dicom.wheel_files import wheel_file
@@ -57,6 +60,10 @@ def _work(installation: Installation, folder: Path) -> None:
         (folder / f"{number}.dcm").write_bytes(content)
     (folder / "compressed.dcm").write_bytes(wheel_file(_COMPRESSED))
     (folder / "truncated.dcm").write_bytes(next(iter(sent.instances.values()))[:-1000])
+    with grpc.insecure_channel(installation.endpoints["gateway"]) as channel:
+        gateway_service_pb2_grpc.GatewayServiceStub(channel).ListDestinations(
+            gateway_service_pb2.ListDestinationsRequest()
+        )
     with imaging.connect(installation.endpoints) as client:
         summary = client.store(folder, complete=True)
         assert len(summary.rejected) == 1

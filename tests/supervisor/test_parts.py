@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.errors import FailedPrecondition, InvalidArgument, Unavailable
-from imaging.settings import SERVICE_NAMES, Settings, load_settings
+from imaging.settings import DOOR_NAMES, SERVICE_NAMES, Settings, load_settings
 from imaging.supervisor.addresses import check_free, service_addresses
 from imaging.supervisor.backoff import Backoff
 from imaging.supervisor.data_lock import DataLock
@@ -26,12 +26,13 @@ from imaging.supervisor.service_log import ServiceLog, error_text
 
 def test_ports_follow_each_other_from_the_base_on() -> None:
     addresses = service_addresses(Settings(), 6000)
-    assert list(addresses.items()) == [(name, f"127.0.0.1:{6000 + n}") for n, name in enumerate(SERVICE_NAMES)]
+    names = [*SERVICE_NAMES, *DOOR_NAMES]
+    assert list(addresses.items()) == [(name, f"127.0.0.1:{6000 + n}") for n, name in enumerate(names)]
 
 
-def test_base_zero_gives_five_different_free_ports() -> None:
+def test_base_zero_gives_different_free_ports() -> None:
     addresses = service_addresses(Settings(), 0)
-    assert len(set(addresses.values())) == 5
+    assert len(set(addresses.values())) == len(SERVICE_NAMES) + len(DOOR_NAMES)
     check_free(addresses)
 
 
@@ -39,8 +40,8 @@ def test_no_base_takes_the_addresses_of_the_settings() -> None:
     assert service_addresses(Settings(), None)["pipeline"] == "127.0.0.1:50055"
 
 
-@pytest.mark.parametrize("base", [-1, 65532, 99999])
-def test_base_without_room_for_five_ports_is_refused(base: int) -> None:
+@pytest.mark.parametrize("base", [-1, 65530, 99999])
+def test_base_without_room_for_all_ports_is_refused(base: int) -> None:
     with pytest.raises(InvalidArgument, match="do not exist"):
         service_addresses(Settings(), base)
 

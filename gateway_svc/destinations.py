@@ -1,0 +1,24 @@
+"""The destinations that the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from imaging.gateway.v1 import gateway_pb2
+from imaging.settings.gateway import Destination
+
+
+def destination_messages(destinations: Mapping[str, Destination]) -> list[gateway_pb2.Destination]:
+    """The destinations as the contract tells them, sorted by name; without secrets."""
+    return [
+        gateway_pb2.Destination(
+            name=f"destinations/{key}",
+            kind=gateway_pb2.Destination.KIND_STOW_RS if found.url else gateway_pb2.Destination.KIND_DIMSE,
+            description=found.description,
+            ae_title=found.ae_title,
+            address=found.address,
+            url=found.url,
+            tls=found.tls or found.url.startswith("https:"),
+        )
+        for key, found in sorted(destinations.items())
+    ]

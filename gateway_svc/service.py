@@ -1,0 +1,57 @@
+"""The wiring of the gateway."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from gateway_svc.http_server import HttpServer
+from gateway_svc.servicer import GatewayServicer
+from gateway_svc.web_app import web_app
+from imaging.client.storage import StorageClient
+from imaging.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
+from imaging.rpc.channel import open_channel
+from imaging.rpc.server import RpcServer
+from imaging.settings import Settings
+
+SERVICE: Final = "imaging.gateway.v1.GatewayService"
+
+
+class GatewayService:
+    """The running service: its gRPC server, its doors to the world, and the channel to storage."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._channel = open_channel(settings.storage.address, settings.channel())
+        self._storage = StorageClient(self._channel)
+        # Sending is not built yet: its methods answer UNIMPLEMENTED.
+        self._servicer = GatewayServicer(settings.gateway)  # type: ignore[abstract]
+        self._server = RpcServer(
+            settings.listen("gateway"),
+            {SERVICE: lambda server: add_GatewayServiceServicer_to_server(self._servicer, server)},
+        )
+        self._http = HttpServer(settings.listen_http(), web_app())
+
+    @property
+    def http_port(self) -> int:
+        """The port of DICOMweb and the web page, once started."""
+        return self._http.port
+
+    async def start(self) -> int:
+        """Open the doors and serve; the port of gRPC."""
+        port = await self._server.start(serving=False)
+        await self._http.start()
+        await self._server.set_serving(True)
+        return port
+
+    async def stop(self, grace: timedelta) -> None:
+        """Take no new requests, let running ones end within `grace`, then end what is left."""
+        await self._server.set_serving(False)
+        await self._http.stop(grace)
+        await self._server.stop(timedelta(seconds=1))
+        await self._storage.close()
+        await self._channel.close()
+
+
+def build(settings: Settings) -> GatewayService:
+    """The service, wired and not yet started."""
+    return GatewayService(settings)
