@@ -74,7 +74,7 @@ def walk_data_set(
 class _Walk:
     """One walk: the levels that are open are on a stack, the innermost one is passed around."""
 
-    __slots__ = ("data", "limits", "log", "note", "refuse", "result", "stack", "stop")
+    __slots__ = ("data", "limits", "log", "note", "refuse", "repeated", "result", "stack", "stop")
 
     def __init__(self, data: Buffer, stop: int, limits: ScanLimits, log: WarningLog, note: str) -> None:
         self.data = data
@@ -84,6 +84,7 @@ class _Walk:
         self.note = note
         self.stack: list[OpenLevel] = []
         self.result = WalkedDataSet()
+        self.repeated = 0
         self.refuse = WalkRefusal(data, stop, limits, self.stack, note)
 
     def run(self, start: int, implicit: bool, little: bool) -> WalkedDataSet:
@@ -107,6 +108,7 @@ class _Walk:
         short_vrs, long_vrs, sequences = SHORT_LENGTH_VRS, LONG_LENGTH_VRS, SEQUENCE_TAGS
         result, outermost = self.result, not self.stack
         found, count, most = result.elements, result.element_count, self.limits.max_elements
+        most_outermost = self.limits.max_outermost_elements
         vr = b""
         while position < end:
             offset = position
@@ -154,6 +156,8 @@ class _Walk:
                     self._note_element(tag, (vr, offset, value_offset, length), level)
                 else:
                     found[tag] = (vr, offset, value_offset, length)
+                    if len(found) > most_outermost:
+                        self.refuse.outermost(tag, offset, level)
             if vr == b"SQ" or (implicit and tag in sequences):
                 result.element_count = count
                 return value_offset, self._open_sequence(tag, vr, offset, value_offset, position, level)
@@ -248,6 +252,9 @@ class _Walk:
         if not self.log.is_full:
             message = "The element is in the data set more than once; the first one counts"
             self.log.add("duplicate_tag", place(tag, element[1], note=self.note), message)
+        self.repeated += 1
+        if self.repeated > self.limits.max_outermost_elements:
+            self.refuse.outermost(tag, element[1], level)
         self.result.duplicates.setdefault(tag, []).append(element)
 
     def _note_odd(self, tag: int, offset: int, length: int, level: OpenLevel) -> None:

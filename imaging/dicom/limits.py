@@ -34,6 +34,9 @@ class ScanLimits:
     max_elements: int = 1_000_000
     """Elements and items at all depths, the fragments of pixel data not counted."""
 
+    max_outermost_elements: int = 100_000
+    """Elements of the outermost level: their places are remembered, 200 bytes each. Real objects have some hundreds."""
+
     max_fragments: int = 2_000_000
     """Fragments of encapsulated pixel data; a slide of 300,000 x 300,000 pixels has 1.4 million tiles of 256."""
 

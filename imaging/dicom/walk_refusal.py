@@ -99,6 +99,14 @@ class WalkRefusal:
             hint="Raise max_elements if the source is trusted.",
         )
 
+    def outermost(self, tag: int, offset: int, level: OpenLevel) -> NoReturn:
+        """More elements of the outermost level than the limit."""
+        raise LimitExceeded(
+            f"The data set has more than {self.limits.max_outermost_elements} elements outside of sequences",
+            where=self.where(tag, offset, level),
+            hint="No real object has as many: correct it at the source, or raise max_outermost_elements.",
+        )
+
     def unclosed(self, level: OpenLevel) -> NoReturn:
         """The undefined length that opened `level` has no delimiter."""
         kind = "sequence" if level.is_sequence else "item"

@@ -224,6 +224,21 @@ def test_one_million_elements_is_the_limit() -> None:
         scan(with_tail(element(SEQUENCE, "SQ", element(ITEM, "", b"") * 1_001)), limits=limits)
 
 
+@pytest.mark.parametrize("step", [0, 1])
+def test_elements_outside_of_sequences_are_bounded_in_number_and_memory(step: int) -> None:
+    def many(count: int) -> bytes:
+        return with_tail(b"".join(element(0x00091000 + number * step, "SH", b"") for number in range(count)))
+
+    with pytest.raises(LimitExceeded, match="1000 elements outside"):
+        scan(many(1_100), limits=ScanLimits(max_outermost_elements=1_000))
+    data = many(200_000)
+    tracemalloc.start()
+    refused(data, LimitExceeded)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40_000_000
+
+
 def test_file_over_the_size_limit_is_refused_before_it_is_read() -> None:
     with pytest.raises(LimitExceeded, match="max_file_bytes"):
         scan(with_tail(b""), limits=ScanLimits(max_file_bytes=100))
