@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from analysis_svc.model import ImageFrame
+from imaging.dicom.header_value import first_number, text
 from imaging.render.functional_groups import functional_group
 from imaging.render.modality_lut import ModalityLut, read_modality_lut
 from imaging.render.palette import apply_palette
 from imaging.render.presentation import padding_mask
-from imaging.volume.header_values import optional_number, text
 from imaging.volume.rescale import is_rescaled
 from imaging.volume.value_units import value_units
 from imaging.volume.volume import SourceFrame
@@ -83,7 +83,7 @@ def series_attributes(header: Dataset) -> Mapping[str, str]:
 
 
 def _lut(header: Dataset, frame_number: int) -> ModalityLut:
-    scaling = optional_number(header, "DoseGridScaling")
+    scaling = first_number(header, "DoseGridScaling")
     # A dose grid has a scaling of its own instead (PS3.3 C.8.8.3).
     return ModalityLut(slope=scaling) if scaling else read_modality_lut(header, frame_number)
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from imaging.render.functional_groups import functional_group, numbers
+from imaging.dicom.header_value import numbers
+from imaging.render.functional_groups import functional_group
 
 _OUT_OF_PLANE_MM = 2.0
 """An axis was measured in a plane: its ends may lie off it by rounding, or by this much in thick slices."""

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 
 from imaging.derived.patient_orientation import direction_letters
-from imaging.volume.header_values import text
+from imaging.dicom.header_value import text
 from reporting_svc.image_plane import ImagePlane
 
 _OPPOSITE: Final = str.maketrans("RLAPHF", "LRPAFH")

@@ -10,8 +10,9 @@ from highdicom.color import CIELabColor
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from imaging.dicom.header_value import numbers
 from imaging.errors import InvalidDicom
-from imaging.render.functional_groups import functional_group, numbers
+from imaging.render.functional_groups import functional_group
 from reporting_svc.image_plane import ImagePlane
 from reporting_svc.plain_text import clean_text
 

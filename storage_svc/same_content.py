@@ -15,6 +15,7 @@ from imaging.codecs.sandbox import DecodePool
 from imaging.dicom.byte_source import Buffer
 from imaging.dicom.deflated import inflate_data_set
 from imaging.dicom.header import header_bytes, read_header
+from imaging.dicom.header_value import UNREADABLE
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.scanner import scan
 from imaging.dicom.transfer_syntax import (
@@ -83,7 +84,7 @@ def compare(old: Content, new: Content, new_scanned: ScannedInstance, pool: Deco
                 return Sameness.OTHER_CONTENT
             if not _same_pixels(old_data, old_scanned, new_data, new_scanned, pool):
                 return Sameness.OTHER_CONTENT
-        except (ImagingError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError, RecursionError):
+        except (ImagingError, *UNREADABLE):
             return Sameness.OTHER_CONTENT
     return Sameness.OTHER_ATTRIBUTES if differing else Sameness.EQUIVALENT
 
@@ -94,8 +95,16 @@ def differing_tags(one: Dataset, other: Dataset) -> Iterator[int]:
         number = int(tag)
         if number in _OF_THE_ENCODING or number & 0xFFFF == 0 or number >> 16 == 0x7FE0:
             continue
-        if tag not in one or tag not in other or not _same_element(one[tag], other[tag]):
+        if tag not in one or tag not in other or not _same_value(one, other, number):
             yield number
+
+
+def _same_value(one: Dataset, other: Dataset, tag: int) -> bool:
+    raw = [data_set.get_item(tag) for data_set in (one, other)]
+    try:
+        return _same_element(one[tag], other[tag])
+    except UNREADABLE:  # a value that pydicom cannot decode is compared as it is written
+        return bool(raw[0] is not None and raw[1] is not None and raw[0].value == raw[1].value)
 
 
 def _same_element(one: DataElement, other: DataElement) -> bool:

@@ -24,6 +24,9 @@ _DATE_TIME = re.compile(r"[0-9]{4,14}(\.[0-9]{1,6})?([+-][0-9]{4})?\Z")
 _ZONE = re.compile(r"[+-](?:0[0-9]|1[0-4])[0-5][0-9]\Z")
 _NUL_REPLACED = "�"
 
+LARGEST_NUMBER = 1e28
+"""Over it, a number times a stored value of 32 bits leaves float32: no physical quantity is as large."""
+
 _DS_CHARACTERS = 16
 _IS_CHARACTERS = 12
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from imaging.dicom.header_value import first_number, text
 from imaging.render.modality_lut import ModalityLut
 from imaging.render.voi_lut import Window, window_over
 
@@ -30,9 +31,9 @@ def default_window(header: Dataset, modality_lut: ModalityLut, values: NDArray[A
     """
     if values.size == 0:
         return window_over(0.0, 1.0)
-    if header.get("Modality") == "CT" and str(header.get("RescaleType") or "HU") == "HU" and not modality_lut.table:
+    if text(header, "Modality") == "CT" and (text(header, "RescaleType") or "HU") == "HU" and not modality_lut.table:
         return CT_SOFT_TISSUE
-    if 0 < stored_bits <= 8 and modality_lut.is_identity and header.get("PixelRepresentation") != 1:
+    if 0 < stored_bits <= 8 and modality_lut.is_identity and first_number(header, "PixelRepresentation") != 1:
         return window_over(0.0, float((1 << stored_bits) - 1), "ALL VALUES")
     # A part of a large frame tells the percentiles well enough.
     sample = values.ravel()[:: 1 + values.size // _MOST_SAMPLES]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from imaging.dicom.header_value import first_number, text
 from imaging.render.default_window import default_window, full_range_window
 from imaging.render.modality_lut import ModalityLut, read_modality_lut
 from imaging.render.palette import apply_palette
@@ -68,10 +69,10 @@ def render(
     InvalidArgument
         If `window` is not usable.
     """
-    if header.get("PhotometricInterpretation") == "PALETTE COLOR" and stored.ndim == 2:
+    if text(header, "PhotometricInterpretation") == "PALETTE COLOR" and stored.ndim == 2:
         return Rendering(apply_palette(stored, header), None)
     if stored.ndim == 3:
-        return Rendering(rgb_to_bytes(stored, int(header.get("BitsStored") or 8)), None)
+        return Rendering(rgb_to_bytes(stored, int(first_number(header, "BitsStored") or 8)), None)
 
     modality_lut = read_modality_lut(header, frame_number)
     padding = _outside(stored, header)
@@ -98,14 +99,14 @@ def _choose_voi(
     values = modality_lut.apply(inside)
     if choice.warnings:
         return full_range_window(values), (*choice.warnings, "All values from the smallest to the largest are shown")
-    stored_bits = 0 if inside.dtype.kind == "f" else int(header.get("BitsStored") or 0)
+    stored_bits = 0 if inside.dtype.kind == "f" else int(first_number(header, "BitsStored") or 0)
     return default_window(header, modality_lut, values, stored_bits), ()
 
 
 def _may_be_negative(header: Dataset, modality_lut: ModalityLut) -> bool:
     if modality_lut.table is not None:
         return False
-    return header.get("PixelRepresentation") == 1 or modality_lut.intercept < 0
+    return first_number(header, "PixelRepresentation") == 1 or modality_lut.intercept < 0
 
 
 def _outside(stored: NDArray[Any], header: Dataset) -> NDArray[np.bool_] | None:

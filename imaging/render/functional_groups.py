@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from pydicom import Dataset
+
+from imaging.dicom.header_value import first_item, items
 
 
 def functional_group(header: Dataset, frame_number: int, keyword: str) -> Dataset:
@@ -17,32 +17,10 @@ def functional_group(header: Dataset, frame_number: int, keyword: str) -> Datase
     keyword
         Of the macro's sequence, `PixelValueTransformationSequence` say.
     """
-    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
-    groups = [per_frame[frame_number - 1]] if 1 <= frame_number <= len(per_frame) else []
-    groups += list(header.get("SharedFunctionalGroupsSequence") or [])[:1]
-    for group in groups:
-        items = group.get(keyword)
-        if items:
-            return items[0]
+    per_frame = items(header, "PerFrameFunctionalGroupsSequence")
+    groups = per_frame[frame_number - 1 : frame_number] if frame_number >= 1 else []
+    for group in (*groups, first_item(header, "SharedFunctionalGroupsSequence")):
+        found = first_item(group, keyword)
+        if found is not None:
+            return found
     return header
-
-
-def numbers(item: Dataset, keyword: str) -> tuple[float, ...] | None:
-    """The values of a numeric attribute; None where it is absent, empty, not a number or not finite."""
-    try:
-        value = item.get(keyword)
-        if value is None or value == "":
-            return None
-        values = [value] if isinstance(value, int | float | str) else list(value)
-        parsed = tuple(float(each) for each in values)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return parsed if parsed and all(isfinite(each) for each in parsed) else None
-
-
-def has_value(item: Dataset, keyword: str) -> bool:
-    """Whether the attribute is there and not empty, be its value sensible or not."""
-    try:
-        return item.get(keyword) not in (None, "", [])
-    except (ValueError, TypeError, OverflowError):
-        return True

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from imaging.dicom.header_value import numbers, whole_value
 from imaging.errors import PixelDataInvalid
-from imaging.render.functional_groups import numbers
 
 MAX_ENTRIES = 1 << 16
 
@@ -75,9 +75,9 @@ def read_entries(item: Dataset, keyword: str, descriptor: Descriptor, *, little_
     Raises
     ------
     PixelDataInvalid
-        If there are fewer than the descriptor tells.
+        If there are fewer than the descriptor tells, or they are no numbers.
     """
-    value = item.get(keyword)
+    value = whole_value(item, keyword)
     if value is None:
         raise _invalid(f"{keyword} is missing", keyword, "A LUT descriptor without its data.")
     if isinstance(value, bytes | bytearray):
@@ -89,8 +89,10 @@ def read_entries(item: Dataset, keyword: str, descriptor: Descriptor, *, little_
         if packed and not little_endian:
             entries = entries.reshape(-1, 2)[:, ::-1].ravel() if len(entries) % 2 == 0 else entries
     else:
-        listed = [value] if isinstance(value, int) else list(value)
-        entries = np.array(listed, dtype=np.int64) % MAX_ENTRIES
+        try:
+            entries = np.atleast_1d(np.array(value, dtype=np.int64)) % MAX_ENTRIES
+        except (TypeError, ValueError, OverflowError):
+            raise _invalid(f"{keyword} holds something else than numbers", keyword, "It has VR US or OW.") from None
     if len(entries) < descriptor.entries:
         raise _invalid(
             f"{keyword} has {len(entries)} entries, its descriptor tells {descriptor.entries}",

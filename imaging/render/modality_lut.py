@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from imaging.dicom.header_value import first_item, first_number, has_value, numbers
 from imaging.errors import PixelDataInvalid
-from imaging.render.functional_groups import functional_group, has_value, numbers
+from imaging.render.functional_groups import functional_group
 from imaging.render.lookup_table import LookupTable, is_little_endian, read_lookup_table
 
 
@@ -48,12 +49,12 @@ def read_modality_lut(header: Dataset, frame_number: int = 1) -> ModalityLut:
     frame_number
         Counts from 1.
     """
-    items = header.get("ModalityLUTSequence")
-    if items:
+    entry = first_item(header, "ModalityLUTSequence")
+    if entry is not None:
         try:
             table = read_lookup_table(
-                items[0],
-                signed_input=header.get("PixelRepresentation") == 1,
+                entry,
+                signed_input=first_number(header, "PixelRepresentation") == 1,
                 little_endian=is_little_endian(header),
             )
         except PixelDataInvalid as error:

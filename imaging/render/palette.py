@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from imaging.dicom.header_value import first_number, whole_value
 from imaging.errors import PixelDataInvalid
 from imaging.render.lookup_table import (
     LookupTable,
@@ -43,11 +44,13 @@ def apply_palette(stored: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
 
 def _table(header: Dataset, channel: str) -> LookupTable:
     keyword = f"{channel}PaletteColorLookupTable"
-    descriptor = read_descriptor(header, f"{keyword}Descriptor", signed_input=header.get("PixelRepresentation") == 1)
-    segmented = header.get(f"Segmented{keyword}Data")
-    if segmented is not None and f"{keyword}Data" not in header:
+    descriptor = read_descriptor(
+        header, f"{keyword}Descriptor", signed_input=first_number(header, "PixelRepresentation") == 1
+    )
+    segmented = whole_value(header, f"Segmented{keyword}Data")
+    if isinstance(segmented, bytes) and f"{keyword}Data" not in header:
         entries = expand_segments(
-            bytes(segmented), descriptor, f"Segmented{keyword}Data", little_endian=is_little_endian(header)
+            segmented, descriptor, f"Segmented{keyword}Data", little_endian=is_little_endian(header)
         )
     else:
         entries = read_entries(header, f"{keyword}Data", descriptor, little_endian=is_little_endian(header))

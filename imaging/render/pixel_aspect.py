@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pydicom import Dataset
 
-from imaging.render.functional_groups import functional_group, numbers
+from imaging.dicom.header_value import numbers
+from imaging.render.functional_groups import functional_group
+
+SENSIBLE_ASPECTS = (0.01, 100.0)
+"""Beyond them, a picture would be a line."""
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
 
@@ -23,5 +27,7 @@ def pixel_aspect(header: Dataset, frame_number: int = 1) -> float:
             values = numbers(item, keyword)
             # Each of them is row (vertical) first, then column.
             if values is not None and len(values) == 2 and values[0] > 0 and values[1] > 0:
-                return values[0] / values[1]
+                aspect = values[0] / values[1]
+                if SENSIBLE_ASPECTS[0] <= aspect <= SENSIBLE_ASPECTS[1]:
+                    return aspect
     return 1.0

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.errors import InvalidArgument
+from imaging.render.pixel_aspect import SENSIBLE_ASPECTS
 
 _COMPRESSION_LEVEL = 6
 MAX_SIDE = 8192
@@ -50,11 +51,11 @@ def resize(pixels: NDArray[np.uint8], longest_side: int, *, pixel_aspect: float 
     from skimage.transform import resize as resize_image  # it loads much of scipy, and many callers never resize
 
     _check(pixels)
-    if not 1 <= longest_side <= MAX_SIDE or not 0.01 <= pixel_aspect <= 100:
+    if not 1 <= longest_side <= MAX_SIDE or not SENSIBLE_ASPECTS[0] <= pixel_aspect <= SENSIBLE_ASPECTS[1]:
         raise InvalidArgument(
             f"A picture of {longest_side} pixels with a pixel aspect of {pixel_aspect:g} cannot be made",
             where="resize",
-            hint=f"The longest side is 1 to {MAX_SIDE}, the aspect 0.01 to 100.",
+            hint=f"The longest side is 1 to {MAX_SIDE}, the aspect {SENSIBLE_ASPECTS[0]:g} to {SENSIBLE_ASPECTS[1]:g}.",
         )
     height, width = pixels.shape[0] * pixel_aspect, float(pixels.shape[1])
     scale = longest_side / max(height, width)

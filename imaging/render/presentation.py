@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from imaging.dicom.header_value import numbers, text
 from imaging.errors import PixelDataInvalid
-from imaging.render.functional_groups import numbers
 
 
 def is_inverted(header: Dataset) -> bool:
     """Whether low values are shown bright: MONOCHROME1, or a Presentation LUT Shape of INVERSE."""
-    return bool(
-        header.get("PhotometricInterpretation") == "MONOCHROME1" or header.get("PresentationLUTShape") == "INVERSE"
-    )
+    inverse = text(header, "PresentationLUTShape") == "INVERSE"
+    return inverse or text(header, "PhotometricInterpretation") == "MONOCHROME1"
 
 
 def to_bytes(display: NDArray[np.float64], *, inverted: bool = False) -> NDArray[np.uint8]:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from imaging.dicom.header_value import has_value, items, numbers, text, values
 from imaging.errors import InvalidArgument, PixelDataInvalid
-from imaging.render.functional_groups import functional_group, has_value, numbers
+from imaging.render.functional_groups import functional_group
 from imaging.render.lookup_table import LookupTable, is_little_endian, read_lookup_table
 
 DISPLAY_MAXIMUM = 255.0
@@ -126,13 +127,13 @@ def read_voi(header: Dataset, frame_number: int = 1, *, signed_values: bool = Fa
     item = functional_group(header, frame_number, "FrameVOILUTSequence")
     alternatives: list[Window | TableVoi] = []
     warnings: list[str] = []
-    for entry in item.get("VOILUTSequence") or []:
+    for entry in items(item, "VOILUTSequence"):
         try:
             table = read_lookup_table(entry, signed_input=signed_values, little_endian=is_little_endian(header))
         except PixelDataInvalid as error:
             warnings.append(f"VOI LUT ignored: {error.what}")
         else:
-            alternatives.append(TableVoi(table, str(entry.get("LUTExplanation", ""))))
+            alternatives.append(TableVoi(table, text(entry, "LUTExplanation")))
 
     function = _function(item, warnings)
     centers, widths = numbers(item, "WindowCenter"), numbers(item, "WindowWidth")
@@ -152,7 +153,7 @@ def read_voi(header: Dataset, frame_number: int = 1, *, signed_values: bool = Fa
 
 
 def _function(item: Dataset, warnings: list[str]) -> WindowFunction:
-    name = str(item.get("VOILUTFunction") or WindowFunction.LINEAR)
+    name = text(item, "VOILUTFunction") or WindowFunction.LINEAR
     try:
         return WindowFunction(name)
     except ValueError:
@@ -161,5 +162,4 @@ def _function(item: Dataset, warnings: list[str]) -> WindowFunction:
 
 
 def _explanations(item: Dataset) -> list[str]:
-    value = item.get("WindowCenterWidthExplanation") or []
-    return [value] if isinstance(value, str) else [str(each) for each in value]
+    return [str(each) for each in values(item, "WindowCenterWidthExplanation")]

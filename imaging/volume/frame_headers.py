@@ -9,15 +9,9 @@ from typing import Final
 import numpy as np
 from pydicom.dataset import Dataset
 
+from imaging.dicom.header_value import first_item, first_number, items, text
 from imaging.volume.frame_header import FrameHeader
-from imaging.volume.header_values import (
-    first_item,
-    items,
-    optional_number,
-    refused,
-    required_numbers,
-    text,
-)
+from imaging.volume.header_values import refused, required_numbers
 from imaging.volume.image_kind import refuse_other_kinds
 from imaging.volume.rescale import is_rescaled, read_rescale
 from imaging.volume.value_units import value_units
@@ -79,7 +73,7 @@ def frame_headers(dataset: Dataset) -> list[FrameHeader]:
     """
     where = f"instance {text(dataset, 'SOPInstanceUID') or 'without UID'}"
     refuse_other_kinds(dataset, where)
-    count = optional_number(dataset, "NumberOfFrames")
+    count = first_number(dataset, "NumberOfFrames")
     number_of_frames = 1 if count is None else int(count)
     per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
     if not 1 <= number_of_frames <= MAX_FRAMES or (per_frame and len(per_frame) != number_of_frames):
@@ -195,7 +189,7 @@ def _header(
             attribute="PixelSpacing",
         )
     slope, intercept, rescale_type = read_rescale(dataset, scale, where)
-    padding = optional_number(dataset, "PixelPaddingValue")
+    padding = first_number(dataset, "PixelPaddingValue")
     modality = text(dataset, "Modality")
     return FrameHeader(
         sop_class_uid=text(dataset, "SOPClassUID"),
@@ -241,7 +235,7 @@ def _first_text(groups: Sequence[Dataset], keyword: str) -> str:
 
 
 def _positive(dataset: Dataset, keyword: str) -> float | None:
-    number = optional_number(dataset, keyword)
+    number = first_number(dataset, keyword)
     return number if number is not None and number > 0 else None
 
 

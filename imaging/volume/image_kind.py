@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from imaging.volume.header_values import items, optional_number, refused, text
+from imaging.dicom.header_value import first_number, items, text
+from imaging.volume.header_values import refused
 
 
 def refuse_other_kinds(dataset: Dataset, where: str) -> None:
@@ -15,7 +16,7 @@ def refuse_other_kinds(dataset: Dataset, where: str) -> None:
     VolumeRefused
         Rule `colour`, `mosaic`, `localizer` or `modality_lut`.
     """
-    if (optional_number(dataset, "SamplesPerPixel") or 1) > 1:
+    if (first_number(dataset, "SamplesPerPixel") or 1) > 1:
         raise refused("colour", "The image is in colour", where=where, hint="A volume needs one value for each voxel.")
     if "MOSAIC" in text(dataset, "ImageType").split("\\") and "PerFrameFunctionalGroupsSequence" not in dataset:
         raise refused(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from imaging.volume.header_values import optional_number, refused, tag_text, text
+from imaging.dicom.header_value import first_number, text
+from imaging.volume.header_values import refused, tag_text
 
 
 def is_rescaled(scale: Dataset) -> bool:
     """Whether slope and intercept are both there (PS3.3 C.11.1.1 asks for both or none) and the slope is not zero."""
-    return bool(optional_number(scale, "RescaleSlope")) and optional_number(scale, "RescaleIntercept") is not None
+    return bool(first_number(scale, "RescaleSlope")) and first_number(scale, "RescaleIntercept") is not None
 
 
 def read_rescale(dataset: Dataset, scale: Dataset, where: str) -> tuple[float, float, str]:
@@ -20,10 +21,10 @@ def read_rescale(dataset: Dataset, scale: Dataset, where: str) -> tuple[float, f
     VolumeRefused
         Rule `invalid_rescale`: the header has one that is no number, or a slope of zero.
     """
-    dose = optional_number(dataset, "DoseGridScaling")
+    dose = first_number(dataset, "DoseGridScaling")
     if dose:
         return dose, 0.0, "DOSE"
-    slope, intercept = optional_number(scale, "RescaleSlope"), optional_number(scale, "RescaleIntercept")
+    slope, intercept = first_number(scale, "RescaleSlope"), first_number(scale, "RescaleIntercept")
     for keyword, number in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
         if (number is None and text(scale, keyword)) or (keyword == "RescaleSlope" and number == 0):
             raise refused(

@@ -203,3 +203,12 @@ def test_a_manifest_digest_does_not_depend_on_order() -> None:
     members = [("1.2", "a"), ("1.10", "b"), ("1.3", "c")]
     assert manifest_digest(members) == manifest_digest(reversed(members))
     assert manifest_digest(members) != manifest_digest(members[:2])
+
+
+async def test_a_value_that_nobody_can_read_does_not_keep_a_correction_from_being_one(storage: Storage) -> None:
+    odd = ct().replace(b"\x28\x00\x20\x01SS\2\0", b"\x28\x00\x20\x01SS\1\0", 1)
+    at = odd.index(b"\x28\x00\x20\x01SS\1\0") + 8
+    odd = odd[:at] + odd[at + 1 :]  # Pixel Padding Value of one byte
+    corrected = odd.replace(b"CompressedSamples^CT1", b"CompressedSamples^CT2", 1)
+    assert (await storage.store_one(odd)).outcome == STORED
+    assert (await storage.store_one(corrected)).outcome == NEW_VERSION
