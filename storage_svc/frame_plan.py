@@ -31,9 +31,9 @@ def checked_frames(sop_instance_uid: str, number_of_frames: int, asked: Sequence
     """
     if number_of_frames < 1:
         raise InvalidArgument(
-            "The instance has no pixel data",
+            "The instance has no pixel data, or lacks the attributes that tell how to read it",
             where=sop_instance_uid,
-            hint="Retrieve its metadata, or the whole instance.",
+            hint="Its warnings tell which; retrieve its metadata, or the whole instance.",
         )
     for number in asked:
         if not 1 <= number <= number_of_frames:
