@@ -12,8 +12,8 @@ import pytest
 
 from imaging.client.storage import StorageClient, StoreResult, Upload
 from imaging.rpc.channel import open_channel
-from tests.client.conftest import start_storage, stop_storage
 from tests.ct_series import ct_series
+from tests.installation.storage_process import storage_process
 
 pytestmark = pytest.mark.integration
 
@@ -38,19 +38,16 @@ async def test_every_upload_is_answered_once_and_kept_when_storage_is_killed_twi
     contents = dict(series.instances)
     large = large_instance(next(iter(contents.values())), 24)
     uploads = [Upload("large", large), *(Upload(uid, content) for uid, content in contents.items())]
-    process, address = start_storage(tmp_path / "data")
-    try:
-        async with open_channel(address) as channel:
+    with storage_process(tmp_path / "data") as storage:
+        async with open_channel(storage.address) as channel:
             client = StorageClient(channel)
             results: dict[str, StoreResult] = {}
             async for result in client.store(uploads):
                 assert result.upload_id not in results
                 results[result.upload_id] = result
                 if len(results) in (20, 70):
-                    process.kill()
-                    process.wait()
-                    stop_storage(process)
-                    process, _ = await asyncio.to_thread(start_storage, tmp_path / "data", address)
+                    storage.kill()
+                    await asyncio.to_thread(storage.start)
             assert set(results) == {"large", *contents}
             assert not [result.error for result in results.values() if result.error]
             stored = results["large"].instance
@@ -61,15 +58,12 @@ async def test_every_upload_is_answered_once_and_kept_when_storage_is_killed_twi
             kept_all = {i.sop_instance_uid: content async for i, content in client.retrieve_instances(study)}
             assert all(kept_all[uid] == content for uid, content in contents.items())
             await client.close()
-    finally:
-        stop_storage(process)
 
 
 async def test_frames_go_on_when_storage_is_killed_between_them(tmp_path: Path) -> None:
     series = ct_series("client-frames", slices=60, size=256)
-    process, address = start_storage(tmp_path / "data")
-    try:
-        async with open_channel(address) as channel:
+    with storage_process(tmp_path / "data") as storage:
+        async with open_channel(storage.address) as channel:
             client = StorageClient(channel)
             results = [r async for r in client.store(Upload(uid, data) for uid, data in series.instances.items())]
             assert results[0].instance is not None
@@ -78,11 +72,7 @@ async def test_frames_go_on_when_storage_is_killed_between_them(tmp_path: Path) 
             async for frame in client.read_frames(series=name):
                 seen.append(frame.sop_instance_uid)
                 if len(seen) == 10:
-                    process.kill()
-                    process.wait()
-                    stop_storage(process)
-                    process, _ = await asyncio.to_thread(start_storage, tmp_path / "data", address)
+                    storage.kill()
+                    await asyncio.to_thread(storage.start)
             assert sorted(seen) == sorted(series.instances)
             await client.close()
-    finally:
-        stop_storage(process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,20 +16,20 @@ import pydicom
 from pydicom.data import get_testdata_file
 from pydicom.uid import UID
 
+from imaging.rpc.channel import open_channel
 from imaging.rpc.status import domain_errors, from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
+from imaging.storage.v1 import storage_service_pb2_grpc as pb_grpc
 from storage_svc.service import Service
 
 
 @dataclass
-class Storage:
-    """The service under test and how to talk to it."""
+class StorageCalls:
+    """How to talk to a storage service."""
 
-    service: Service
     stub: Any
     channel: grpc.aio.Channel
-    folder: Path
 
     async def send(self, messages: Iterable[pb.StoreInstancesRequest]) -> list[pb.StoreInstancesResponse]:
         """All answers to one stream."""
@@ -81,6 +82,21 @@ class Storage:
                     call.cancel()
                     return found
         return found
+
+
+@dataclass
+class Storage(StorageCalls):
+    """The service under test, in this process."""
+
+    service: Service
+    folder: Path
+
+
+@asynccontextmanager
+async def calls_to(address: str) -> AsyncIterator[StorageCalls]:
+    """Talk to a service in another process."""
+    async with open_channel(address) as channel:
+        yield StorageCalls(pb_grpc.StorageServiceStub(channel), channel)
 
 
 def whole(upload_id: str, content: bytes, **header: Any) -> pb.StoreInstancesRequest:
