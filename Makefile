@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.ready
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos lint types test demo bench kill-test lock clean
+.PHONY: help setup protos lint types test demo bench fuzz kill-test lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ demo: $(STAMP) ## DICOM in, finished reports out, into demo-out/ (DICOM=<folder 
 
 bench: $(STAMP) ## the published figures into bench-out/, beside Orthanc where it is installed
 	$(BIN)/python -m benchmarks.run --peer orthanc
+
+fuzz: $(STAMP) ## ten minutes of mutated files through a running storage service (SECONDS_OF_FUZZ=600)
+	$(BIN)/python -m tests.faults.fuzz --seconds $(or $(SECONDS_OF_FUZZ),600)
 
 kill-test: $(STAMP) ## 60 s of uploads and runs while services are killed; then three deliberate bugs that must be caught
 	$(BIN)/python -m tests.kill.scenario --seconds 60 --seed 1

@@ -87,11 +87,15 @@ def data_set(values: Values, *, implicit: bool = False, big: bool = False) -> by
 
 
 def file_meta(
-    transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN, *, extra: bytes = b"", group_length: int | None = None
+    transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN,
+    *,
+    extra: bytes = b"",
+    group_length: int | None = None,
+    sop_class: str = CT,
 ) -> bytes:
     """Preamble of zeros, prefix and file meta information."""
     body = element(0x00020001, "OB", b"\0\1")
-    body += element(0x00020002, "UI", uid(CT)) + element(0x00020003, "UI", uid("1.2.3.4.5"))
+    body += element(0x00020002, "UI", uid(sop_class)) + element(0x00020003, "UI", uid("1.2.3.4.5"))
     body += element(0x00020010, "UI", uid(transfer_syntax_uid)) + extra
     declared = len(body) if group_length is None else group_length
     return bytes(128) + b"DICM" + element(0x00020000, "UL", struct.pack("<I", declared)) + body

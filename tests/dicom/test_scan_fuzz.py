@@ -13,6 +13,7 @@ from imaging.dicom.header import header_bytes, read_header
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.scanner import scan
 from imaging.errors import InvalidDicom
+from tests.dicom.mutation import mutate, mutations
 from tests.dicom.wheel_files import wheel_file
 
 SEEDS = (
@@ -28,36 +29,6 @@ SEEDS = (
     "UN_sequence.dcm",
     "DICOMDIR",
 )
-
-mutations = st.lists(
-    st.tuples(
-        st.sampled_from(("set", "insert", "delete", "duplicate", "length")),
-        st.floats(0, 1, exclude_max=True),
-        st.integers(0, 255),
-        st.integers(1, 40),
-    ),
-    min_size=1,
-    max_size=6,
-)
-
-
-def mutate(data: bytes, changes: list[tuple[str, float, int, int]]) -> bytes:
-    """The file with bytes set, inserted, deleted or repeated, mostly in its header."""
-    mutated = bytearray(data)
-    for kind, where, byte, size in changes:
-        # After the preamble; squared, because the header comes first and is where structure is.
-        at = 132 + int(where * where * (len(mutated) - 132))
-        if kind == "set":
-            mutated[at : at + 1] = bytes([byte])
-        elif kind == "insert":
-            mutated[at:at] = bytes([byte]) * size
-        elif kind == "delete":
-            del mutated[at : at + size]
-        elif kind == "duplicate":
-            mutated[at:at] = mutated[at : at + size]
-        else:
-            mutated[at : at + 4] = b"\xff\xff\xff" + bytes([byte])
-    return bytes(mutated)
 
 
 def taken(data: bytes, *, bare: bool = True) -> ScannedInstance | None:

@@ -1,0 +1,51 @@
+"""What the storage service has made visible, seen from outside: rows of its index and files of its object store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_TABLES = ("study", "series", "instance", "kept_object", "quarantine", "change", "upload")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row of the audit."""
+
+    source: str
+    reason: str
+    place: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Rows by table, and the files of objects and uploads."""
+
+    rows: dict[str, int]
+    files: frozenset[str]
+
+
+def visible(data_dir: Path) -> Visible:
+    """What there is now."""
+    with _index(data_dir) as index:
+        rows = {table: index.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0] for table in _TABLES}
+    objects = data_dir / "storage" / "objects"
+    return Visible(rows, frozenset(str(path.relative_to(objects)) for path in objects.rglob("*") if path.is_file()))
+
+
+def rejections(data_dir: Path) -> list[Rejection]:
+    """The audit, oldest first."""
+    with _index(data_dir) as index:
+        found = index.execute("SELECT source, reason, place, size_bytes FROM rejection ORDER BY id").fetchall()
+    return [Rejection(*row) for row in found]
+
+
+@contextmanager
+def _index(data_dir: Path) -> Iterator[sqlite3.Connection]:
+    file = data_dir / "storage" / "storage.sqlite"
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+        yield connection
