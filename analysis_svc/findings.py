@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from analysis_svc.schema import FINDING, METADATA, RESULT, SCHEMA_VERSION
+from analysis_svc.schema import FINDING, RESULT, TABLES
 from imaging.analysis.v1 import analysis_pb2, analysis_service_pb2
 from imaging.database import Database, DatabaseAccess
 from imaging.errors import InvalidArgument, NotFound
@@ -36,7 +36,7 @@ class FindingsTable:
         FailedPrecondition, SettingsInvalid, Unavailable
             If the database cannot be used: see `Database.open`.
         """
-        return cls(Database.open(access, METADATA, schema_version=SCHEMA_VERSION))
+        return cls(Database.open(access, TABLES))
 
     async def close(self) -> None:
         """Close the database."""

@@ -73,7 +73,7 @@ def unfinished_run_ids(connection: Connection) -> list[str]:
 def runs_by_state(connection: Connection) -> dict[int, int]:
     """How many runs are in each state."""
     query = select(RUNS.c.state, func.count()).group_by(RUNS.c.state)
-    return dict(connection.execute(query).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def oldest_unfinished_us(connection: Connection) -> int | None:

@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from pathlib import Path
 
-SCHEMA_VERSION = 1
-"""Grows with every change of a table."""
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, UniqueConstraint
+
+from imaging.database import Tables
+from imaging.database.column_types import counted, text
 
 METADATA = MetaData()
+TABLES = Tables(METADATA, Path(__file__).with_name("migrations"))
 
 RUNS = Table(
     "runs",
     METADATA,
     # The order of creation: runs are taken up in it, and listed backwards.
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("id", String(64), nullable=False, unique=True),
-    Column("study", String(128), nullable=False),
+    Column("number", counted(), primary_key=True, autoincrement=True),
+    Column("id", text(64), nullable=False, unique=True),
+    Column("study", text(128), nullable=False),
     Column("manifest_version", BigInteger, nullable=False),
     # The recipe that a user asked for by name; empty where the first that fits is taken.
-    Column("asked_recipe", String(64), nullable=False),
-    Column("recipe", String(64), nullable=False),
+    Column("asked_recipe", text(64), nullable=False),
+    Column("recipe", text(64), nullable=False),
     Column("recipe_version", Integer, nullable=False),
     # The text at the time of creation: a run ends by the recipe that it began with.
-    Column("recipe_source", Text, nullable=False),
+    Column("recipe_source", text(), nullable=False),
     # 0 while the study is there; the revision of the change that deleted it, so that the same study sent again may run.
     Column("deleted_at_revision", BigInteger, nullable=False, default=0),
     Column("state", Integer, nullable=False),
     Column("is_planned", Boolean, nullable=False, default=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("traceparent", String(64), nullable=False),
+    Column("reason", text(), nullable=False, default=""),
+    Column("traceparent", text(64), nullable=False),
     Column("create_time_us", BigInteger, nullable=False),
     Column("end_time_us", BigInteger),
-    Column("superseded_by", String(64), nullable=False, default=""),
-    Column("report", String(128), nullable=False, default=""),
+    Column("superseded_by", text(64), nullable=False, default=""),
+    Column("report", text(128), nullable=False, default=""),
     UniqueConstraint("study", "manifest_version", "recipe", "deleted_at_revision", name="one_run_a_recipe"),
     UniqueConstraint("study", "manifest_version", "asked_recipe", "deleted_at_revision", name="one_run_a_question"),
     Index("runs_by_state", "state", "number"),
@@ -54,32 +45,32 @@ RUNS = Table(
 STAGES = Table(
     "stages",
     METADATA,
-    Column("run_id", String(64), ForeignKey("runs.id"), primary_key=True),
+    Column("run_id", text(64), ForeignKey("runs.id"), primary_key=True),
     # Counts from 1, in the order of work.
     Column("position", Integer, primary_key=True),
-    Column("name", String(128), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("uses", String(128), nullable=False),
-    Column("parameters_json", Text, nullable=False),
+    Column("name", text(128), nullable=False),
+    Column("kind", text(16), nullable=False),
+    Column("uses", text(128), nullable=False),
+    Column("parameters_json", text(), nullable=False),
     Column("is_optional", Boolean, nullable=False),
-    Column("input", String(128), nullable=False),
-    Column("documents_json", Text, nullable=False),
+    Column("input", text(128), nullable=False),
+    Column("documents_json", text(), nullable=False),
     # What was selected of the study; `series` is what the stage works on: this, or the output of an earlier stage.
-    Column("selected_series", String(256), nullable=False),
-    Column("sop_instance_uids_json", Text, nullable=False),
-    Column("series", String(256), nullable=False),
+    Column("selected_series", text(256), nullable=False),
+    Column("sop_instance_uids_json", text(), nullable=False),
+    Column("series", text(256), nullable=False),
     Column("state", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("start_time_us", BigInteger),
     Column("end_time_us", BigInteger),
-    Column("output_series", String(256), nullable=False, default=""),
-    Column("outputs_json", Text, nullable=False, default="[]"),
+    Column("output_series", text(256), nullable=False, default=""),
+    Column("outputs_json", text(), nullable=False, default="[]"),
     Column("finding_count", Integer, nullable=False, default=0),
-    Column("error", Text, nullable=False, default=""),
+    Column("error", text(), nullable=False, default=""),
     # A list of imaging.stage.v1.Refusal in the JSON form of Protobuf.
-    Column("refusals_json", Text, nullable=False, default="[]"),
-    Column("algorithm", String(256), nullable=False, default=""),
-    Column("report", String(128), nullable=False, default=""),
+    Column("refusals_json", text(), nullable=False, default="[]"),
+    Column("algorithm", text(256), nullable=False, default=""),
+    Column("report", text(128), nullable=False, default=""),
 )
 
 CURSOR = Table(

@@ -22,7 +22,7 @@ from pipeline_svc.run_carrier import RunCarrier
 from pipeline_svc.run_control import RunControl
 from pipeline_svc.run_metrics import RunMetrics
 from pipeline_svc.runs import Runs
-from pipeline_svc.schema import METADATA, SCHEMA_VERSION
+from pipeline_svc.schema import TABLES
 from pipeline_svc.servicer import PipelineServicer
 from pipeline_svc.stage_call import StageCalls
 from pipeline_svc.stage_services import stage_services
@@ -45,7 +45,7 @@ class PipelineService:
         storage = open_channel(settings.storage.address, how)
         self._channels = [processing, analysis, reporting, storage]
         self._storage = StorageClient(storage)
-        self._database = Database.open(database_access(settings, "pipeline"), METADATA, schema_version=SCHEMA_VERSION)
+        self._database = Database.open(database_access(settings, "pipeline"), TABLES)
         runs = Runs(self._database)
         calls = StageCalls(stage_services(processing, analysis, reporting))
         carrier = RunCarrier(

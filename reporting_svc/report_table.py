@@ -16,7 +16,7 @@ from imaging.errors import NotFound
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from reporting_svc.report_content import Predecessor
-from reporting_svc.schema import DOCUMENT, METADATA, REPORT, SCHEMA_VERSION
+from reporting_svc.schema import DOCUMENT, REPORT, TABLES
 
 Result = reporting_service_pb2.CreateReportResponse.Result
 
@@ -58,7 +58,7 @@ class ReportTable:
         FailedPrecondition, SettingsInvalid, Unavailable
             If the database cannot be used: see `Database.open`.
         """
-        return cls(Database.open(access, METADATA, schema_version=SCHEMA_VERSION))
+        return cls(Database.open(access, TABLES))
 
     async def close(self) -> None:
         """Close the database."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import (
@@ -13,29 +14,31 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
-    String,
     Table,
 )
 
-SCHEMA_VERSION: Final = 1
+from imaging.database import Tables
+from imaging.database.column_types import counted, text
+
 METADATA: Final = MetaData()
+TABLES: Final = Tables(METADATA, Path(__file__).with_name("migrations"))
 
 REPORT: Final = Table(
     "report",
     METADATA,
     # The order in which reports were begun; lists and their page tokens go by it.
-    Column("sequence", Integer, primary_key=True, autoincrement=True),
-    Column("report_id", String, nullable=False, unique=True),
+    Column("sequence", counted(), primary_key=True, autoincrement=True),
+    Column("report_id", text(), nullable=False, unique=True),
     # One report a request: the constraint decides between two that come at the same time.
-    Column("request_id", String, nullable=False, unique=True),
-    Column("run", String, nullable=False),
-    Column("study", String, nullable=False),
+    Column("request_id", text(), nullable=False, unique=True),
+    Column("run", text(), nullable=False),
+    Column("study", text(), nullable=False),
     # Taken when a report is begun, since it stands in the documents; one that is never finished leaves a gap.
     Column("version", Integer, nullable=False),
-    Column("predecessor_id", String, nullable=False),
+    Column("predecessor_id", text(), nullable=False),
     # Empty until all documents are there.
     Column("message", LargeBinary, nullable=False),  # Report
-    Column("instances", String, nullable=False),  # names, one a line
+    Column("instances", text(), nullable=False),  # names, one a line
     Column("create_time", BigInteger, nullable=False),
     Index("report_by_study", "study", "version", unique=True),
 )
@@ -43,7 +46,7 @@ REPORT: Final = Table(
 DOCUMENT: Final = Table(
     "document",
     METADATA,
-    Column("report_id", String, ForeignKey("report.report_id"), nullable=False),
+    Column("report_id", text(), ForeignKey("report.report_id"), nullable=False),
     Column("format", Integer, nullable=False),  # DocumentFormat
     Column("number", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),

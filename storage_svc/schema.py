@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -12,16 +14,18 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
-    String,
     Table,
 )
 
-SCHEMA_VERSION = 1
+from imaging.database import Tables
+from imaging.database.column_types import counted, text
+
 METADATA = MetaData()
+TABLES = Tables(METADATA, Path(__file__).with_name("migrations"))
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, String, nullable=False, default="")
+    return Column(name, text(), nullable=False, default="")
 
 
 def _count(name: str) -> Column[int]:
@@ -31,7 +35,7 @@ def _count(name: str) -> Column[int]:
 STUDY = Table(
     "study",
     METADATA,
-    Column("study_instance_uid", String(64), primary_key=True),
+    Column("study_instance_uid", text(64), primary_key=True),
     _text("patient_id"),
     _text("issuer_of_patient_id"),
     _text("patient_name"),
@@ -70,8 +74,8 @@ STUDY = Table(
 SERIES = Table(
     "series",
     METADATA,
-    Column("study_instance_uid", String(64), nullable=False),
-    Column("series_instance_uid", String(64), nullable=False),
+    Column("study_instance_uid", text(64), nullable=False),
+    Column("series_instance_uid", text(64), nullable=False),
     _text("modality"),
     Column("series_number", BigInteger),
     _text("series_description"),
@@ -104,10 +108,10 @@ SERIES = Table(
 INSTANCE = Table(
     "instance",
     METADATA,
-    Column("sop_instance_uid", String(64), primary_key=True),
-    Column("study_instance_uid", String(64), nullable=False),
-    Column("series_instance_uid", String(64), nullable=False),
-    Column("sop_class_uid", String(64), nullable=False),
+    Column("sop_instance_uid", text(64), primary_key=True),
+    Column("study_instance_uid", text(64), nullable=False),
+    Column("series_instance_uid", text(64), nullable=False),
+    Column("sop_class_uid", text(64), nullable=False),
     Column("instance_number", BigInteger),
     _text("image_type"),
     _text("content_date"),
@@ -119,10 +123,10 @@ INSTANCE = Table(
     Column("bits_allocated", Integer, nullable=False, default=0),
     # The version that is served.
     Column("version", Integer, nullable=False, default=1),
-    Column("object_key", String, nullable=False, unique=True),
-    Column("transfer_syntax_uid", String(64), nullable=False),
+    Column("object_key", text(), nullable=False, unique=True),
+    Column("transfer_syntax_uid", text(64), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("data_set_sha256", String(64), nullable=False),
+    Column("data_set_sha256", text(64), nullable=False),
     Column("object_crc32c", BigInteger, nullable=False),
     _text("warnings"),  # one a line
     Column("origin_kind", SmallInteger, nullable=False),
@@ -138,16 +142,16 @@ INSTANCE = Table(
 KEPT_OBJECT = Table(
     "kept_object",
     METADATA,
-    Column("object_key", String, primary_key=True),
-    Column("sop_instance_uid", String(64), nullable=False),
-    Column("study_instance_uid", String(64), nullable=False),
+    Column("object_key", text(), primary_key=True),
+    Column("sop_instance_uid", text(64), nullable=False),
+    Column("study_instance_uid", text(64), nullable=False),
     Column("version", Integer, nullable=False),  # 0: in quarantine
     Column("size_bytes", BigInteger, nullable=False),
-    Column("data_set_sha256", String(64), nullable=False),
+    Column("data_set_sha256", text(64), nullable=False),
     Column("data_set_offset", BigInteger, nullable=False),
     Column("header_end", BigInteger, nullable=False),
     Column("inflated", Boolean, nullable=False, default=False),
-    Column("transfer_syntax_uid", String(64), nullable=False),
+    Column("transfer_syntax_uid", text(64), nullable=False),
     _text("pixels"),  # JSON of the pixel description; empty without pixels
     Column("frames", LargeBinary),  # packed frame index
     _text("source"),
@@ -161,9 +165,9 @@ KEPT_OBJECT = Table(
 DERIVED_INSTANCE = Table(
     "derived_instance",
     METADATA,
-    Column("sop_instance_uid", String(64), primary_key=True),
-    Column("origin_run", String, nullable=False),
-    Column("origin_stage", String, nullable=False),
+    Column("sop_instance_uid", text(64), primary_key=True),
+    Column("origin_run", text(), nullable=False),
+    Column("origin_stage", text(), nullable=False),
     Column("origin_attempt", Integer, nullable=False),
 )
 """Which UIDs are our own results, remembered beyond deletion: an echo of one must never start a run."""
@@ -171,8 +175,8 @@ DERIVED_INSTANCE = Table(
 STAGE_ATTEMPT = Table(
     "stage_attempt",
     METADATA,
-    Column("run", String, nullable=False),
-    Column("stage", String, nullable=False),
+    Column("run", text(), nullable=False),
+    Column("stage", text(), nullable=False),
     Column("attempt", Integer, nullable=False),
     PrimaryKeyConstraint("run", "stage"),
 )
@@ -180,12 +184,12 @@ STAGE_ATTEMPT = Table(
 MANIFEST = Table(
     "manifest",
     METADATA,
-    Column("study_instance_uid", String(64), nullable=False),
+    Column("study_instance_uid", text(64), nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("instance_count", BigInteger, nullable=False),
-    Column("digest", String(64), nullable=False),
+    Column("digest", text(64), nullable=False),
     Column("complete_time", BigInteger, nullable=False),
-    Column("traceparent", String, nullable=False),
+    Column("traceparent", text(), nullable=False),
     PrimaryKeyConstraint("study_instance_uid", "version"),
 )
 """All manifest versions; they stay when a study is purged, so that a version is never given twice."""
@@ -193,12 +197,12 @@ MANIFEST = Table(
 QUARANTINE = Table(
     "quarantine",
     METADATA,
-    Column("object_key", String, primary_key=True),
-    Column("sop_instance_uid", String(64), nullable=False),
-    Column("study_instance_uid", String(64), nullable=False),
-    Column("series_instance_uid", String(64), nullable=False),
-    Column("data_set_sha256", String(64), nullable=False),
-    Column("reason", String, nullable=False),
+    Column("object_key", text(), primary_key=True),
+    Column("sop_instance_uid", text(64), nullable=False),
+    Column("study_instance_uid", text(64), nullable=False),
+    Column("series_instance_uid", text(64), nullable=False),
+    Column("data_set_sha256", text(64), nullable=False),
+    Column("reason", text(), nullable=False),
     _text("source"),
     Column("create_time", BigInteger, nullable=False),
     Index("quarantine_by_content", "sop_instance_uid", "data_set_sha256"),
@@ -207,10 +211,10 @@ QUARANTINE = Table(
 REJECTION = Table(
     "rejection",
     METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", counted(), primary_key=True, autoincrement=True),
     Column("create_time", BigInteger, nullable=False),
     _text("source"),
-    Column("reason", String, nullable=False),
+    Column("reason", text(), nullable=False),
     _text("place"),
     _count("size_bytes"),
 )
@@ -219,10 +223,10 @@ REJECTION = Table(
 UPLOAD = Table(
     "upload",
     METADATA,
-    Column("upload_id", String, primary_key=True),
+    Column("upload_id", text(), primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("persisted_bytes", BigInteger, nullable=False),
-    Column("spool_name", String, nullable=False),
+    Column("spool_name", text(), nullable=False),
     Column("update_time", BigInteger, nullable=False),
     Index("upload_by_update_time", "update_time"),
 )
@@ -241,7 +245,7 @@ CHANGE = Table(
     METADATA,
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", SmallInteger, nullable=False),
-    Column("name", String, nullable=False),
+    Column("name", text(), nullable=False),
     _text("digest"),
     _count("manifest_version"),
     _count("size_bytes"),

@@ -24,7 +24,7 @@ from storage_svc.ingest import Ingest
 from storage_svc.intake.arena import Arena
 from storage_svc.intake.intake import Intake
 from storage_svc.open_uploads import OpenUploads
-from storage_svc.schema import METADATA, SCHEMA_VERSION
+from storage_svc.schema import TABLES
 from storage_svc.servicer import Parts, StorageServicer
 from storage_svc.storage_metrics import StorageMetrics
 from storage_svc.sweeper import Sweeper
@@ -44,8 +44,7 @@ class Service:
         bucket = _bucket(settings, folder)  # before anything is open that a refusal would leave so
         self._database = Database.open(
             database_access(settings, "storage"),
-            METADATA,
-            schema_version=SCHEMA_VERSION,
+            TABLES,
             finish=commit_changes,
         )
         objects = folder.absolute() / "objects"

@@ -35,7 +35,8 @@ def _help_text(command: Any) -> str:
 
 for _name in _COMMANDS:
     app.command(_name, help=_help_text(_command(_name)))(_command(_name))
-app.add_typer(_command("runs"), name="runs")
+for _name in ("runs", "db"):
+    app.add_typer(_command(_name), name=_name)
 
 
 def _tell_version(wanted: bool) -> None:

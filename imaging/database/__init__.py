@@ -3,5 +3,6 @@
 from imaging.database.access import DatabaseAccess
 from imaging.database.database import Database
 from imaging.database.group_commit import defer
+from imaging.database.tables import Tables
 
-__all__ = ["Database", "DatabaseAccess", "defer"]
+__all__ = ["Database", "DatabaseAccess", "Tables", "defer"]

@@ -29,7 +29,15 @@ class DatabaseAccess:
     accept_data_loss: bool = False
     """Use a PostgreSQL server that would lose or break data in a power cut. Only for what may be thrown away."""
 
+    migrate_at_start: bool = True
+    """Bring the tables up to this release when the database is opened; otherwise refuse those of an older one."""
+
     @property
     def is_postgresql(self) -> bool:
         """False for SQLite."""
         return self.url.startswith(("postgresql:", "postgres:"))
+
+    @property
+    def shown(self) -> str:
+        """The database and its schema, for people."""
+        return f"{self.url} {self.schema}".rstrip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
@@ -27,8 +28,8 @@ class Backend:
     recovers: bool
     """True if a new connection may write after a commit that failed for another reason than want of room."""
 
-    keep_others_out: Callable[[Connection], None]
-    """Called first in the transaction that looks after the tables: other processes that open wait until its end."""
+    migrating: Callable[[], AbstractContextManager[Connection]]
+    """One transaction in which tables may be made anew; other processes that open the database wait until its end."""
 
     close: Callable[[], None]
     """Closes all connections."""

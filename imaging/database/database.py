@@ -7,15 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection
 
 from imaging.database.access import DatabaseAccess
 from imaging.database.backend import Backend
-from imaging.database.failure import domain_error, is_passing
+from imaging.database.failure import domain_error, is_passing, let_cursors_go
 from imaging.database.group_commit import Finish, GroupCommit
-from imaging.database.schema_version import ensure_schema
-from imaging.database.sqlite import open_sqlite
-from imaging.errors import InvalidArgument, Unavailable
+from imaging.database.migration import migrate, require_current
+from imaging.database.opening import open_backend
+from imaging.database.tables import Tables
+from imaging.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -37,9 +38,8 @@ class Database:
     def open(
         cls,
         access: DatabaseAccess,
-        metadata: MetaData,
+        tables: Tables,
         *,
-        schema_version: int,
         finish: Finish | None = None,
         readers: int = 4,
     ) -> Self:
@@ -50,8 +50,8 @@ class Database:
         access
             Where it is. The folder of a SQLite file and the schema in a PostgreSQL database are made; that database
             itself must be there.
-        metadata, schema_version
-            The tables and their version; grows with every change of the tables.
+        tables
+            They are made, or brought up to this release.
         finish
             Runs at the end of each group commit with what its writes have given to `defer`.
         readers
@@ -60,7 +60,8 @@ class Database:
         Raises
         ------
         FailedPrecondition
-            If the database has another schema version, another process uses its file, or its server could lose data.
+            If a newer release has written it, it must be migrated first, another process uses its file, or its server
+            could lose data.
         InvalidArgument
             If the kind of database is not supported.
         SettingsInvalid
@@ -68,11 +69,11 @@ class Database:
         Unavailable, Overloaded
             If it cannot be opened now.
         """
-        backend = _open(access, readers)
+        backend = open_backend(access, readers)
         try:
-            with backend.writer.connect() as connection, connection.begin():
-                backend.keep_others_out(connection)
-                ensure_schema(connection, metadata, schema_version, where=backend.where)
+            with backend.migrating() as connection:
+                bring_up = migrate if access.migrate_at_start else require_current
+                bring_up(connection, tables, where=backend.where)
         except Exception as error:
             backend.close()
             raise domain_error(error, doing="opening") from error
@@ -95,6 +96,7 @@ class Database:
             with self._backend.reader.connect() as connection, connection.begin():
                 return function(connection)
         except Exception as error:
+            let_cursors_go(error)
             if again and is_passing(error):  # as after a restart of the server: connections from before it are dead
                 return self._read(function, again=False)
             shown = domain_error(error, doing="reading")
@@ -130,16 +132,3 @@ class Database:
         self._readers.shutdown(wait=True)
         self._commits.close()
         self._backend.close()
-
-
-def _open(access: DatabaseAccess, readers: int) -> Backend:
-    if access.is_postgresql:
-        from imaging.database.postgresql import open_postgresql  # its driver takes time to load
-
-        return open_postgresql(access, readers)
-    if access.url.startswith("sqlite:"):
-        return open_sqlite(access, readers)
-    raise InvalidArgument(
-        f"The database kind {access.url.partition(':')[0]!r} is not supported",
-        hint="Use postgresql://user@host/database, or sqlite:////absolute/path/to/file.sqlite.",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -49,6 +50,15 @@ def postgresql_error(error: BaseException) -> psycopg.Error | None:
     if below is None or not type(below).__module__.startswith("psycopg"):
         return None
     return below  # type: ignore[return-value]  # told by its module, so that the driver need not be loaded
+
+
+def let_cursors_go(error: BaseException) -> None:
+    """Drop the local variables below an error: cursors among them would live as long as the error does.
+
+    SQLite keeps the snapshot of a statement that is not read to its end, also beyond the transaction: the connection
+    would never see again what others write.
+    """
+    traceback.clear_frames(error.__traceback__)
 
 
 def is_passing(error: BaseException) -> bool:

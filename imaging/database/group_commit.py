@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Transaction
 from sqlalchemy.exc import DBAPIError
 
 from imaging.database.backend import Backend
-from imaging.database.failure import domain_error, has_lost_connection, is_full, is_passing
+from imaging.database.failure import domain_error, has_lost_connection, is_full, is_passing, let_cursors_go
 from imaging.errors import Unavailable
 
 MAX_GROUP = 256
@@ -117,17 +117,17 @@ class GroupCommit:
                 except Exception as error:  # noqa: BLE001 - as above
                     self._undo()
                     if (unsure := self._unsure(error)) is not None:
-                        _log.exception("nobody knows whether a group commit of %d writes stands", len(group))
+                        _log.exception("nobody knows whether a group commit stands", extra={"writes": len(group)})
                         return [(False, unsure)] * len(group)
                     failure, doing = error, "committing"
             if not is_passing(failure):
                 break
-            _log.info("a group of %d writes begins again: %s", len(group), failure)
+            _log.info("a group commit begins again", extra={"writes": len(group), "error": str(failure)})
         shown = domain_error(failure, doing=doing)
         if shown is failure:  # ours, such as a server that does not answer: told without a stack
-            _log.warning("a group of %d writes failed: %s", len(group), shown)
+            _log.warning("a group commit failed", extra={"writes": len(group), "error": str(shown)})
         else:
-            _log.error("a group of %d writes failed while %s", len(group), doing, exc_info=failure)
+            _log.error("a group commit failed", extra={"writes": len(group), "while": doing}, exc_info=failure)
         return [(False, shown)] * len(group)
 
     def _prepare(self, group: list[_Write]) -> tuple[Transaction, list[tuple[bool, Any]]]:
@@ -184,6 +184,7 @@ class GroupCommit:
             value = write.function(connection)
             savepoint.commit()
         except Exception as error:
+            let_cursors_go(error)
             if is_passing(error) or not _roll_back(savepoint):
                 # SQLite rolls the whole transaction back by itself on a full disk or an I/O error, PostgreSQL ends
                 # one of two that wait for each other: going on would commit the rest alone.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -52,13 +53,17 @@ _DURABLE: Final = ("on", "remote_apply")
 def open_postgresql(access: DatabaseAccess, readers: int) -> Backend:
     """The database at `access.url`; connects when it is used."""
 
-    def keep_others_out(connection: Connection) -> None:
-        connection.execute(text("SET LOCAL lock_timeout = 0"))
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"imaging {access.schema}"}
-        )
-        connection.execute(text("SET LOCAL lock_timeout = '30s'"))
-        _ensure_schema(connection, access)
+    @contextmanager
+    def migrating() -> Iterator[Connection]:
+        with writer.begin() as connection:
+            # The first of several processes migrates, however long that takes; the others wait here.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+            connection.execute(lock, {"name": f"imaging migration of {access.schema}"})
+            connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+            _ensure_schema(connection, access)
+            yield connection
 
     def close() -> None:
         reader.dispose()
@@ -66,9 +71,7 @@ def open_postgresql(access: DatabaseAccess, readers: int) -> Backend:
 
     writer = _engine(lambda: connect(access), 1)
     reader = _engine(lambda: _reading(connect(access)), readers)
-    return Backend(
-        access.schema, place(access), writer, reader, recovers=True, keep_others_out=keep_others_out, close=close
-    )
+    return Backend(access.schema, place(access), writer, reader, recovers=True, migrating=migrating, close=close)
 
 
 def place(access: DatabaseAccess) -> str:

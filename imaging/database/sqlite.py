@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, event, make_url
@@ -13,7 +15,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from imaging.database.access import DatabaseAccess
 from imaging.database.backend import Backend
-from imaging.errors import FailedPrecondition, InvalidArgument
+from imaging.errors import FailedPrecondition, Internal, InvalidArgument
 
 CACHE_KIB = 16 * 1024
 """Page cache of each connection. Small: the pages of the index are in the system's cache as well."""
@@ -43,10 +45,9 @@ def open_sqlite(access: DatabaseAccess, readers: int) -> Backend:
         writer.dispose()
         os.close(lock)
 
-    def keep_others_out(_: Connection) -> None:
-        """The lock does."""
-
-    return Backend(path.stem, str(path), writer, reader, recovers=False, keep_others_out=keep_others_out, close=close)
+    return Backend(
+        path.stem, str(path), writer, reader, recovers=False, migrating=lambda: _migrating(writer), close=close
+    )
 
 
 def database_file(url: URL) -> Path:
@@ -125,6 +126,23 @@ def reading_engine(path: Path, connections: int) -> Engine:
     )
     _begin_with(engine, "BEGIN")
     return engine
+
+
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[Connection]:
+    """The lock keeps others out. A table that is copied and dropped must not take with it what refers to it."""
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("PRAGMA foreign_keys = OFF")  # has no effect within a transaction
+        try:
+            with connection.begin():
+                yield connection
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+                if broken is not None:
+                    raise Internal(f"A migration left rows of {broken[0]} that refer to nothing", hint="Report it.")
+        finally:
+            driver.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_with(engine: Engine, statement: str) -> None:

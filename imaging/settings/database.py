@@ -44,7 +44,8 @@ def database_access(settings: Settings, service: ServiceWithDatabase) -> Databas
             )
     section, url, file = next((place for place in places if place[1]), places[1])
     if not url:
-        return DatabaseAccess(f"sqlite:///{settings.data_dir.absolute() / service / service}.sqlite")
+        file = settings.data_dir.absolute() / service / f"{service}.sqlite"
+        return DatabaseAccess(f"sqlite:///{file}", migrate_at_start=shared.migrate_at_start)
     setting, file_setting = f"{section}url", f"{section}password_file"
     parameters = _parameters(url, setting)
     if not _stays_here(parameters) and not settings.security.insecure:
@@ -60,6 +61,7 @@ def database_access(settings: Settings, service: ServiceWithDatabase) -> Databas
         ca_file=shared.ca_file,
         program=f"imaging {service}",
         accept_data_loss=shared.accept_data_loss,
+        migrate_at_start=shared.migrate_at_start,
     )
 
 

@@ -143,6 +143,10 @@ class DatabaseSettings(Section):
     schema_prefix: str = Field("imaging", pattern=r"^[a-z_][a-z0-9_]{0,39}$")
     """Each service has its tables in a schema of its own, e.g. `imaging_storage`."""
 
+    migrate_at_start: bool = True
+    """Each service brings its tables up to this release when it starts; of several replicas one does, the others wait.
+    False: they refuse older tables, where `imaging db upgrade` runs as a step of its own."""
+
     accept_data_loss: bool = False
     """Use a server with `fsync` or `full_page_writes` off. Only for stores that may be thrown away."""
 

@@ -53,8 +53,8 @@ def log_to_stderr(service: str, level: str) -> None:
 
 def _is_ours(record: logging.LogRecord) -> bool:
     # pydicom and highdicom put attribute values into their messages, and those may be a patient's. A filter, because
-    # pydicom sets the level of its logger by itself when it is imported.
-    return record.name.partition(".")[0] not in ("pydicom", "highdicom")
+    # pydicom sets the level of its logger by itself when it is imported. What alembic does is told by us.
+    return record.name.partition(".")[0] not in ("pydicom", "highdicom", "alembic")
 
 
 def _log_place_of_warning(

@@ -9,7 +9,7 @@ from imaging.settings import load_settings
 from imaging.settings.database import database_access
 from tests.database.databases import Databases
 from tests.database.postgresql_server import PostgresServer
-from tests.database.test_database import METADATA, Database
+from tests.database.test_database import TABLES, Database
 
 
 def test_a_sqlite_file_needs_no_check() -> None:
@@ -21,7 +21,7 @@ async def test_databases_are_found_missing_unsafe_or_not_reached_and_never_chang
 ) -> None:
     given = Databases(throw_away_postgres).overrides(tmp_path)
     settings = load_settings(env={}, overrides=given)
-    await Database.open(database_access(settings, "storage"), METADATA, schema_version=1).close()
+    await Database.open(database_access(settings, "storage"), TABLES).close()
     for _ in range(2):
         storage, *others = database_checks(settings)
         assert (storage.state, storage.name) == ("ok", "database of storage")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,13 @@ class Databases:
     def overrides(self, folder: Path) -> dict[str, Any]:
         """The same by dotted names."""
         return {f"database.{name}": value for name, value in self.settings(folder).items()}
+
+    def lose(self, folder: Path, service: str) -> None:
+        """Take the database of a service away; it must not be open."""
+        if self.server is None:
+            shutil.rmtree(folder / service)
+        else:
+            self.server.execute(f"DROP SCHEMA {self._prefixes[folder]}_{service} CASCADE")
 
     def take_room(self, connection: Connection, table: str) -> None:
         """Let the disk be full from now on; in PostgreSQL for one table, whose inserts fail as they do then."""

@@ -23,7 +23,7 @@ from imaging.errors import (
 )
 from tests.database.databases import Databases
 from tests.database.postgresql_server import USER, PostgresServer, postgres_programs, postgres_server
-from tests.database.test_database import ITEM, METADATA, names, put
+from tests.database.test_database import ITEM, TABLES, names, put
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def access(tmp_path: Path, throw_away_postgres: PostgresServer) -> DatabaseAcces
 
 @pytest.fixture
 async def database(access: DatabaseAccess) -> AsyncIterator[Database]:
-    opened = Database.open(access, METADATA, schema_version=1)
+    opened = Database.open(access, TABLES)
     yield opened
     await opened.close()
 
@@ -50,7 +50,7 @@ def server() -> Iterator[PostgresServer]:
 
 def refusal(access: DatabaseAccess) -> ImagingError:
     with pytest.raises(ImagingError) as raised:
-        Database.open(access, METADATA, schema_version=1)
+        Database.open(access, TABLES)
     return raised.value
 
 
@@ -81,7 +81,7 @@ async def test_a_server_that_could_lose_data_is_refused_unless_the_settings_say_
 
 async def test_a_server_that_is_away_is_unavailable_and_comes_back(server: PostgresServer) -> None:
     access = DatabaseAccess(server.url(), schema="away")
-    database = Database.open(access, METADATA, schema_version=1)
+    database = Database.open(access, TABLES)
     await database.write(put("before"))
     assert await names(database) == ["before"]
     for mode in ("fast", "immediate"):
@@ -102,7 +102,7 @@ async def test_a_server_that_is_away_is_unavailable_and_comes_back(server: Postg
 async def test_a_write_whose_connection_dies_before_its_commit_is_repeated_and_done_once(
     server: PostgresServer,
 ) -> None:
-    database = Database.open(DatabaseAccess(server.url(), schema="dies"), METADATA, schema_version=1)
+    database = Database.open(DatabaseAccess(server.url(), schema="dies"), TABLES)
     calls = 0
 
     def write(connection: Connection) -> None:
@@ -152,7 +152,7 @@ async def test_a_wrong_password_is_told_without_it(server: PostgresServer) -> No
     assert "password authentication failed" in refused.what
     assert "wrong-one" not in refused.text + repr(access)
     password[0] = "right-one"
-    database = Database.open(access, METADATA, schema_version=1)
+    database = Database.open(access, TABLES)
     await database.write(put("a"))
     assert await names(database) == ["a"]
     await database.close()
@@ -180,7 +180,7 @@ async def test_a_server_without_a_free_connection_is_overloaded_for_a_while(serv
 async def test_a_database_that_was_made_read_only_is_unavailable(server: PostgresServer) -> None:
     server.execute("CREATE DATABASE frozen")
     access = DatabaseAccess(server.url("frozen"), schema="imaging")
-    database = Database.open(access, METADATA, schema_version=1)
+    database = Database.open(access, TABLES)
     server.execute("ALTER DATABASE frozen SET default_transaction_read_only = on")
     assert "read-only" in refusal(access).what
     with pytest.raises(Unavailable, match="read-only"):

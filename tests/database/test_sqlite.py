@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from imaging.database import Database, DatabaseAccess
 from imaging.errors import FailedPrecondition, InvalidArgument, Unavailable
-from tests.database.test_database import METADATA, names, put
+from tests.database.test_database import TABLES, names, put
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def access(tmp_path: Path) -> DatabaseAccess:
 
 @pytest.fixture
 async def database(access: DatabaseAccess) -> AsyncIterator[Database]:
-    opened = Database.open(access, METADATA, schema_version=1)
+    opened = Database.open(access, TABLES)
     yield opened
     await opened.close()
 
@@ -44,18 +44,18 @@ async def test_a_foreign_database_is_left_alone(tmp_path: Path, access: Database
         foreign.execute("CREATE TABLE theirs (x)")
     foreign.close()
     with pytest.raises(FailedPrecondition):
-        Database.open(access, METADATA, schema_version=1)
+        Database.open(access, TABLES)
 
 
 async def test_a_second_opening_is_refused_while_the_first_is_open(access: DatabaseAccess, database: Database) -> None:
     with pytest.raises(FailedPrecondition):
-        Database.open(access, METADATA, schema_version=1)
+        Database.open(access, TABLES)
 
 
 @pytest.mark.parametrize("bad", ["sqlite://", "sqlite:///:memory:", "mysql://localhost/x"])
 async def test_an_unsupported_url_is_refused(bad: str) -> None:
     with pytest.raises(InvalidArgument):
-        Database.open(DatabaseAccess(bad), METADATA, schema_version=1)
+        Database.open(DatabaseAccess(bad), TABLES)
 
 
 async def test_a_transaction_that_cannot_begin_fails_its_writes_alone_and_writing_goes_on(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,10 +27,11 @@ from pipeline_svc.run_carrier import RunCarrier
 from pipeline_svc.run_control import RunControl
 from pipeline_svc.run_record import GOING, RunRecord, StageOutcome
 from pipeline_svc.runs import Runs
-from pipeline_svc.schema import METADATA, SCHEMA_VERSION
+from pipeline_svc.schema import TABLES
 from pipeline_svc.stage_call import StageCalls
 from pipeline_svc.stage_services import StageService, StageTask, stage_services
 from pipeline_svc.watcher import Watcher
+from tests.database.databases import Databases
 from tests.pipeline.pipeline_client import PipelineClient
 from tests.pipeline.scripted_services import Gate, Scripted, ct_series, scripted_services
 
@@ -118,7 +118,7 @@ async def test_a_storage_that_was_set_up_anew_is_followed_from_its_beginning(
 
 
 async def test_a_pipeline_that_lost_its_database_asks_for_the_same_requests_again(
-    scripted: Scripted, start_pipeline: Start, tmp_path: Path
+    scripted: Scripted, start_pipeline: Start, tmp_path: Path, databases: Databases
 ) -> None:
     pipeline = await start_pipeline()
     scripted.storage.complete("studies/1.0")
@@ -128,7 +128,7 @@ async def test_a_pipeline_that_lost_its_database_asks_for_the_same_requests_agai
     again = await pipeline.watch_until((await pipeline.run_of("studies/1.0", besides={first.name})).name)
     assert again.name != first.name
     await pipeline.stop()
-    shutil.rmtree(tmp_path / "pipeline")
+    databases.lose(tmp_path, "pipeline")
     pipeline = await start_pipeline()
     one = await pipeline.run_of("studies/1.0", besides={first.name})
     assert (await pipeline.watch_until(one.name)).state == pipeline_pb2.STATE_SUCCEEDED
@@ -195,9 +195,7 @@ class MortalService:
 @asynccontextmanager
 async def life(scripted: Scripted, folder: Path, fate: Fate) -> AsyncIterator[Runs]:
     """One life of the pipeline service on the same database; it ends without any farewell."""
-    database = MortalDatabase.open(
-        DatabaseAccess(f"sqlite:///{folder}/p.sqlite"), METADATA, schema_version=SCHEMA_VERSION
-    )
+    database = MortalDatabase.open(DatabaseAccess(f"sqlite:///{folder}/p.sqlite"), TABLES)
     database.fate = fate
     channels = {name: open_channel(address) for name, address in scripted.addresses.items()}
     storage = StorageClient(channels["storage"])
