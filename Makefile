@@ -54,8 +54,9 @@ kill-test: $(STAMP) ## 60 s of uploads and runs while services are killed; then 
 	$(BIN)/python -m tests.kill.scenario --seconds 60 --seed 1
 	$(BIN)/python -m tests.kill.deliberate_bugs --seconds 40
 
-lock: ## resolve requirements.lock anew (needs uv)
+lock: ## resolve requirements.lock, and of it requirements-run.lock for the image, anew (needs uv)
 	uv pip compile -q --universal --group dev pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
+	uv pip compile -q --universal pyproject.toml --constraint requirements.lock --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements-run.lock
 
 clean: ## remove what the targets made (not the environment)
 	rm -rf build dist demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

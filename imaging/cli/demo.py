@@ -1,4 +1,4 @@
-"""`imaging demo [PATH]`: DICOM in, finished reports out, on services of its own."""
+"""`imaging demo [PATH]`: DICOM in, finished reports out, on services of its own or on those that run."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("demo-out"),
     stay: Annotated[bool, typer.Option("--stay", help="Keep the services running afterwards, until Ctrl-C.")] = False,
+    running: Annotated[
+        bool,
+        typer.Option("--running", help="Use the services that run where the settings say, instead of starting some."),
+    ] = False,
+    phantom: Annotated[
+        bool, typer.Option("--phantom/--no-phantom", help="Without a PATH, also send a generated CT of known truth.")
+    ] = True,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the services' data in OUT/.data.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Minutes to wait for the runs.")] = 30.0,
     config: ConfigOption = None,
@@ -45,7 +52,14 @@ def demo(
     async def work() -> Outcome:
         with DemoAudience(Output(as_json=as_json), out, stay=stay) as audience:
             return await demonstrate(
-                tuple(paths or ()), out, audience, settings, keep=keep or stay, timeout=timedelta(minutes=timeout)
+                tuple(paths or ()),
+                out,
+                audience,
+                settings,
+                running=running,
+                with_phantom=phantom,
+                keep=keep or stay,
+                timeout=timedelta(minutes=timeout),
             )
 
     outcome = asyncio.run(work())

@@ -6,13 +6,15 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from imaging.client.async_client import AsyncClient
+from imaging.client.endpoints import resolve_endpoints
 from imaging.client.results import StoreProgress, StoreSummary, Study
 from imaging.client.run_results import Run
 from imaging.demo.folders import SUMMARY_FILE, WORK_FOLDER, prepare_output, study_folder
@@ -71,15 +73,22 @@ async def demonstrate(
     audience: Audience,
     settings: Settings,
     *,
+    running: bool = False,
+    with_phantom: bool = True,
     keep: bool = False,
     timeout: timedelta = timedelta(minutes=30),
 ) -> Outcome:
-    """Run the whole way on services of its own; results are in `out` afterwards.
+    """Run the whole way; results are in `out` afterwards.
 
     Parameters
     ----------
     paths
         Files and folders; none: images that pydicom carries, and the phantom.
+    running
+        Use the services that run where the settings say, and leave there what was stored; otherwise start some that
+        last as long as this.
+    with_phantom
+        Without `paths`, send the phantom in as well.
     keep
         Leave what the services kept below `out`. It is left anyway when something went wrong.
     timeout
@@ -88,32 +97,46 @@ async def demonstrate(
     began = time.monotonic()
     prepare_output(out)
     work = out / WORK_FOLDER
-    settings = settings.model_copy(
-        update={
-            "data_dir": work.absolute(),
-            # Studies are completed by CompleteStudy here: half of one must not start a run while the rest is sent.
-            "storage": settings.storage.model_copy(update={"quiet_time_seconds": 600.0}),
-        }
-    )
     good = False
     try:
         truth = None
         if not paths:
-            audience.on_step("generating the CT phantom")
-            truth = await asyncio.to_thread(generated_phantom, work / "phantom")
-            paths = (*pydicom_images(), work / "phantom")
-        audience.on_step("starting the services")
-        async with Supervisor(settings, port_base=0, on_event=audience.on_service) as supervisor:
-            async with AsyncClient(supervisor.addresses, settings=settings, source="imaging-demo") as client:
+            paths = tuple(pydicom_images())
+            if with_phantom:
+                audience.on_step("generating the CT phantom")
+                truth = await asyncio.to_thread(generated_phantom, work / "phantom")
+                paths = (*paths, work / "phantom")
+        async with _services(settings, running, work.absolute(), audience) as endpoints:
+            async with AsyncClient(endpoints, settings=settings, source="imaging-demo") as client:
                 outcome = await _send_and_collect(client, paths, out, audience, truth, timeout)
             outcome = replace(outcome, seconds=time.monotonic() - began)
             await asyncio.to_thread(_write_summary, out, outcome)
-            await audience.on_end(outcome, supervisor.addresses)
+            await audience.on_end(outcome, endpoints)
         good = outcome.is_good
         return outcome
     finally:
         if good and not keep:
             await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _services(
+    settings: Settings, running: bool, work: Path, audience: Audience
+) -> AsyncIterator[Mapping[str, str]]:
+    """The addresses of services of our own, or of those that the settings name."""
+    if running:
+        yield dict(resolve_endpoints(None, settings).items())
+        return
+    own = settings.model_copy(
+        update={
+            "data_dir": work,
+            # Studies are completed by CompleteStudy here: half of one must not start a run while the rest is sent.
+            "storage": settings.storage.model_copy(update={"quiet_time_seconds": 600.0}),
+        }
+    )
+    audience.on_step("starting the services")
+    async with Supervisor(own, port_base=0, on_event=audience.on_service) as supervisor:
+        yield supervisor.addresses
 
 
 async def _send_and_collect(

@@ -293,6 +293,20 @@ def test_demo_writes_what_it_promises_and_removes_what_it_needs_no_more(tmp_path
     assert all(name in told for name in ("report.pdf", "report.sr.dcm", "key-image-1.png"))
 
 
+def test_demo_runs_on_services_that_are_there_and_leaves_them_their_data(
+    installation: Installation, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.dcm").write_bytes((WHEEL / "MR_small.dcm").read_bytes())
+    command = [sys.executable, "-m", "imaging", "demo", "in", "--running", "--out", "out", "--json"]
+    env = {**os.environ, "IMAGING_DATA_DIR": str(installation.data_dir)}
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110, check=False)
+    assert result.returncode == ExitCode.OK, result.stderr
+    (study,) = json.loads((tmp_path / "out" / "summary.json").read_text())["studies"]
+    assert study["state"] == "SUCCEEDED"
+    assert json_lines(imaging(installation, "runs", "list", study["name"], "--json").stdout)
+
+
 def test_services_die_with_a_killed_supervisor_and_ctrl_c_drains_the_pipeline_first(tmp_path: Path) -> None:
     with running_installation(tmp_path / "data") as installation:
         children = psutil.Process(installation.supervisor.pid).children(recursive=True)
