@@ -17,6 +17,7 @@ from imaging.database.migration import migrate, require_current
 from imaging.database.opening import open_backend
 from imaging.database.tables import Tables
 from imaging.errors import Unavailable
+from imaging.telemetry.durations import Durations
 
 T = TypeVar("T")
 
@@ -32,6 +33,11 @@ class Database:
         self._backend = backend
         self._closed = False
         self._commits = GroupCommit(backend, finish)
+        self._durations = Durations(
+            "imaging.database.operation.duration",
+            "Time that callers waited for a read, or for a write to be committed.",
+            database=backend.writer.dialect.name,
+        )
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="database-reader")
 
     @classmethod
@@ -89,7 +95,8 @@ class Database:
         """
         if self._closed:
             raise Unavailable("The database is closed", hint="The service is stopping; try again later.")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+        with self._durations.of("read"):
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
 
     def _read(self, function: Callable[[Connection], T], *, again: bool = True) -> T:
         try:
@@ -118,7 +125,8 @@ class Database:
             If the commit failed. The connection may have been lost in the middle of it, so that nobody knows whether
             it stands: write functions must bear to be repeated.
         """
-        value: T = await self._commits.write(function)
+        with self._durations.of("write"):
+            value: T = await self._commits.write(function)
         return value
 
     async def close(self) -> None:

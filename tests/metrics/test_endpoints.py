@@ -51,6 +51,14 @@ def test_storage_tells_what_it_took_in_refused_and_gave_out(watched: Watched) ->
     assert sum(_samples(text, "imaging_objectstore_operation_duration_seconds_count", operation="put")) >= 6
 
 
+@pytest.mark.parametrize("service", ["storage", "analysis", "reporting", "pipeline"])
+def test_reads_and_writes_of_the_database_are_timed(watched: Watched, service: str) -> None:
+    text = watched.scrape(service)
+    name = "imaging_database_operation_duration_seconds_count"
+    assert sum(_samples(text, name, operation="write", outcome="ok", database="sqlite")) >= 1
+    assert sum(_samples(text, name, operation="read")) >= 1
+
+
 def test_an_error_is_counted_under_its_status_code_and_method(watched: Watched) -> None:
     text = watched.scrape("storage")
     method = "imaging.storage.v1.StorageService/GetStudy"
