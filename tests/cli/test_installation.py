@@ -304,7 +304,7 @@ def test_demo_runs_on_services_that_are_there_and_leaves_them_their_data(
     assert result.returncode == ExitCode.OK, result.stderr
     (study,) = json.loads((tmp_path / "out" / "summary.json").read_text())["studies"]
     assert study["state"] == "SUCCEEDED"
-    assert json_lines(imaging(installation, "runs", "list", study["study"], "--json").stdout)
+    assert json_lines(imaging(installation, "runs", "list", "--study", study["study"], "--json").stdout)
 
 
 def test_services_die_with_a_killed_supervisor_and_ctrl_c_drains_the_pipeline_first(tmp_path: Path) -> None:
