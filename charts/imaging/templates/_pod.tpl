@@ -1,0 +1,90 @@
+{{/* What all pods of the image have in common: dict "root" $ "name" component. */}}
+
+{{- define "imaging.otelEnv" -}}
+{{- with .Values.telemetry.otlp }}
+{{- if .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_EXPORTER_OTLP_INSECURE, value: {{ .insecure | quote }}}
+{{- if .metrics }}
+- {name: OTEL_METRICS_EXPORTER, value: otlp}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "imaging.mounts" -}}
+- {name: config, mountPath: /etc/imaging/config, readOnly: true}
+- {name: token, mountPath: /etc/imaging/token, readOnly: true}
+- {name: temporary, mountPath: /tmp}
+{{- if include "imaging.hasTLS" .root }}
+- {name: tls, mountPath: /etc/imaging/tls, readOnly: true}
+{{- end }}
+{{- if .root.Values.recipes }}
+- {name: recipes, mountPath: /etc/imaging/recipes, readOnly: true}
+{{- end }}
+{{- if and (has .name (fromYamlArray (include "imaging.usesDatabase" .root))) (include "imaging.databaseURL" .root) }}
+{{- if include "imaging.secret.database" .root }}
+- {name: database, mountPath: /etc/imaging/database, readOnly: true}
+{{- end }}
+{{- if .root.Values.database.caSecret }}
+- {name: database-ca, mountPath: /etc/imaging/database-ca, readOnly: true}
+{{- end }}
+{{- end }}
+{{- if and (has .name (fromYamlArray (include "imaging.usesObjectStore" .root))) (include "imaging.objectStoreEndpoint" .root) }}
+- {name: s3, mountPath: /etc/imaging/s3, readOnly: true}
+{{- if .root.Values.objectStore.caSecret }}
+- {name: s3-ca, mountPath: /etc/imaging/s3-ca, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "imaging.volumes" -}}
+{{- $full := include "imaging.fullname" .root -}}
+- name: config
+  configMap: {name: {{ .config | default (printf "%s-config" $full) }}}
+- name: token
+  secret:
+    secretName: {{ include "imaging.secret.token" .root }}
+    defaultMode: 0440
+    items: [{key: {{ .root.Values.auth.secretKey }}, path: token}]
+- name: temporary
+  emptyDir: {sizeLimit: {{ .temporarySize | default "2Gi" }}}
+{{- if include "imaging.hasTLS" .root }}
+- name: tls
+  secret: {secretName: {{ include "imaging.secret.tls" .root }}, defaultMode: 0440}
+{{- end }}
+{{- if .root.Values.recipes }}
+- name: recipes
+  configMap: {name: {{ $full }}-recipes}
+{{- end }}
+{{- if and (has .name (fromYamlArray (include "imaging.usesDatabase" .root))) (include "imaging.databaseURL" .root) }}
+{{- if include "imaging.secret.database" .root }}
+- name: database
+  secret:
+    secretName: {{ include "imaging.secret.database" .root }}
+    defaultMode: 0440
+    items: [{key: {{ .root.Values.database.secretKey }}, path: password}]
+{{- end }}
+{{- if .root.Values.database.caSecret }}
+- name: database-ca
+  secret:
+    secretName: {{ .root.Values.database.caSecret }}
+    items: [{key: {{ .root.Values.database.caKey }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- if and (has .name (fromYamlArray (include "imaging.usesObjectStore" .root))) (include "imaging.objectStoreEndpoint" .root) }}
+- name: s3
+  secret:
+    secretName: {{ include "imaging.secret.objectStore" .root }}
+    defaultMode: 0440
+    items:
+      - {key: {{ .root.Values.objectStore.accessKeyKey }}, path: access-key}
+      - {key: {{ .root.Values.objectStore.secretKeyKey }}, path: secret-key}
+{{- if .root.Values.objectStore.caSecret }}
+- name: s3-ca
+  secret:
+    secretName: {{ .root.Values.objectStore.caSecret }}
+    items: [{key: {{ .root.Values.objectStore.caKey }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- end -}}
