@@ -225,6 +225,10 @@ class Settings(Section):
         """`host:port` where a service serves its metrics; empty if it does not."""
         return _in_a_row(self.telemetry.metrics_address, service)
 
+    def health_address(self, service: ServiceName) -> str:
+        """`host:port` where a service serves its health alone; empty if it does not."""
+        return _in_a_row(self.telemetry.health_address, service)
+
     def listen(self, service: ServiceName) -> ListenSettings:
         """How a service listens.
 
@@ -241,7 +245,7 @@ class Settings(Section):
             self.security.certificate_file,
             self.security.key_file,
             self._token(),
-            _in_a_row(self.telemetry.health_address, service),
+            self.health_address(service),
         )
 
     def listen_http(self) -> ListenSettings:

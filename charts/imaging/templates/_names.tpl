@@ -74,12 +74,3 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "imaging.hasMigrationJob" -}}
 {{- if and .Values.database.url .Values.database.migrationJob (not .Values.trial.postgresql.enabled) }}true{{ end -}}
 {{- end -}}
-
-{{/* Annotations of what the migration job needs to be there before it; kept when the release goes. */}}
-{{- define "imaging.beforeAll" -}}
-{{- if include "imaging.hasMigrationJob" . -}}
-helm.sh/hook: pre-install,pre-upgrade
-helm.sh/hook-weight: "-10"
-{{ end -}}
-helm.sh/resource-policy: keep
-{{- end -}}

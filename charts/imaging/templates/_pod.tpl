@@ -14,12 +14,14 @@
 
 {{- define "imaging.mounts" -}}
 - {name: config, mountPath: /etc/imaging/config, readOnly: true}
-- {name: token, mountPath: /etc/imaging/token, readOnly: true}
 - {name: temporary, mountPath: /tmp}
-{{- if include "imaging.hasTLS" .root }}
+{{- if ne .name "migrate" }}
+- {name: token, mountPath: /etc/imaging/token, readOnly: true}
+{{- end }}
+{{- if and (include "imaging.hasTLS" .root) (ne .name "migrate") }}
 - {name: tls, mountPath: /etc/imaging/tls, readOnly: true}
 {{- end }}
-{{- if .root.Values.recipes }}
+{{- if and .root.Values.recipes (ne .name "migrate") }}
 - {name: recipes, mountPath: /etc/imaging/recipes, readOnly: true}
 {{- end }}
 {{- if and (has .name (fromYamlArray (include "imaging.usesDatabase" .root))) (include "imaging.databaseURL" .root) }}
@@ -42,18 +44,20 @@
 {{- $full := include "imaging.fullname" .root -}}
 - name: config
   configMap: {name: {{ .config | default (printf "%s-config" $full) }}}
+- name: temporary
+  emptyDir: {sizeLimit: {{ .temporarySize | default "2Gi" }}}
+{{- if ne .name "migrate" }}
 - name: token
   secret:
     secretName: {{ include "imaging.secret.token" .root }}
     defaultMode: 0440
     items: [{key: {{ .root.Values.auth.secretKey }}, path: token}]
-- name: temporary
-  emptyDir: {sizeLimit: {{ .temporarySize | default "2Gi" }}}
-{{- if include "imaging.hasTLS" .root }}
+{{- end }}
+{{- if and (include "imaging.hasTLS" .root) (ne .name "migrate") }}
 - name: tls
   secret: {secretName: {{ include "imaging.secret.tls" .root }}, defaultMode: 0440}
 {{- end }}
-{{- if .root.Values.recipes }}
+{{- if and .root.Values.recipes (ne .name "migrate") }}
 - name: recipes
   configMap: {name: {{ $full }}-recipes}
 {{- end }}
