@@ -18,6 +18,7 @@ COPY processing_svc processing_svc
 COPY analysis_svc analysis_svc
 COPY reporting_svc reporting_svc
 COPY pipeline_svc pipeline_svc
+COPY gateway_svc gateway_svc
 RUN uv pip install --python /opt/imaging/bin/python --compile-bytecode --no-deps --build-constraints requirements.lock .
 
 FROM ${PYTHON_IMAGE}

@@ -2,7 +2,7 @@
 
 {{/* In the order of their ports; the same as SERVICE_NAMES of the settings. */}}
 {{- define "imaging.order" -}}
-[storage, processing, analysis, reporting, pipeline]
+[storage, processing, analysis, reporting, pipeline, gateway]
 {{- end -}}
 
 {{/* Whom each component calls: the edges that traces show, and the only ones that the network policies allow. */}}
@@ -12,6 +12,7 @@ processing: [storage]
 analysis: [storage]
 reporting: [storage, analysis]
 pipeline: [storage, processing, analysis, reporting]
+gateway: [storage]
 migrate: []
 test: [storage, analysis, reporting, pipeline]
 {{- end -}}
@@ -34,6 +35,10 @@ test: [storage, analysis, reporting, pipeline]
 {{- range $index, $name := fromYamlArray (include "imaging.order" $) -}}
 {{- if eq $name $.name }}
 calls: {{ add 50051 $index }}
+{{- if eq $name "gateway" }}
+http: 50057
+dimse: 50058
+{{- end }}
 health: {{ add 50081 $index }}
 metrics: {{ add 9464 $index }}
 {{- end -}}
@@ -92,6 +97,8 @@ postgresql://imaging@{{ include "imaging.fullname" . }}-postgresql:5432/imaging
 {{- $ports := fromYaml (include "imaging.ports" (dict "name" $name)) -}}
 {{- $_ := set $own $name (dict "address" (printf "%s-%s:%d" $full $name (int $ports.calls))) -}}
 {{- end -}}
+{{- $hosts := concat (fromYamlArray (include "imaging.hostnames" .)) .Values.web.hosts -}}
+{{- $_ := set $own "gateway" (mustMerge $own.gateway (dict "http_address" (printf "%s-gateway:50057" $full) "dimse_address" (printf "%s-gateway:50058" $full) "http_hosts" $hosts)) -}}
 {{- if .Values.recipes -}}
 {{- $_ := set $own.pipeline "recipes_dir" "/etc/imaging/recipes" -}}
 {{- end -}}
