@@ -5,10 +5,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+IMAGE  ?= localhost/imaging-pipeline:0.1.0
+ENGINE ?= $(shell command -v podman 2>/dev/null || echo docker)
+UVX    ?= uvx
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos lint types test demo bench fuzz kill-test lock clean
+.PHONY: help setup protos lint types test demo bench fuzz kill-test image image-check sbom chart chart-tools lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +56,25 @@ fuzz: $(STAMP) ## ten minutes of mutated files through a running storage service
 kill-test: $(STAMP) ## 60 s of uploads and runs while services are killed; then three deliberate bugs that must be caught
 	$(BIN)/python -m tests.kill.scenario --seconds 60 --seed 1
 	$(BIN)/python -m tests.kill.deliberate_bugs --seconds 40
+
+image: ## the container image, by podman or docker (IMAGE=name:tag)
+	$(ENGINE) build --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_ARGS) -t $(IMAGE) .
+
+image-check: $(STAMP) ## run the image hardened; the chart's pods, and the main job through them (podman, chart-tools)
+	$(ENGINE) run --rm --read-only --cap-drop=all --security-opt=no-new-privileges --memory=512m --network=none \
+	  --tmpfs /tmp $(IMAGE) doctor
+	$(BIN)/python -m tests.containers.play_chart --image $(IMAGE)
+
+sbom: ## CycloneDX list of what the image is made of, into build/sbom.cdx.json
+	@mkdir -p build
+	$(UVX) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --of JSON -o build/sbom.cdx.json requirements-run.lock
+
+chart: ## package the Helm chart into build/
+	@mkdir -p build
+	helm package charts/imaging --destination build
+
+chart-tools: $(STAMP) ## Helm 3 and 4 and the checkers that tests/charts run
+	$(BIN)/python -m tests.charts.tools
 
 lock: ## resolve requirements.lock, and of it requirements-run.lock for the image, anew (needs uv)
 	uv pip compile -q --universal --group dev pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.lock
