@@ -112,6 +112,7 @@ postgresql://imaging@{{ include "imaging.fullname" . }}-postgresql:5432/imaging
 {{- $database := dict "url" . -}}
 {{- if include "imaging.secret.database" $ }}{{ $_ := set $database "password_file" "/etc/imaging/database/password" }}{{ end -}}
 {{- if $.Values.database.caSecret }}{{ $_ := set $database "ca_file" "/etc/imaging/database-ca/ca.crt" }}{{ end -}}
+{{- if include "imaging.hasMigrationJob" $ }}{{ $_ := set $database "migrate_at_start" false }}{{ end -}}
 {{- if and $.Values.trial.postgresql.enabled (include "imaging.hasTLS" $) }}{{ $_ := set $database "ca_file" "/etc/imaging/tls/ca.crt" }}{{ end -}}
 {{- $_ := set $own "database" $database -}}
 {{- end -}}
