@@ -39,6 +39,7 @@ def study(row: Row, modalities: Sequence[str]) -> storage_pb2.Study:
         name=study_name(row["study_instance_uid"]),
         study_instance_uid=row["study_instance_uid"],
         patient_id=row["patient_id"],
+        issuer_of_patient_id=row["issuer_of_patient_id"],
         patient_name=row["patient_name"],
         patient_birth_date=row["patient_birth_date"],
         patient_sex=row["patient_sex"],
@@ -88,6 +89,12 @@ def series(row: Row) -> storage_pb2.Series:
         image_types=row["image_types"].split("\n") if row["image_types"] else [],
         sop_class_uids=row["sop_class_uids"].split("\n") if row["sop_class_uids"] else [],
         protocol_name=row["protocol_name"],
+        series_date=row["series_date"],
+        series_time=row["series_time"],
+        laterality=row["laterality"],
+        manufacturer_model_name=row["manufacturer_model_name"],
+        performed_procedure_step_start_date=row["procedure_step_start_date"],
+        performed_procedure_step_start_time=row["procedure_step_start_time"],
     )
 
 
@@ -113,6 +120,9 @@ def instance(row: Row) -> storage_pb2.Instance:
         create_time=timestamp(row["create_time"]),
         warnings=row["warnings"].split("\n") if row["warnings"] else [],
         image_type=row["image_type"],
+        content_date=row["content_date"],
+        content_time=row["content_time"],
+        acquisition_number=row["acquisition_number"],
     )
 
 

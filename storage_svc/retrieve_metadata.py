@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
 from imaging.database import Database
 from imaging.dicom.deflated import inflate_data_set
@@ -31,8 +32,13 @@ _MAX_JSON_BYTES = 768 * 1024
 """Of encoded elements: their JSON model, with the bulk left out, takes up to about four times as much."""
 
 _BULK_BYTES = 1024
-"""Binary values over this size are left out of the JSON model."""
+"""Binary values over this size are told by a URI in the JSON model."""
 _BULK_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
+
+BULK_DATA = "bulkdata"
+"""First segment of each BulkDataURI."""
+
+_TAG_SIGNS = str.maketrans("", "", "(,)")
 
 Row = Mapping[str, Any]
 Response = pb.RetrieveMetadataResponse
@@ -112,7 +118,7 @@ async def retrieve_metadata(
     def build(row: Row) -> JsonModel:
         header, syntax = header_of(store, row)
         content, left_out = shortened(header, syntax, _MAX_JSON_BYTES)
-        model = JsonModel(dicom_json(read_header(content, syntax)), tuple(left_out))
+        model = JsonModel(dicom_json(read_header(content, syntax), left_out), tuple(left_out))
         models.put(row["object_key"], model)
         return model
 
@@ -151,25 +157,35 @@ def header_of(store: ObjectStore, row: Row) -> tuple[bytes, str]:
     return read_range(store, row, start, row["header_end"] - start), row["transfer_syntax_uid"]
 
 
-def dicom_json(data_set: Dataset) -> bytes:
-    """The DICOM JSON model (PS3.18 F) without bulk data; a value that cannot be expressed is left out."""
+def dicom_json(data_set: Dataset, left_out: Sequence[str] = ()) -> bytes:
+    """The DICOM JSON model (PS3.18 F); a value that cannot be expressed is left out.
+
+    Bulk values, and those of `left_out` (tags like `(0042,0011)`), are told by a BulkDataURI relative to the instance.
+    """
     model = data_set.to_json_dict(
         suppress_invalid_tags=True, bulk_data_threshold=_BULK_BYTES, bulk_data_element_handler=_left_out
     )
-    return json.dumps(_without_bulk(model), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    told = _with_bulk_paths(model, BULK_DATA)
+    for text in left_out:
+        tag = text.translate(_TAG_SIGNS).upper()
+        vr = dictionary_VR(int(tag, 16)) if dictionary_has_tag(int(tag, 16)) else "UN"
+        if vr in _BULK_VRS:
+            told[tag] = {"vr": vr, "BulkDataURI": f"{BULK_DATA}/{tag}"}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _left_out(element: object) -> str:
-    return ""
+    return BULK_DATA
 
 
-def _without_bulk(model: Mapping[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
+def _with_bulk_paths(model: Mapping[str, Any], above: str) -> dict[str, Any]:
+    told: dict[str, Any] = {}
     for tag, element in model.items():
         if "BulkDataURI" in element:
-            kept[tag] = {"vr": element["vr"]}
+            told[tag] = {"vr": element["vr"], "BulkDataURI": f"{above}/{tag}"}
         elif element.get("vr") == "SQ":
-            kept[tag] = {**element, "Value": [_without_bulk(item) for item in element.get("Value", [])]}
+            items = enumerate(element.get("Value", []), 1)
+            told[tag] = {**element, "Value": [_with_bulk_paths(item, f"{above}/{tag}/{n}") for n, item in items]}
         else:
-            kept[tag] = element
-    return kept
+            told[tag] = element
+    return told

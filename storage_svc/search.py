@@ -17,6 +17,9 @@ from storage_svc.search_keys import condition
 NO_NUMBER = 2**40
 """Sorts series and instances without a number last."""
 
+MAX_SKIP = 1_000_000
+"""Whoever goes on so far has page tokens."""
+
 MAX_KEYS = 64
 """Of one search: more than there are keywords."""
 
@@ -34,6 +37,7 @@ class Search:
     keys: tuple[tuple[str, str], ...]
     page_size: int
     page_token: str
+    skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ def run_search(connection: Connection, search: Search) -> Page:
     """
     if len(search.keys) > MAX_KEYS:
         raise InvalidArgument(f"There are more than {MAX_KEYS} keys", where="keys", hint="Ask for less at once.")
+    if not 0 <= search.skip <= MAX_SKIP:
+        raise InvalidArgument(
+            f"skip is {search.skip}", where="skip", hint=f"0 to {MAX_SKIP} are taken; go on by page tokens."
+        )
     table, sorts = _TABLES[search.level], _SORTS[search.level]
     digest = query_digest(search.level, str(search.parent or ""), sorted(search.keys))
     query = _joined(table, search).where(_live(search.level), *_within(search.parent, table))
@@ -63,7 +71,8 @@ def run_search(connection: Connection, search: Search) -> Page:
     if position is not None:
         query = query.where(_after(sorts, position))
     order = [column.desc() if descending else column.asc() for column, descending in sorts]
-    rows = [dict(row) for row in connection.execute(query.order_by(*order).limit(search.page_size + 1)).mappings()]
+    query = query.order_by(*order).limit(search.page_size + 1).offset(search.skip or None)
+    rows = [dict(row) for row in connection.execute(query).mappings()]
     if len(rows) <= search.page_size:
         return Page(rows, "")
     rows.pop()

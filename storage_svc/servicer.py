@@ -28,6 +28,7 @@ from storage_svc.delete import delete_study, restore_study
 from storage_svc.manifest import Expectation
 from storage_svc.model_cache import ModelCache
 from storage_svc.names import Name, parse_name
+from storage_svc.retrieve_bulk_data import retrieve_bulk_data
 from storage_svc.retrieve_frames import retrieve_frames
 from storage_svc.retrieve_instances import retrieve_instances
 from storage_svc.retrieve_metadata import retrieve_metadata
@@ -96,7 +97,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
         return pb.GetInstanceResponse(instance=resources.instance(row))
 
     async def SearchStudies(self, request: pb.SearchStudiesRequest, context: Context) -> pb.SearchStudiesResponse:
-        search = Search(1, None, _keys(request.keys), page_size(request.page_size), request.page_token)
+        search = Search(1, None, _keys(request.keys), page_size(request.page_size), request.page_token, request.skip)
 
         def read(connection: Connection) -> tuple[Page, dict[str, list[str]]]:
             page = run_search(connection, search)
@@ -157,6 +158,15 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
             parts.metrics.sent("frames", message)
             yield message  # type: ignore[misc]  # serialized in a thread; `imaging.rpc` sends bytes as they are
 
+    async def RetrieveBulkData(
+        self, request: pb.RetrieveBulkDataRequest, context: Context
+    ) -> AsyncGenerator[pb.RetrieveBulkDataResponse]:
+        parts = self._parts
+        async for message in retrieve_bulk_data(
+            parts.database, parts.store, parts.readers, parse_name(request.name, 3), request.path
+        ):
+            yield message
+
     async def DeleteStudy(self, request: pb.DeleteStudyRequest, context: Context) -> pb.DeleteStudyResponse:
         name = parse_name(request.name, 1)
         asked = request.HasField("grace_period")
@@ -189,7 +199,9 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
         self, level: int, parents: Sequence[int], request: pb.SearchSeriesRequest | pb.SearchInstancesRequest
     ) -> Page:
         parent = parse_name(request.parent, *parents) if request.parent else None
-        search = Search(level, parent, _keys(request.keys), page_size(request.page_size), request.page_token)
+        search = Search(
+            level, parent, _keys(request.keys), page_size(request.page_size), request.page_token, request.skip
+        )
         return await self._parts.database.read(lambda connection: run_search(connection, search))
 
 

@@ -295,3 +295,28 @@ async def test_long_lists_of_values_are_matched(filled: Storage) -> None:
 async def test_more_keys_than_there_are_keywords_are_refused(filled: Storage) -> None:
     with pytest.raises(InvalidArgument, match="more than 64 keys"):
         await filled.call("SearchStudies", keys=keys(PatientID="a") * 3000)
+
+
+async def test_results_are_left_out_at_the_start_as_asked(filled: Storage) -> None:
+    for skip, expected in ((0, ["1.2", "1.1"]), (1, ["1.1", "1.3"]), (2, ["1.3"]), (7, [])):
+        page = await filled.call("SearchStudies", skip=skip, page_size=2)
+        assert [study.study_instance_uid for study in page.studies] == expected
+        assert bool(page.next_page_token) == (skip == 0)
+    with pytest.raises(InvalidArgument, match="skip"):
+        await filled.call("SearchSeries", skip=-1)
+
+
+async def test_series_and_instances_tell_all_that_they_are_found_by(storage: Storage) -> None:
+    values = {"SeriesDate": "20260103", "SeriesTime": "0304", "Laterality": "L", "ManufacturerModelName": "M1"}
+    more = {"ContentDate": "20260104", "ContentTime": "05", "AcquisitionNumber": "7", "IssuerOfPatientID": "H"}
+    steps = {"PerformedProcedureStepStartDate": "20260105", "PerformedProcedureStepStartTime": "0607"}
+    await storage.store(ct(**values, **more, **steps))
+    (study,) = (await storage.call("SearchStudies")).studies
+    (series,) = (await storage.call("SearchSeries")).series
+    (instance,) = (await storage.call("SearchInstances")).instances
+    assert study.issuer_of_patient_id == "H"
+    assert (series.series_date, series.series_time, series.laterality) == ("20260103", "0304", "L")
+    assert series.manufacturer_model_name == "M1"
+    assert series.performed_procedure_step_start_date == "20260105"
+    assert series.performed_procedure_step_start_time == "0607"
+    assert (instance.content_date, instance.content_time, instance.acquisition_number) == ("20260104", "05", 7)

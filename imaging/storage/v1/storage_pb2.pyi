@@ -180,6 +180,7 @@ class Study(google.protobuf.message.Message):
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     PURGE_TIME_FIELD_NUMBER: builtins.int
+    ISSUER_OF_PATIENT_ID_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`studies/{study_instance_uid}`."""
     study_instance_uid: builtins.str
@@ -212,6 +213,8 @@ class Study(google.protobuf.message.Message):
     """Sum of the stored objects, in bytes."""
     etag: builtins.str
     """Changes with every change of the study."""
+    issuer_of_patient_id: builtins.str
+    """(0010,0021)."""
     @property
     def modalities_in_study(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """(0008,0061), sorted."""
@@ -256,9 +259,10 @@ class Study(google.protobuf.message.Message):
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
         purge_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        issuer_of_patient_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "manifest", b"manifest", "purge_time", b"purge_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accession_number", b"accession_number", "create_time", b"create_time", "etag", b"etag", "instance_count", b"instance_count", "manifest", b"manifest", "modalities_in_study", b"modalities_in_study", "name", b"name", "patient_birth_date", b"patient_birth_date", "patient_id", b"patient_id", "patient_name", b"patient_name", "patient_sex", b"patient_sex", "purge_time", b"purge_time", "referring_physician_name", b"referring_physician_name", "series_count", b"series_count", "size_bytes", b"size_bytes", "study_date", b"study_date", "study_description", b"study_description", "study_id", b"study_id", "study_instance_uid", b"study_instance_uid", "study_time", b"study_time", "update_time", b"update_time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accession_number", b"accession_number", "create_time", b"create_time", "etag", b"etag", "instance_count", b"instance_count", "issuer_of_patient_id", b"issuer_of_patient_id", "manifest", b"manifest", "modalities_in_study", b"modalities_in_study", "name", b"name", "patient_birth_date", b"patient_birth_date", "patient_id", b"patient_id", "patient_name", b"patient_name", "patient_sex", b"patient_sex", "purge_time", b"purge_time", "referring_physician_name", b"referring_physician_name", "series_count", b"series_count", "size_bytes", b"size_bytes", "study_date", b"study_date", "study_description", b"study_description", "study_id", b"study_id", "study_instance_uid", b"study_instance_uid", "study_time", b"study_time", "update_time", b"update_time"]) -> None: ...
 
 Global___Study: typing_extensions.TypeAlias = Study
 
@@ -286,6 +290,12 @@ class Series(google.protobuf.message.Message):
     IMAGE_TYPES_FIELD_NUMBER: builtins.int
     SOP_CLASS_UIDS_FIELD_NUMBER: builtins.int
     PROTOCOL_NAME_FIELD_NUMBER: builtins.int
+    SERIES_DATE_FIELD_NUMBER: builtins.int
+    SERIES_TIME_FIELD_NUMBER: builtins.int
+    LATERALITY_FIELD_NUMBER: builtins.int
+    MANUFACTURER_MODEL_NAME_FIELD_NUMBER: builtins.int
+    PERFORMED_PROCEDURE_STEP_START_DATE_FIELD_NUMBER: builtins.int
+    PERFORMED_PROCEDURE_STEP_START_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`studies/{uid}/series/{uid}`."""
     study_instance_uid: builtins.str
@@ -316,6 +326,18 @@ class Series(google.protobuf.message.Message):
     """(0028,0011) of the first image instance; 0 without pixels."""
     protocol_name: builtins.str
     """(0018,1030)."""
+    series_date: builtins.str
+    """(0008,0021), YYYYMMDD."""
+    series_time: builtins.str
+    """(0008,0031), HHMMSS.FFFFFF."""
+    laterality: builtins.str
+    """(0020,0060)."""
+    manufacturer_model_name: builtins.str
+    """(0008,1090)."""
+    performed_procedure_step_start_date: builtins.str
+    """(0040,0244), YYYYMMDD."""
+    performed_procedure_step_start_time: builtins.str
+    """(0040,0245), HHMMSS.FFFFFF."""
     @property
     def origin(self) -> Global___Origin:
         """RECEIVED or DERIVED; the origin of its first instance."""
@@ -349,9 +371,15 @@ class Series(google.protobuf.message.Message):
         image_types: collections.abc.Iterable[builtins.str] | None = ...,
         sop_class_uids: collections.abc.Iterable[builtins.str] | None = ...,
         protocol_name: builtins.str = ...,
+        series_date: builtins.str = ...,
+        series_time: builtins.str = ...,
+        laterality: builtins.str = ...,
+        manufacturer_model_name: builtins.str = ...,
+        performed_procedure_step_start_date: builtins.str = ...,
+        performed_procedure_step_start_time: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_series_number", b"_series_number", "origin", b"origin", "series_number", b"series_number"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_series_number", b"_series_number", "body_part_examined", b"body_part_examined", "columns", b"columns", "frame_count", b"frame_count", "frame_of_reference_uid", b"frame_of_reference_uid", "image_types", b"image_types", "instance_count", b"instance_count", "manufacturer", b"manufacturer", "modality", b"modality", "name", b"name", "origin", b"origin", "protocol_name", b"protocol_name", "rows", b"rows", "series_description", b"series_description", "series_instance_uid", b"series_instance_uid", "series_number", b"series_number", "size_bytes", b"size_bytes", "sop_class_uids", b"sop_class_uids", "study_instance_uid", b"study_instance_uid"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_series_number", b"_series_number", "body_part_examined", b"body_part_examined", "columns", b"columns", "frame_count", b"frame_count", "frame_of_reference_uid", b"frame_of_reference_uid", "image_types", b"image_types", "instance_count", b"instance_count", "laterality", b"laterality", "manufacturer", b"manufacturer", "manufacturer_model_name", b"manufacturer_model_name", "modality", b"modality", "name", b"name", "origin", b"origin", "performed_procedure_step_start_date", b"performed_procedure_step_start_date", "performed_procedure_step_start_time", b"performed_procedure_step_start_time", "protocol_name", b"protocol_name", "rows", b"rows", "series_date", b"series_date", "series_description", b"series_description", "series_instance_uid", b"series_instance_uid", "series_number", b"series_number", "series_time", b"series_time", "size_bytes", b"size_bytes", "sop_class_uids", b"sop_class_uids", "study_instance_uid", b"study_instance_uid"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_series_number", b"_series_number"]) -> typing.Literal["series_number"] | None: ...
 
 Global___Series: typing_extensions.TypeAlias = Series
@@ -381,6 +409,9 @@ class Instance(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
     IMAGE_TYPE_FIELD_NUMBER: builtins.int
+    CONTENT_DATE_FIELD_NUMBER: builtins.int
+    CONTENT_TIME_FIELD_NUMBER: builtins.int
+    ACQUISITION_NUMBER_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`studies/{uid}/series/{uid}/instances/{uid}`."""
     study_instance_uid: builtins.str
@@ -413,6 +444,12 @@ class Instance(google.protobuf.message.Message):
     """Counts from 1; grows with each corrected version under the same UID."""
     image_type: builtins.str
     """(0008,0008) Image Type, joined by a backslash."""
+    content_date: builtins.str
+    """(0008,0023), YYYYMMDD."""
+    content_time: builtins.str
+    """(0008,0033), HHMMSS.FFFFFF."""
+    acquisition_number: builtins.int
+    """(0020,0012); absent where the instance does not tell."""
     @property
     def origin(self) -> Global___Origin:
         """RECEIVED or DERIVED."""
@@ -447,9 +484,15 @@ class Instance(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         warnings: collections.abc.Iterable[builtins.str] | None = ...,
         image_type: builtins.str = ...,
+        content_date: builtins.str = ...,
+        content_time: builtins.str = ...,
+        acquisition_number: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_instance_number", b"_instance_number", "create_time", b"create_time", "instance_number", b"instance_number", "origin", b"origin"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_instance_number", b"_instance_number", "bits_allocated", b"bits_allocated", "columns", b"columns", "create_time", b"create_time", "data_set_sha256", b"data_set_sha256", "image_type", b"image_type", "instance_number", b"instance_number", "name", b"name", "number_of_frames", b"number_of_frames", "object_crc32c", b"object_crc32c", "origin", b"origin", "rows", b"rows", "series_instance_uid", b"series_instance_uid", "size_bytes", b"size_bytes", "sop_class_uid", b"sop_class_uid", "sop_instance_uid", b"sop_instance_uid", "study_instance_uid", b"study_instance_uid", "transfer_syntax_uid", b"transfer_syntax_uid", "version", b"version", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_acquisition_number", b"_acquisition_number", "_instance_number", b"_instance_number", "acquisition_number", b"acquisition_number", "create_time", b"create_time", "instance_number", b"instance_number", "origin", b"origin"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_acquisition_number", b"_acquisition_number", "_instance_number", b"_instance_number", "acquisition_number", b"acquisition_number", "bits_allocated", b"bits_allocated", "columns", b"columns", "content_date", b"content_date", "content_time", b"content_time", "create_time", b"create_time", "data_set_sha256", b"data_set_sha256", "image_type", b"image_type", "instance_number", b"instance_number", "name", b"name", "number_of_frames", b"number_of_frames", "object_crc32c", b"object_crc32c", "origin", b"origin", "rows", b"rows", "series_instance_uid", b"series_instance_uid", "size_bytes", b"size_bytes", "sop_class_uid", b"sop_class_uid", "sop_instance_uid", b"sop_instance_uid", "study_instance_uid", b"study_instance_uid", "transfer_syntax_uid", b"transfer_syntax_uid", "version", b"version", "warnings", b"warnings"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_acquisition_number", b"_acquisition_number"]) -> typing.Literal["acquisition_number"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_instance_number", b"_instance_number"]) -> typing.Literal["instance_number"] | None: ...
 
 Global___Instance: typing_extensions.TypeAlias = Instance

@@ -445,10 +445,13 @@ class SearchStudiesRequest(google.protobuf.message.Message):
     KEYS_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    SKIP_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many; 0: 100; at most 1000."""
     page_token: builtins.str
     """From an earlier answer."""
+    skip: builtins.int
+    """Leave out so many of the first results of the page, at most 1,000,000 (AIP-158)."""
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MatchKey]:
         """Keys of patient and study level, and ModalitiesInStudy."""
@@ -459,8 +462,9 @@ class SearchStudiesRequest(google.protobuf.message.Message):
         keys: collections.abc.Iterable[Global___MatchKey] | None = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        skip: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip"]) -> None: ...
 
 Global___SearchStudiesRequest: typing_extensions.TypeAlias = SearchStudiesRequest
 
@@ -498,12 +502,15 @@ class SearchSeriesRequest(google.protobuf.message.Message):
     KEYS_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    SKIP_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """`studies/{uid}`, or empty for all studies."""
     page_size: builtins.int
     """At most this many; 0: 100; at most 1000."""
     page_token: builtins.str
     """From an earlier answer."""
+    skip: builtins.int
+    """Leave out so many of the first results of the page, at most 1,000,000 (AIP-158)."""
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MatchKey]:
         """Keys of series level."""
@@ -515,8 +522,9 @@ class SearchSeriesRequest(google.protobuf.message.Message):
         keys: collections.abc.Iterable[Global___MatchKey] | None = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        skip: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "skip", b"skip"]) -> None: ...
 
 Global___SearchSeriesRequest: typing_extensions.TypeAlias = SearchSeriesRequest
 
@@ -554,12 +562,15 @@ class SearchInstancesRequest(google.protobuf.message.Message):
     KEYS_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    SKIP_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """`studies/{uid}` or `studies/{uid}/series/{uid}`, or empty for all."""
     page_size: builtins.int
     """At most this many; 0: 100; at most 1000."""
     page_token: builtins.str
     """From an earlier answer."""
+    skip: builtins.int
+    """Leave out so many of the first results of the page, at most 1,000,000 (AIP-158)."""
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MatchKey]:
         """Keys of instance level."""
@@ -571,8 +582,9 @@ class SearchInstancesRequest(google.protobuf.message.Message):
         keys: collections.abc.Iterable[Global___MatchKey] | None = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        skip: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "skip", b"skip"]) -> None: ...
 
 Global___SearchInstancesRequest: typing_extensions.TypeAlias = SearchInstancesRequest
 
@@ -741,7 +753,9 @@ class RetrieveMetadataRequest(google.protobuf.message.Message):
         FORMAT_HEADER_BYTES: RetrieveMetadataRequest._Format.ValueType  # 1
         """The encoded data set up to its pixel data, in `transfer_syntax_uid`."""
         FORMAT_DICOM_JSON: RetrieveMetadataRequest._Format.ValueType  # 2
-        """The DICOM JSON model (PS3.18 F), UTF-8, without bulk data."""
+        """The DICOM JSON model (PS3.18 F), UTF-8. Bulk values are told by a BulkDataURI that is relative to the instance:
+        `bulkdata/{path}`, as RetrieveBulkData takes it.
+        """
 
     class Format(_Format, metaclass=_FormatEnumTypeWrapper):
         """The forms of a header."""
@@ -751,7 +765,9 @@ class RetrieveMetadataRequest(google.protobuf.message.Message):
     FORMAT_HEADER_BYTES: RetrieveMetadataRequest.Format.ValueType  # 1
     """The encoded data set up to its pixel data, in `transfer_syntax_uid`."""
     FORMAT_DICOM_JSON: RetrieveMetadataRequest.Format.ValueType  # 2
-    """The DICOM JSON model (PS3.18 F), UTF-8, without bulk data."""
+    """The DICOM JSON model (PS3.18 F), UTF-8. Bulk values are told by a BulkDataURI that is relative to the instance:
+    `bulkdata/{path}`, as RetrieveBulkData takes it.
+    """
 
     NAME_FIELD_NUMBER: builtins.int
     FORMAT_FIELD_NUMBER: builtins.int
@@ -1027,6 +1043,77 @@ class RetrieveFramesResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["data", b"data", "finish", b"finish", "header", b"header"]) -> None: ...
 
 Global___RetrieveFramesResponse: typing_extensions.TypeAlias = RetrieveFramesResponse
+
+@typing.final
+class RetrieveBulkDataRequest(google.protobuf.message.Message):
+    """Names a bulk value."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`studies/{uid}/series/{uid}/instances/{uid}`."""
+    path: builtins.str
+    """Tag as 8 hex digits; inside of sequences tag, item number (counted from 1), tag, …: `54000100/1/54001010`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        path: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "path", b"path"]) -> None: ...
+
+Global___RetrieveBulkDataRequest: typing_extensions.TypeAlias = RetrieveBulkDataRequest
+
+@typing.final
+class RetrieveBulkDataResponse(google.protobuf.message.Message):
+    """A part of a bulk value."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Header(google.protobuf.message.Message):
+        """Announces the value."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        SIZE_BYTES_FIELD_NUMBER: builtins.int
+        VR_FIELD_NUMBER: builtins.int
+        MEDIA_TYPE_FIELD_NUMBER: builtins.int
+        size_bytes: builtins.int
+        """Bytes of the value."""
+        vr: builtins.str
+        """Its value representation."""
+        media_type: builtins.str
+        """(0042,0012) of an encapsulated document; empty otherwise."""
+        def __init__(
+            self,
+            *,
+            size_bytes: builtins.int = ...,
+            vr: builtins.str = ...,
+            media_type: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["media_type", b"media_type", "size_bytes", b"size_bytes", "vr", b"vr"]) -> None: ...
+
+    HEADER_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    content: builtins.bytes
+    """The next bytes, at most 1 MiB."""
+    @property
+    def header(self) -> Global___RetrieveBulkDataResponse.Header:
+        """Present in the first message."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___RetrieveBulkDataResponse.Header | None = ...,
+        content: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["header", b"header"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "header", b"header"]) -> None: ...
+
+Global___RetrieveBulkDataResponse: typing_extensions.TypeAlias = RetrieveBulkDataResponse
 
 @typing.final
 class DeleteStudyRequest(google.protobuf.message.Message):

@@ -93,6 +93,11 @@ class StorageServiceStub(object):
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesResponse.FromString,
                 _registered_method=True)
+        self.RetrieveBulkData = channel.unary_stream(
+                '/imaging.storage.v1.StorageService/RetrieveBulkData',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataResponse.FromString,
+                _registered_method=True)
         self.DeleteStudy = channel.unary_unary(
                 '/imaging.storage.v1.StorageService/DeleteStudy',
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteStudyRequest.SerializeToString,
@@ -246,6 +251,21 @@ class StorageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetrieveBulkData(self, request, context):
+        """Streams one bulk value: what the DICOM JSON model of RetrieveMetadata names by a BulkDataURI `bulkdata/{path}`.
+
+        The bytes are little endian, whatever the object's transfer syntax. Pixel data is not a bulk value: its frames are
+        retrieved by RetrieveFrames.
+
+        Errors:
+        - NOT_FOUND: no such instance, or no value with bytes at that path.
+        - INVALID_ARGUMENT: a malformed path, or an instance whose header is over 256 MiB (LIMIT_EXCEEDED).
+        - DATA_LOSS: stored bytes are gone or damaged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteStudy(self, request, context):
         """Deletes a study softly; it is purged after the grace time.
 
@@ -338,6 +358,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.RetrieveFrames,
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesResponse.SerializeToString,
+            ),
+            'RetrieveBulkData': grpc.unary_stream_rpc_method_handler(
+                    servicer.RetrieveBulkData,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataResponse.SerializeToString,
             ),
             'DeleteStudy': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteStudy,
@@ -656,6 +681,33 @@ class StorageService(object):
             '/imaging.storage.v1.StorageService/RetrieveFrames',
             imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesRequest.SerializeToString,
             imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetrieveBulkData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imaging.storage.v1.StorageService/RetrieveBulkData',
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -201,6 +201,22 @@ _StorageServiceRetrieveFramesType = typing_extensions.TypeVar(
     ],
 )
 
+_StorageServiceRetrieveBulkDataType = typing_extensions.TypeVar(
+    '_StorageServiceRetrieveBulkDataType',
+    grpc.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
+        imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
+        imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
+        imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
+    ],
+)
+
 _StorageServiceDeleteStudyType = typing_extensions.TypeVar(
     '_StorageServiceDeleteStudyType',
     grpc.UnaryUnaryMultiCallable[
@@ -249,7 +265,7 @@ _StorageServiceWatchChangesType = typing_extensions.TypeVar(
     ],
 )
 
-class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _StorageServiceCompleteStudyType, _StorageServiceGetStudyType, _StorageServiceGetSeriesType, _StorageServiceGetInstanceType, _StorageServiceSearchStudiesType, _StorageServiceSearchSeriesType, _StorageServiceSearchInstancesType, _StorageServiceRetrieveInstancesType, _StorageServiceRetrieveMetadataType, _StorageServiceRetrieveFramesType, _StorageServiceDeleteStudyType, _StorageServiceRestoreStudyType, _StorageServiceWatchChangesType]):
+class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _StorageServiceCompleteStudyType, _StorageServiceGetStudyType, _StorageServiceGetSeriesType, _StorageServiceGetInstanceType, _StorageServiceSearchStudiesType, _StorageServiceSearchSeriesType, _StorageServiceSearchInstancesType, _StorageServiceRetrieveInstancesType, _StorageServiceRetrieveMetadataType, _StorageServiceRetrieveFramesType, _StorageServiceRetrieveBulkDataType, _StorageServiceDeleteStudyType, _StorageServiceRestoreStudyType, _StorageServiceWatchChangesType]):
     """Stores, finds and retrieves DICOM objects.
 
     Limits: a data field holds at most 1 MiB, but an instance of at most 3.5 MiB may come whole in one message; a message is
@@ -301,6 +317,10 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
         grpc.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_service_pb2.RetrieveFramesRequest,
             imaging.storage.v1.storage_service_pb2.RetrieveFramesResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
+            imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_service_pb2.DeleteStudyRequest,
@@ -361,6 +381,10 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
         grpc.aio.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_service_pb2.RetrieveFramesRequest,
             imaging.storage.v1.storage_service_pb2.RetrieveFramesResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
+            imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_service_pb2.DeleteStudyRequest,
@@ -472,6 +496,18 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
     - DATA_LOSS: stored bytes no longer match their digest.
     """
 
+    RetrieveBulkData: _StorageServiceRetrieveBulkDataType
+    """Streams one bulk value: what the DICOM JSON model of RetrieveMetadata names by a BulkDataURI `bulkdata/{path}`.
+
+    The bytes are little endian, whatever the object's transfer syntax. Pixel data is not a bulk value: its frames are
+    retrieved by RetrieveFrames.
+
+    Errors:
+    - NOT_FOUND: no such instance, or no value with bytes at that path.
+    - INVALID_ARGUMENT: a malformed path, or an instance whose header is over 256 MiB (LIMIT_EXCEEDED).
+    - DATA_LOSS: stored bytes are gone or damaged.
+    """
+
     DeleteStudy: _StorageServiceDeleteStudyType
     """Deletes a study softly; it is purged after the grace time.
 
@@ -542,6 +578,10 @@ StorageServiceAsyncStub: typing_extensions.TypeAlias = StorageServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         imaging.storage.v1.storage_service_pb2.RetrieveFramesRequest,
         imaging.storage.v1.storage_service_pb2.RetrieveFramesResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
+        imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.storage.v1.storage_service_pb2.DeleteStudyRequest,
@@ -713,6 +753,23 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         - NOT_FOUND: nothing of that name, or no such frame.
         - INVALID_ARGUMENT: the instance has no pixel data, or a frame cannot be decoded (PIXEL_DATA_INVALID).
         - DATA_LOSS: stored bytes no longer match their digest.
+        """
+
+    @abc.abstractmethod
+    def RetrieveBulkData(
+        self,
+        request: imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse], collections.abc.AsyncIterator[imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse]]:
+        """Streams one bulk value: what the DICOM JSON model of RetrieveMetadata names by a BulkDataURI `bulkdata/{path}`.
+
+        The bytes are little endian, whatever the object's transfer syntax. Pixel data is not a bulk value: its frames are
+        retrieved by RetrieveFrames.
+
+        Errors:
+        - NOT_FOUND: no such instance, or no value with bytes at that path.
+        - INVALID_ARGUMENT: a malformed path, or an instance whose header is over 256 MiB (LIMIT_EXCEEDED).
+        - DATA_LOSS: stored bytes are gone or damaged.
         """
 
     @abc.abstractmethod
