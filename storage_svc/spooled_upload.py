@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
+from typing import TypeVar
 
 import google_crc32c
 
@@ -13,6 +15,7 @@ from imaging.errors import ChecksumMismatch, LimitExceeded, Unavailable
 from imaging.objectstore.os_failure import os_failures
 from storage_svc.upload_header import Announced
 
+T = TypeVar("T")
 MAX_CHUNK_BYTES = 1024 * 1024
 
 
@@ -30,11 +33,18 @@ class SpooledUpload:
         self.announced = announced
         self.persisted_bytes = persisted_bytes
         self.study_hint = ""
+        self.is_whole = False
+        """Set when it has its own name as a finished file."""
+
         self._written = persisted_bytes
         self._lock = asyncio.Lock()
         with os_failures("receiving an upload"):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            os.ftruncate(self._file, persisted_bytes)
+            try:
+                os.ftruncate(self._file, persisted_bytes)
+            except OSError:
+                self._close()
+                raise
 
     @property
     def written_bytes(self) -> int:
@@ -69,7 +79,7 @@ class SpooledUpload:
                     f" {self.announced.size_bytes} bytes are there",
                     hint="Go on at the size that the service has told.",
                 )
-            await asyncio.to_thread(self._write, offset, content)
+            await _to_its_end(lambda: self._write(offset, content))
 
     def _write(self, offset: int, content: bytes) -> None:
         there = min(self._written - offset, len(content))
@@ -90,7 +100,7 @@ class SpooledUpload:
             self._check_open()
             written = self._written
             with os_failures("receiving an upload"):
-                await asyncio.to_thread(os.fsync, self._file)
+                await _to_its_end(lambda: os.fsync(self._file))
             self.persisted_bytes = written
             return written
 
@@ -107,8 +117,12 @@ class SpooledUpload:
             check_size(self._written, self.announced.size_bytes)
             self._close()
             with os_failures("receiving an upload"):
-                self.path = await asyncio.to_thread(self.path.rename, self.path.with_name(f"whole-{token_hex(8)}"))
+                await _to_its_end(self._give_own_name)
             return self.path
+
+    def _give_own_name(self) -> None:
+        self.path = self.path.rename(self.path.with_name(f"whole-{token_hex(8)}"))
+        self.is_whole = True
 
     async def close(self) -> None:
         """Let go of the file; it stays where it is."""
@@ -123,6 +137,28 @@ class SpooledUpload:
     def _check_open(self) -> None:
         if self._file < 0:
             raise Unavailable("The upload goes on elsewhere", hint="Only one stream at a time sends an upload.")
+
+
+async def _to_its_end(function: Callable[[], T]) -> T:
+    """What `function` returns, run in a thread.
+
+    A caller that is cancelled waits for its end all the same: it uses a descriptor that would otherwise be closed under
+    it, and its number may be another file's a moment later.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except OSError:
+            break
+    if cancelled is not None:
+        if not work.cancelled():
+            work.exception()  # seen: nobody else asks for it
+        raise cancelled
+    return work.result()
 
 
 def check_chunk(content: bytes, crc32c: int | None, offset: int) -> None:
