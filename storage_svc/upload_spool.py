@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from imaging.database import Database
 from imaging.dicom.uid import is_valid_uid
-from imaging.errors import FailedPrecondition
+from imaging.errors import FailedPrecondition, ImagingError
 from storage_svc import clock
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import UPLOAD
@@ -69,9 +69,12 @@ class UploadSpool:
         if not is_resumable(upload_id, announced.size_bytes):
             upload = SpooledUpload(self._folder / f"once-{secrets.token_hex(8)}", announced)
         else:
-            name, persisted = await self._recorded(upload_id, announced.size_bytes)
-            while (before := self._live.pop(upload_id, None)) is not None:
-                await before.close()
+            while True:
+                while (before := self._live.pop(upload_id, None)) is not None:
+                    await self._keep(upload_id, before)
+                name, persisted = await self._recorded(upload_id, announced.size_bytes)
+                if upload_id not in self._live:
+                    break
             # Nothing is awaited from here on, so that no second stream can open the same file in between.
             path = self._folder / name
             there = path.stat().st_size if path.exists() else 0
@@ -100,14 +103,23 @@ class UploadSpool:
 
     async def let_go(self, upload_id: str, upload: SpooledUpload) -> None:
         """The stream broke: keep a resumable upload for when its sender comes back, drop any other."""
-        await upload.close()
         resumable = is_resumable(upload_id, upload.announced.size_bytes)
-        ours = self._live.get(upload_id) is upload
+        if self._live.get(upload_id) is upload:
+            await self._keep(upload_id, upload)
+        else:
+            await upload.close()
         self._leave(upload, broken=resumable)
-        if ours:
+        if self._live.get(upload_id) is upload:
             del self._live[upload_id]
-        if not resumable:
+        if upload.is_whole or not resumable:
             await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+
+    async def _keep(self, upload_id: str, upload: SpooledUpload) -> None:
+        """Close a resumable upload; what came of it since it was last persisted need not come again."""
+        if upload.written_bytes > upload.persisted_bytes:
+            with suppress(ImagingError):  # it goes on from where it was persisted before
+                await self.persist(upload_id, upload)
+        await upload.close()
 
     async def forget(self, upload_id: str, upload: SpooledUpload) -> None:
         """The upload has its outcome: nothing of it is needed any more."""
