@@ -70,6 +70,8 @@ class DemoAudience:
     def on_stored(self, progress: StoreProgress) -> None:
         """A file has its result; bad ones are named at once."""
         newest = progress.newest
+        if newest is None:
+            return
         self._rejected += newest.error is not None
         if not self._output.as_json:
             name_if_not_stored(newest, self._output)

@@ -76,13 +76,14 @@ def _progress(output: Output) -> Iterator[Callable[[StoreProgress], None]]:
     with transfer_progress("storing", output) as advance:
 
         def step(now: StoreProgress) -> None:
-            if output.as_json:
-                output.result(file_facts(now.newest))
-            else:
-                name_if_not_stored(now.newest, output)
+            if now.newest is not None:
+                if output.as_json:
+                    output.result(file_facts(now.newest))
+                else:
+                    name_if_not_stored(now.newest, output)
             if advance is not None:
                 advance(now.bytes_done, now.bytes_total, f"{now.files_done}/{now.files_total} files")
-            elif now.files_done % 100 == 0 or now.files_done == now.files_total:
+            elif now.newest is not None and (now.files_done % 100 == 0 or now.files_done == now.files_total):
                 counts = {"files_done": now.files_done, "files_total": now.files_total}
                 output.progress({**counts, "bytes_done": now.bytes_done, "bytes_total": now.bytes_total})
 

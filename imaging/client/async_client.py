@@ -72,7 +72,7 @@ class AsyncClient:
         Parameters
         ----------
         progress
-            Called after each file.
+            Called after each file, and while a large one is sent.
         complete
             Say afterwards that each study was sent whole, so that its run starts at once and not after the quiet time.
         headerless_transfer_syntax_uid

@@ -45,7 +45,8 @@ async def store_files(
         else:
             to_send.append(file)
     uploads = (Upload(str(number), file.path, headerless_transfer_syntax_uid) for number, file in enumerate(to_send))
-    async for result in storage.store(uploads, source=source):
+    async for result in storage.store(uploads, source=source, on_sent=tally.send):
+        tally.forget(result.upload_id)
         tally.add(_file_result(to_send[int(result.upload_id)], result))
     order = {file.path: place for place, file in enumerate(found)}
     files = sorted(tally.results, key=lambda file: order[file.path])
@@ -65,12 +66,25 @@ class _Tally:
         self._files_total = len(found)
         self._bytes_total = sum(file.size_bytes for file in found)
         self._bytes_done = 0
+        self._bytes_sent: dict[str, int] = {}
         self._progress = progress
 
+    def send(self, upload_id: str, sent_bytes: int) -> None:
+        """So much of a large file is sent."""
+        self._bytes_sent[upload_id] = sent_bytes
+        self._tell(None)
+
+    def forget(self, upload_id: str) -> None:
+        """The file has its result: all of it counts from now on."""
+        self._bytes_sent.pop(upload_id, None)
+
     def add(self, result: FileResult) -> None:
+        """A file has its result."""
         self.results.append(result)
         self._bytes_done += result.size_bytes
+        self._tell(result)
+
+    def _tell(self, newest: FileResult | None) -> None:
         if self._progress is not None:
-            self._progress(
-                StoreProgress(len(self.results), self._files_total, self._bytes_done, self._bytes_total, result)
-            )
+            done = self._bytes_done + sum(self._bytes_sent.values())
+            self._progress(StoreProgress(len(self.results), self._files_total, done, self._bytes_total, newest))

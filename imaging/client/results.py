@@ -71,13 +71,16 @@ class StoreSummary:
 
 @dataclass(frozen=True, slots=True)
 class StoreProgress:
-    """How far storing is; given to the `progress` function after each file."""
+    """How far storing is; given to the `progress` function after each file, and while a large one is sent."""
 
     files_done: int
     files_total: int
     bytes_done: int
+    """Of files that have their result, and what is sent of large ones; it may be less after a broken connection."""
+
     bytes_total: int
-    newest: FileResult
+    newest: FileResult | None
+    """The file that has its result now; None when only more of a large one is sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,17 +121,26 @@ class StorageClient:
         *,
         origin: storage_pb2.Origin | None = None,
         source: str = "",
+        on_sent: Callable[[str, int], None] | None = None,
     ) -> AsyncGenerator[StoreResult]:
         """Store instances, many in flight; one result each, in the order in which they are durable.
 
         A rejected one is a result with its error, and the rest goes on. Uploads over 8 MiB are resumed.
+
+        Parameters
+        ----------
+        on_sent
+            Called with the id of an upload that goes in chunks and how many of its bytes are sent. After a break it
+            goes on from what storage has kept, which may be less than was sent before.
 
         Raises
         ------
         ImagingError
             If storage stays away for longer than the patience.
         """
-        stream = UploadStream(self._stub, uploads, origin=origin, source=source, patience=self._patience)
+        stream = UploadStream(
+            self._stub, uploads, origin=origin, source=source, patience=self._patience, on_sent=on_sent
+        )
         results = stream.results()
         try:
             async for result in results:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ class UploadStream:
         origin: storage_pb2.Origin | None,
         source: str,
         patience: Patience,
+        on_sent: Callable[[str, int], None] | None = None,
         most_in_flight: int = 64,
         most_bytes_in_flight: int = 64 << 20,
     ) -> None:
@@ -55,6 +56,7 @@ class UploadStream:
         self._origin = origin
         self._source = source
         self._patience = patience
+        self._on_sent = on_sent
 
     async def results(self) -> AsyncGenerator[StoreResult]:
         """One result for each upload, in the order in which they were decided.
@@ -172,12 +174,19 @@ class UploadStream:
                 if pending.persisted.cancelled():
                     return  # rejected before its bytes were asked for
                 raise
+        self._tell_sent(pending, start)
         rejections = pending.rejections
         messages = chunk_messages(pending.wire_id, pending.upload.content, start)
         while (message := await asyncio.to_thread(next, messages, None)) is not None:
             if pending.is_answered or pending.rejections != rejections:
                 return
             await requests.put(message)
+            if message.HasField("data"):
+                self._tell_sent(pending, message.data.offset + len(message.data.content))
+
+    def _tell_sent(self, pending: PendingUpload, sent_bytes: int) -> None:
+        if self._on_sent is not None:
+            self._on_sent(pending.upload.id, sent_bytes)
 
 
 def _broke_while_writing(error: grpc.aio.AioRpcError) -> bool:
