@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from pathlib import Path
 import psutil
 
 START_SECONDS = 60
+
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="start-storage")
+"""A service dies with the thread that starts it, so one that lives as long as the tests starts them all."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,9 @@ class StorageProcess:
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
+        _STARTER.submit(self._start).result()
+
+    def _start(self) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("IMAGING_")}
         command = [*self.launcher, sys.executable, "-m", "imaging", "serve", "storage", "--json"]
         command += ["--address", self.address, "--data", str(self.data_dir), "--parent-pid", str(os.getpid())]
@@ -99,22 +106,35 @@ class StorageProcess:
             self.process.stdout.close()
         return code
 
+    def intake_pid(self) -> int:
+        """Process id of its intake process."""
+        children = psutil.Process(self.pid).children()
+        return next(child.pid for child in children if "storage_svc.intake.process" in child.cmdline())
+
     def resident_bytes(self) -> int:
-        """Resident memory now, its decoding children not counted."""
-        return int(psutil.Process(self.pid).memory_info().rss)
+        """Resident memory now, of the service and its intake process; what they share counts twice."""
+        return sum(int(psutil.Process(pid).memory_info().rss) for pid in self._pids())
 
     def forget_peak(self) -> None:
         """From now on `peak_bytes` counts anew."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+        for pid in self._pids():
+            Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
 
     def peak_bytes(self) -> int:
-        """The most resident memory since it was last forgotten."""
-        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+        """The most resident memory of both since it was last forgotten."""
+        return sum(_peak_kib(pid) for pid in self._pids()) * 1024
+
+    def _pids(self) -> tuple[int, int]:
+        return self.pid, self.intake_pid()
 
     def open_files(self) -> int:
         """Descriptors that are open."""
         return int(psutil.Process(self.pid).num_fds())
+
+
+def _peak_kib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 @contextmanager
@@ -128,3 +148,5 @@ def storage_process(data_dir: Path, **options: object) -> Iterator[StorageProces
         if storage.is_alive:
             with suppress(subprocess.TimeoutExpired):
                 storage.stop()
+        if storage.process is not None and storage.process.stdout is not None:
+            storage.process.stdout.close()
