@@ -108,6 +108,12 @@ class ChecksumMismatch(InvalidArgument):
     reason = "CHECKSUM_MISMATCH"
 
 
+class InstanceMismatch(InvalidArgument):
+    """An instance with other UIDs, or of another class, than its sender announced."""
+
+    reason = "INSTANCE_MISMATCH"
+
+
 class VolumeRefused(InvalidArgument):
     """Slices that do not make a volume: gap, duplicate position, tilt, mixed orientation, missing geometry."""
 

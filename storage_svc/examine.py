@@ -18,7 +18,7 @@ from imaging.dicom.digest import DataSetDigest
 from imaging.dicom.implementation import part10_prefix
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.scanner import scan
-from imaging.errors import ChecksumMismatch, InvalidArgument
+from imaging.errors import ChecksumMismatch, InstanceMismatch
 
 _PIECE = 8 * 1024 * 1024
 
@@ -30,6 +30,7 @@ class Expected(NamedTuple):
     study_instance_uid: str = ""
     sop_instance_uid: str = ""
     headerless_transfer_syntax_uid: str = ""
+    sop_class_uid: str = ""
 
 
 class Examined(NamedTuple):
@@ -51,7 +52,7 @@ def examine(content: bytes, expected: Expected) -> Examined:
         If bytes changed on the way.
     InvalidDicom
         If the scanner refuses it.
-    InvalidArgument
+    InstanceMismatch
         If it is another instance than announced.
     """
     scanned = _scanned(content, expected)
@@ -103,9 +104,10 @@ def _scanned(data: Buffer, expected: Expected) -> ScannedInstance:
     for kind, wanted, found in (
         ("study", expected.study_instance_uid, scanned.study_instance_uid),
         ("instance", expected.sop_instance_uid, scanned.sop_instance_uid),
+        ("SOP Class", expected.sop_class_uid, scanned.sop_class_uid),
     ):
         if wanted and wanted != found:
-            raise InvalidArgument(
+            raise InstanceMismatch(
                 f"The object is of another {kind} than announced",
                 where=f"{kind} {found}",
                 hint="Announce the UID that the data set has, or none.",

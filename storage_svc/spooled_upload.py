@@ -73,10 +73,10 @@ class SpooledUpload:
         async with self._lock:
             self._check_open()
             end = offset + len(content)
-            if offset < 0 or offset > self._written or end > self.announced.size_bytes:
+            if offset < 0 or offset > self._written or end > self.announced.most_bytes:
                 raise ChecksumMismatch(
                     f"A chunk of bytes {offset} to {end} does not fit: {self._written} of"
-                    f" {self.announced.size_bytes} bytes are there",
+                    f" {self.announced.most_bytes} bytes are there",
                     hint="Go on at the size that the service has told.",
                 )
             await _to_its_end(lambda: self._write(offset, content))
@@ -104,7 +104,7 @@ class SpooledUpload:
             self.persisted_bytes = written
             return written
 
-    async def finish(self) -> Path:
+    async def finish(self, size_bytes: int) -> Path:
         """The file, whole and closed, under a name of its own: nobody who opens the upload again can touch it.
 
         Raises
@@ -114,7 +114,7 @@ class SpooledUpload:
         """
         async with self._lock:
             self._check_open()
-            check_size(self._written, self.announced.size_bytes)
+            check_size(self._written, size_bytes)
             self._close()
             with os_failures("receiving an upload"):
                 await _to_its_end(self._give_own_name)

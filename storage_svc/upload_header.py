@@ -21,9 +21,17 @@ class Announced:
     """What the sender says of an upload."""
 
     size_bytes: int
+    """0 while `size_follows`."""
     expected: Expected = Expected()  # noqa: RUF009 - immutable
     source: str = ""
     origin: OriginOf = FROM_OUTSIDE
+    size_follows: bool = False
+    """The finish tells the size."""
+
+    @property
+    def most_bytes(self) -> int:
+        """No more may come."""
+        return DEFAULT_LIMITS.max_file_bytes if self.size_follows else self.size_bytes
 
 
 def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
@@ -44,9 +52,14 @@ def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
         )
     if header.size_bytes < 0:
         raise InvalidArgument("The header declares a negative size", where="header.size_bytes", hint="Correct it.")
+    if header.size_follows and header.size_bytes:
+        raise InvalidArgument(
+            "The header declares a size and says that it follows", where="header.size_follows", hint="Do one of both."
+        )
     for field, uid in (
         ("study_instance_uid", header.study_instance_uid),
         ("sop_instance_uid", header.sop_instance_uid),
+        ("sop_class_uid", header.sop_class_uid),
     ):
         if uid:
             validate_uid(uid, where=f"header.{field}", name="The expected UID")
@@ -57,9 +70,11 @@ def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
             study_instance_uid=header.study_instance_uid,
             sop_instance_uid=header.sop_instance_uid,
             headerless_transfer_syntax_uid=header.headerless_transfer_syntax_uid,
+            sop_class_uid=header.sop_class_uid,
         ),
         source=header.source[:256],
         origin=_origin(header.origin),
+        size_follows=header.size_follows,
     )
 
 
@@ -77,18 +92,24 @@ def _origin(origin: storage_pb2.Origin) -> OriginOf:
     return OriginOf(DERIVED, origin.run, origin.stage, origin.attempt)
 
 
-def with_crc(announced: Announced, crc32c: int | None) -> Announced:
-    """The announcement with the checksum that came with the finish.
+def finished_by(announced: Announced, finish: pb.StoreInstancesRequest.Finish) -> Announced:
+    """The announcement with what the finish tells: checksum, and size where that was left to it.
 
     Raises
     ------
     InvalidArgument
-        If header and finish tell different ones.
+        If header and finish tell different things.
     """
-    if crc32c is None:
+    if finish.size_bytes and not announced.size_follows and finish.size_bytes != announced.size_bytes:
+        raise InvalidArgument(
+            "Header and finish declare different sizes", where="finish.size_bytes", hint="Tell it once."
+        )
+    if announced.size_follows:
+        announced = replace(announced, size_bytes=finish.size_bytes, size_follows=False)
+    if not finish.HasField("object_crc32c"):
         return announced
-    if announced.expected.object_crc32c not in (None, crc32c):
+    if announced.expected.object_crc32c not in (None, finish.object_crc32c):
         raise InvalidArgument(
             "Header and finish declare different checksums", where="finish.object_crc32c", hint="Tell it once."
         )
-    return replace(announced, expected=announced.expected._replace(object_crc32c=crc32c))
+    return replace(announced, expected=announced.expected._replace(object_crc32c=finish.object_crc32c))

@@ -19,7 +19,7 @@ from storage_svc.ingest import Ingest
 from storage_svc.intake.arena import HEADROOM, Arena
 from storage_svc.spooled_upload import SpooledUpload, check_chunk, check_size
 from storage_svc.upload_answers import UploadAnswers
-from storage_svc.upload_header import Announced, announced_by, with_crc
+from storage_svc.upload_header import Announced, announced_by, finished_by
 from storage_svc.upload_spool import RESUMABLE_BYTES, UploadSpool, is_resumable, study_hint
 
 MAX_OPEN = 128
@@ -138,10 +138,8 @@ class UploadStream:
             if message.HasField("data"):
                 await self._take_chunk(upload_id, upload, message.data)
             if message.HasField("finish"):
-                finish = message.finish
-                crc = finish.object_crc32c if finish.HasField("object_crc32c") else None
-                announced = with_crc(upload.announced, crc)
-                path = await self._finish(upload)
+                announced = finished_by(upload.announced, message.finish)
+                path = await self._finish(upload, announced.size_bytes)
                 del self._spooled[upload_id]
                 self._start(upload_id, path, announced, lambda: self._services.spool.forget(upload_id, upload))
         except ImagingError as error:
@@ -160,10 +158,9 @@ class UploadStream:
                     where="data.offset",
                     hint="Send it from its first byte; to resume it, send header, data and finish one after another.",
                 )
+            announced = finished_by(announced, message.finish)
             check_size(len(content), announced.size_bytes)
             check_chunk(content, data.crc32c if data.HasField("crc32c") else None, 0)
-            finish = message.finish
-            announced = with_crc(announced, finish.object_crc32c if finish.HasField("object_crc32c") else None)
         except ImagingError as error:
             await self._reject(upload_id, error, announced.source, announced.size_bytes)
             return
@@ -173,10 +170,10 @@ class UploadStream:
         slot.fill(content)
         self._start(upload_id, slot, announced, lambda: arena.give_back(slot))
 
-    async def _finish(self, upload: SpooledUpload) -> Path:
+    async def _finish(self, upload: SpooledUpload, size_bytes: int) -> Path:
         await self._answers.make_room()
         try:
-            return await upload.finish()
+            return await upload.finish(size_bytes)
         except ImagingError:
             self._answers.leave_room()
             raise

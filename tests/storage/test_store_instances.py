@@ -110,8 +110,9 @@ async def test_a_rejection_leaves_an_audit_row_without_content(storage: Storage)
         ({"size_bytes": 5}, "CHECKSUM_MISMATCH"),
         ({"size_bytes": 2**33}, "LIMIT_EXCEEDED"),
         ({"size_bytes": -1}, "INVALID_ARGUMENT"),
-        ({"study_instance_uid": "1.2.4"}, "INVALID_ARGUMENT"),
-        ({"sop_instance_uid": "1.2.4"}, "INVALID_ARGUMENT"),
+        ({"study_instance_uid": "1.2.4"}, "INSTANCE_MISMATCH"),
+        ({"sop_instance_uid": "1.2.4"}, "INSTANCE_MISMATCH"),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.4"}, "INSTANCE_MISMATCH"),
         ({"origin": storage_pb2.Origin(kind=storage_pb2.Origin.KIND_DERIVED)}, "INVALID_ARGUMENT"),
     ],
 )
@@ -170,6 +171,29 @@ async def test_a_replayed_chunk_is_no_harm_and_other_bytes_at_its_place_are_refu
     messages.insert(3, forged)
     (answer,) = await storage.send(messages)
     assert rejected(answer).reason == "CHECKSUM_MISMATCH"
+
+
+async def test_the_finish_may_tell_the_size_that_the_header_does_not_know(storage: Storage) -> None:
+    content = ct()
+    messages = chunks("a", content, size=10_000, size_bytes=0, size_follows=True)
+    messages[-1].finish.size_bytes = len(content)
+    (answer,) = await storage.send(messages)
+    assert answer.stored.instance.size_bytes == len(content)
+    messages = chunks("b", ct(sop="1.2.3.1.2"), size=10_000, size_bytes=0, size_follows=True)
+    messages[-1].finish.size_bytes = len(content) - 2
+    (answer,) = await storage.send(messages)
+    assert rejected(answer).reason == "CHECKSUM_MISMATCH"
+    (answer,) = await storage.send([whole("c", ct(sop="1.2.3.1.3"), size_follows=True)])
+    assert rejected(answer).reason == "INVALID_ARGUMENT"
+
+
+async def test_an_instance_as_announced_is_stored(storage: Storage) -> None:
+    header = {
+        "study_instance_uid": "1.2.3",
+        "sop_instance_uid": "1.2.3.1.1",
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+    }
+    assert (await storage.store_one(ct(), **header)).outcome == STORED
 
 
 async def test_an_upload_without_its_finish_is_not_stored(storage: Storage) -> None:

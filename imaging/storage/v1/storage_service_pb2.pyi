@@ -41,8 +41,10 @@ class StoreInstancesRequest(google.protobuf.message.Message):
         SOURCE_FIELD_NUMBER: builtins.int
         ORIGIN_FIELD_NUMBER: builtins.int
         HEADERLESS_TRANSFER_SYNTAX_UID_FIELD_NUMBER: builtins.int
+        SOP_CLASS_UID_FIELD_NUMBER: builtins.int
+        SIZE_FOLLOWS_FIELD_NUMBER: builtins.int
         size_bytes: builtins.int
-        """Length of the whole object in bytes."""
+        """Length of the whole object in bytes; 0 with `size_follows`."""
         object_crc32c: builtins.int
         """CRC32C over all bytes, when it is known before the first is sent."""
         study_instance_uid: builtins.str
@@ -53,6 +55,10 @@ class StoreInstancesRequest(google.protobuf.message.Message):
         """Who sends, for policies and audit: an AE title, a client name. Not a patient identifier."""
         headerless_transfer_syntax_uid: builtins.str
         """Takes a data set without preamble and file meta; its transfer syntax must be given."""
+        sop_class_uid: builtins.str
+        """Expected (0008,0016); the object is rejected when it holds another. Empty: any."""
+        size_follows: builtins.bool
+        """The finish will tell the length, which is not known yet (DIMSE tells none). Such an upload cannot be resumed."""
         @property
         def origin(self) -> imaging.storage.v1.storage_pb2.Origin:
             """RECEIVED unless a service says otherwise."""
@@ -67,9 +73,11 @@ class StoreInstancesRequest(google.protobuf.message.Message):
             source: builtins.str = ...,
             origin: imaging.storage.v1.storage_pb2.Origin | None = ...,
             headerless_transfer_syntax_uid: builtins.str = ...,
+            sop_class_uid: builtins.str = ...,
+            size_follows: builtins.bool = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["_object_crc32c", b"_object_crc32c", "object_crc32c", b"object_crc32c", "origin", b"origin"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["_object_crc32c", b"_object_crc32c", "headerless_transfer_syntax_uid", b"headerless_transfer_syntax_uid", "object_crc32c", b"object_crc32c", "origin", b"origin", "size_bytes", b"size_bytes", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["_object_crc32c", b"_object_crc32c", "headerless_transfer_syntax_uid", b"headerless_transfer_syntax_uid", "object_crc32c", b"object_crc32c", "origin", b"origin", "size_bytes", b"size_bytes", "size_follows", b"size_follows", "sop_class_uid", b"sop_class_uid", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid"]) -> None: ...
         def WhichOneof(self, oneof_group: typing.Literal["_object_crc32c", b"_object_crc32c"]) -> typing.Literal["object_crc32c"] | None: ...
 
     @typing.final
@@ -105,15 +113,19 @@ class StoreInstancesRequest(google.protobuf.message.Message):
         DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
         OBJECT_CRC32C_FIELD_NUMBER: builtins.int
+        SIZE_BYTES_FIELD_NUMBER: builtins.int
         object_crc32c: builtins.int
         """CRC32C over all bytes, when the header did not tell it."""
+        size_bytes: builtins.int
+        """Length of the whole object in bytes, when the header had `size_follows`."""
         def __init__(
             self,
             *,
             object_crc32c: builtins.int | None = ...,
+            size_bytes: builtins.int = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["_object_crc32c", b"_object_crc32c", "object_crc32c", b"object_crc32c"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["_object_crc32c", b"_object_crc32c", "object_crc32c", b"object_crc32c"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["_object_crc32c", b"_object_crc32c", "object_crc32c", b"object_crc32c", "size_bytes", b"size_bytes"]) -> None: ...
         def WhichOneof(self, oneof_group: typing.Literal["_object_crc32c", b"_object_crc32c"]) -> typing.Literal["object_crc32c"] | None: ...
 
     UPLOAD_ID_FIELD_NUMBER: builtins.int

@@ -410,8 +410,8 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
     and the sender goes on from there.
 
     Outcome errors (in `rejected`):
-    - INVALID_ARGUMENT: not DICOM, truncated, a wrong length, an unknown transfer syntax (tag path and byte offset told), or
-      bytes that do not match the declared length or checksum.
+    - INVALID_ARGUMENT: not DICOM, truncated, a wrong length, an unknown transfer syntax (tag path and byte offset told),
+      bytes that do not match the declared length or checksum, or another instance than announced (INSTANCE_MISMATCH).
     - ALREADY_EXISTS: same SOP Instance UID with other content; the first is kept, this one is in quarantine.
     - FAILED_PRECONDITION: a stage attempt that was overtaken by a newer one.
     - RESOURCE_EXHAUSTED: no room (STORAGE_FULL) or too much work in flight (OVERLOADED, with RetryInfo).
@@ -619,8 +619,8 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         and the sender goes on from there.
 
         Outcome errors (in `rejected`):
-        - INVALID_ARGUMENT: not DICOM, truncated, a wrong length, an unknown transfer syntax (tag path and byte offset told), or
-          bytes that do not match the declared length or checksum.
+        - INVALID_ARGUMENT: not DICOM, truncated, a wrong length, an unknown transfer syntax (tag path and byte offset told),
+          bytes that do not match the declared length or checksum, or another instance than announced (INSTANCE_MISMATCH).
         - ALREADY_EXISTS: same SOP Instance UID with other content; the first is kept, this one is in quarantine.
         - FAILED_PRECONDITION: a stage attempt that was overtaken by a newer one.
         - RESOURCE_EXHAUSTED: no room (STORAGE_FULL) or too much work in flight (OVERLOADED, with RetryInfo).
