@@ -47,7 +47,7 @@ def test_crc32c_alone(benchmark: BenchmarkFixture, slice_bytes: bytes) -> None:
 
 def test_examine(benchmark: BenchmarkFixture, slice_bytes: bytes) -> None:
     examined = benchmark(examine, slice_bytes, Expected())
-    assert examined.scanned.size_bytes == len(slice_bytes)
+    assert examined.size_bytes == len(slice_bytes)
 
 
 def test_frame_message_by_protobuf(benchmark: BenchmarkFixture) -> None:

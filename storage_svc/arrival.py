@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from imaging.dicom.byte_source import Buffer
 from imaging.dicom.pixel_description import PixelDescription
-from imaging.dicom.scanned_instance import ScannedInstance
 from storage_svc import clock
-from storage_svc.examine import mapped
+from storage_svc.examine import Examined, mapped
 from storage_svc.intake.arena import Slot
 from storage_svc.names import Name
 from storage_svc.origin import OriginOf
@@ -42,9 +41,7 @@ class Arrival:
     """All that is known of the instance before anything was asked of the index."""
 
     content: Content
-    scanned: ScannedInstance
-    data_set_sha256: str
-    object_crc32c: int
+    examined: Examined
     origin: OriginOf
     source: str
     traceparent: str
@@ -52,8 +49,8 @@ class Arrival:
     @property
     def name(self) -> Name:
         """Its resource name."""
-        scanned = self.scanned
-        return Name(scanned.study_instance_uid, scanned.series_instance_uid, scanned.sop_instance_uid)
+        examined = self.examined
+        return Name(examined.study_instance_uid, examined.series_instance_uid, examined.sop_instance_uid)
 
     @cached_property
     def object_key(self) -> str:
@@ -61,9 +58,9 @@ class Arrival:
 
         The objects of a series share a folder: one of its own would cost each of them a `mkdir` and an unshared fsync.
         """
-        scanned = self.scanned
+        examined = self.examined
         return (
-            f"studies/{scanned.study_instance_uid}/{scanned.series_instance_uid}/{scanned.sop_instance_uid}"
+            f"studies/{examined.study_instance_uid}/{examined.series_instance_uid}/{examined.sop_instance_uid}"
             f"_{next_object_id()}.dcm"
         )
 
@@ -93,7 +90,7 @@ class Arrival:
 
     def series_columns(self) -> dict[str, Any]:
         """Attributes of the series, as its first instance tells them."""
-        text, pixels = self._text, self.scanned.pixels
+        text, examined = self._text, self.examined
         return {
             "modality": text("Modality"),
             "series_number": self._integer("SeriesNumber"),
@@ -108,55 +105,56 @@ class Arrival:
             "protocol_name": text("ProtocolName"),
             "procedure_step_start_date": text("PerformedProcedureStepStartDate"),
             "procedure_step_start_time": text("PerformedProcedureStepStartTime"),
-            "rows": pixels.rows if pixels else 0,
-            "columns": pixels.columns if pixels else 0,
+            "rows": examined.rows,
+            "columns": examined.columns,
             **self.origin.columns,
             "create_time": self.time,
         }
 
+    @cached_property
     def instance_columns(self) -> dict[str, Any]:
         """The row of the instance, but for version and origin."""
-        scanned, pixels = self.scanned, self.scanned.pixels
+        examined = self.examined
         return {
-            "sop_instance_uid": scanned.sop_instance_uid,
-            "study_instance_uid": scanned.study_instance_uid,
-            "series_instance_uid": scanned.series_instance_uid,
-            "sop_class_uid": scanned.sop_class_uid,
+            "sop_instance_uid": examined.sop_instance_uid,
+            "study_instance_uid": examined.study_instance_uid,
+            "series_instance_uid": examined.series_instance_uid,
+            "sop_class_uid": examined.sop_class_uid,
             "instance_number": self._integer("InstanceNumber"),
             "image_type": self.image_type,
             "content_date": self._text("ContentDate"),
             "content_time": self._text("ContentTime"),
             "acquisition_number": self._integer("AcquisitionNumber"),
-            "rows": pixels.rows if pixels else 0,
-            "columns": pixels.columns if pixels else 0,
-            "number_of_frames": pixels.number_of_frames if pixels and scanned.pixel_data else 0,
-            "bits_allocated": pixels.bits_allocated if pixels else 0,
+            "rows": examined.rows,
+            "columns": examined.columns,
+            "number_of_frames": examined.number_of_frames,
+            "bits_allocated": examined.bits_allocated,
             "object_key": self.object_key,
-            "transfer_syntax_uid": scanned.transfer_syntax_uid,
-            "size_bytes": scanned.size_bytes,
-            "data_set_sha256": self.data_set_sha256,
-            "object_crc32c": self.object_crc32c,
-            "warnings": "\n".join(f"{warning.code.upper()} {warning.where}".strip() for warning in scanned.warnings),
+            "transfer_syntax_uid": examined.transfer_syntax_uid,
+            "size_bytes": examined.size_bytes,
+            "data_set_sha256": examined.data_set_sha256,
+            "object_crc32c": examined.object_crc32c,
+            "warnings": examined.warnings,
             "create_time": self.time,
             "purge_time": None,
         }
 
     def object_columns(self, version: int) -> dict[str, Any]:
         """The row of the kept object; version 0 means quarantine."""
-        scanned = self.scanned
+        examined = self.examined
         return {
             "object_key": self.object_key,
-            "sop_instance_uid": scanned.sop_instance_uid,
-            "study_instance_uid": scanned.study_instance_uid,
+            "sop_instance_uid": examined.sop_instance_uid,
+            "study_instance_uid": examined.study_instance_uid,
             "version": version,
-            "size_bytes": scanned.size_bytes,
-            "data_set_sha256": self.data_set_sha256,
-            "data_set_offset": scanned.data_set_offset,
-            "header_end": scanned.header_end,
-            "inflated": scanned.inflated,
-            "transfer_syntax_uid": scanned.transfer_syntax_uid,
-            "pixels": pixels_json(scanned),
-            "frames": None if scanned.frames is None else scanned.frames.to_bytes(),
+            "size_bytes": examined.size_bytes,
+            "data_set_sha256": examined.data_set_sha256,
+            "data_set_offset": examined.data_set_offset,
+            "header_end": examined.header_end,
+            "inflated": examined.inflated,
+            "transfer_syntax_uid": examined.transfer_syntax_uid,
+            "pixels": examined.pixels,
+            "frames": examined.frames,
             "source": self.source,
             "traceparent": self.traceparent,
             "create_time": self.time,
@@ -165,24 +163,16 @@ class Arrival:
     @property
     def image_type(self) -> str:
         """Image Type joined by backslashes."""
-        value = self.scanned.attributes.get("ImageType")
+        value = self.examined.attributes.get("ImageType")
         return "\\".join("" if part is None else str(part) for part in value) if isinstance(value, list) else ""
 
     def _text(self, keyword: str) -> str:
-        value = self.scanned.attributes.get(keyword)
+        value = self.examined.attributes.get(keyword)
         return value if isinstance(value, str) else ""
 
     def _integer(self, keyword: str) -> int | None:
-        value = self.scanned.attributes.get(keyword)
+        value = self.examined.attributes.get(keyword)
         return value if isinstance(value, int) else None
-
-
-def pixels_json(scanned: ScannedInstance) -> str:
-    """The pixel description with the keyword and VR of the element that holds the pixels; empty without pixels."""
-    if scanned.pixels is None or scanned.pixel_data is None:
-        return ""
-    facts: Mapping[str, Any] = asdict(scanned.pixels)
-    return json.dumps({**facts, "tag": scanned.pixel_data.tag, "vr": scanned.pixel_data.vr}, separators=(",", ":"))
 
 
 def pixels_of(packed: str) -> tuple[PixelDescription, int, str]:

@@ -6,21 +6,27 @@ each process that does this work has all of it in memory.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import google_crc32c
 
+from imaging.dicom.attribute_value import AttributeValue
 from imaging.dicom.byte_source import Buffer
 from imaging.dicom.digest import DataSetDigest
 from imaging.dicom.implementation import part10_prefix
+from imaging.dicom.pixel_description import PixelDescription
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.scanner import scan
 from imaging.errors import ChecksumMismatch, InstanceMismatch
 
 _PIECE = 8 * 1024 * 1024
+_PIXEL_FACTS = tuple(field.name for field in fields(PixelDescription))
 
 
 class Expected(NamedTuple):
@@ -34,13 +40,43 @@ class Expected(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """What was found out about the bytes of an instance."""
+    """What was found out about the bytes of an instance, in plain values: cheap to hand to another process.
 
-    scanned: ScannedInstance
+    Offsets as in `ScannedInstance`.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    size_bytes: int
+    data_set_offset: int
+    header_end: int
+    inflated: bool
+    rows: int
+    columns: int
+    number_of_frames: int
+    bits_allocated: int
+    pixels: str
+    """See `pixels_json`."""
+    frames: bytes | None
+    """See `FrameIndex.to_bytes`."""
+    attributes: Mapping[str, AttributeValue]
+    warnings: str
+    """One a line: its code and where."""
     data_set_sha256: str
     object_crc32c: int
     prefix_bytes: int = 0
     """Preamble and file meta information that a bare data set was given."""
+
+
+def pixels_json(scanned: ScannedInstance) -> str:
+    """The pixel description with the keyword and VR of the element that holds the pixels; empty without pixels."""
+    if scanned.pixels is None or scanned.pixel_data is None:
+        return ""
+    facts: dict[str, Any] = {name: getattr(scanned.pixels, name) for name in _PIXEL_FACTS}
+    return json.dumps({**facts, "tag": scanned.pixel_data.tag, "vr": scanned.pixel_data.vr}, separators=(",", ":"))
 
 
 def examine(content: bytes, expected: Expected) -> Examined:
@@ -119,7 +155,28 @@ def _scanned(data: Buffer, expected: Expected) -> ScannedInstance:
 def _examined(scanned: ScannedInstance, digest: DataSetDigest, expected: Expected) -> Examined:
     if not expected.headerless_transfer_syntax_uid:
         _check_crc(digest.object_crc32c, expected)
-    return Examined(scanned, digest.data_set_sha256.hex(), digest.object_crc32c)
+    pixels = scanned.pixels
+    return Examined(
+        study_instance_uid=scanned.study_instance_uid,
+        series_instance_uid=scanned.series_instance_uid,
+        sop_instance_uid=scanned.sop_instance_uid,
+        sop_class_uid=scanned.sop_class_uid,
+        transfer_syntax_uid=scanned.transfer_syntax_uid,
+        size_bytes=scanned.size_bytes,
+        data_set_offset=scanned.data_set_offset,
+        header_end=scanned.header_end,
+        inflated=scanned.inflated,
+        rows=pixels.rows if pixels else 0,
+        columns=pixels.columns if pixels else 0,
+        number_of_frames=pixels.number_of_frames if pixels and scanned.pixel_data else 0,
+        bits_allocated=pixels.bits_allocated if pixels else 0,
+        pixels=pixels_json(scanned),
+        frames=None if scanned.frames is None else scanned.frames.to_bytes(),
+        attributes=dict(scanned.attributes),
+        warnings="\n".join(f"{warning.code.upper()} {warning.where}".strip() for warning in scanned.warnings),
+        data_set_sha256=digest.data_set_sha256.hex(),
+        object_crc32c=digest.object_crc32c,
+    )
 
 
 def _check_crc(found: int, expected: Expected) -> None:

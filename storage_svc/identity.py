@@ -42,7 +42,7 @@ def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> t
     row = known.row
     if row is None:
         return Verdict.STORE, ""
-    if row["data_set_sha256"] == arrival.data_set_sha256:
+    if row["data_set_sha256"] == arrival.examined.data_set_sha256:
         return (Verdict.RESTORE if known.is_deleted else Verdict.ALREADY_STORED), ""
     if reason := _other_place(known, arrival):
         return Verdict.QUARANTINE, reason
@@ -64,11 +64,11 @@ def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> t
 
 def _other_place(known: Known, arrival: Arrival) -> str:
     """How patient, study or series differ; empty if they do not."""
-    row, scanned = known.row, arrival.scanned
+    row, examined = known.row, arrival.examined
     assert row is not None
-    if row["study_instance_uid"] != scanned.study_instance_uid:
+    if row["study_instance_uid"] != examined.study_instance_uid:
         return "it names another study"
-    if row["series_instance_uid"] != scanned.series_instance_uid:
+    if row["series_instance_uid"] != examined.series_instance_uid:
         return "it names another series"
     if known.patient_id != arrival.study_columns()["patient_id"]:
         return "it names another patient"

@@ -31,8 +31,8 @@ def add_to_series(connection: Connection, adding: Sequence[NewInstance]) -> dict
     """Count new instances in their series, making those that are not there; the new live series of each study."""
     groups: dict[tuple[str, str], list[NewInstance]] = {}
     for new in adding:
-        scanned = new.arrival.scanned
-        groups.setdefault((scanned.study_instance_uid, scanned.series_instance_uid), []).append(new)
+        examined = new.arrival.examined
+        groups.setdefault((examined.study_instance_uid, examined.series_instance_uid), []).append(new)
     key = tuple_(SERIES.c.study_instance_uid, SERIES.c.series_instance_uid)
     query = select(SERIES).where(key.in_(sorted(groups))).order_by(*key).with_for_update()
     rows = {
@@ -66,13 +66,13 @@ def _grown_series(row: Any, group: Sequence[NewInstance]) -> dict[str, Any]:
     image_types = set(row["image_types"].split("\n")) if row and row["image_types"] else set()
     classes = set(row["sop_class_uids"].split("\n")) if row and row["sop_class_uids"] else set()
     for new in group:
-        scanned, columns = new.arrival.scanned, new.arrival.instance_columns()
+        examined, columns = new.arrival.examined, new.arrival.instance_columns
         values["instance_count"] += 1
         values["frame_count"] += columns["number_of_frames"]
-        values["size_bytes"] += scanned.size_bytes
+        values["size_bytes"] += examined.size_bytes
         if not values["rows"]:
             values["rows"], values["columns"] = columns["rows"], columns["columns"]
-        classes.add(scanned.sop_class_uid)
+        classes.add(examined.sop_class_uid)
         if columns["image_type"]:
             image_types.add(columns["image_type"].replace("\n", " "))
     return {**values, "image_types": "\n".join(sorted(image_types)), "sop_class_uids": "\n".join(sorted(classes))}
@@ -84,7 +84,7 @@ def add_to_studies(
     """Count new instances in their studies, making those that are not there; received ones open the manifest."""
     groups: dict[str, list[NewInstance]] = {}
     for new in adding:
-        groups.setdefault(new.arrival.scanned.study_instance_uid, []).append(new)
+        groups.setdefault(new.arrival.examined.study_instance_uid, []).append(new)
     query = (
         select(STUDY)
         .where(STUDY.c.study_instance_uid.in_(sorted(groups)))
@@ -99,7 +99,7 @@ def add_to_studies(
             "update_time": clock.now(),
             "purge_time": None,
             "instance_count": (row["instance_count"] if row else 0) + len(group),
-            "size_bytes": (row["size_bytes"] if row else 0) + sum(new.arrival.scanned.size_bytes for new in group),
+            "size_bytes": (row["size_bytes"] if row else 0) + sum(new.arrival.examined.size_bytes for new in group),
             "series_count": (row["series_count"] if row else 0) + new_series.get(uid, 0),
             "generation": (row["generation"] if row else 0) + 1,
         }

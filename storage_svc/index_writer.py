@@ -65,7 +65,7 @@ class IndexWriter:
         return await self._changes.write(lambda connection: self._add_all(connection, batch))
 
     def _add_all(self, connection: Connection, batch: Sequence[NewInstance]) -> list[Row | Exception]:
-        uids = [new.arrival.scanned.sop_instance_uid for new in batch]
+        uids = [new.arrival.examined.sop_instance_uid for new in batch]
         column = INSTANCE.c.sop_instance_uid
         known = set(connection.execute(select(column).where(column.in_(uids))).scalars())
         newest = _newest_attempts(connection, (new.origin for new in batch))
@@ -79,7 +79,7 @@ class IndexWriter:
                 results.append(stale(new.origin))
             else:
                 adding[uid] = new
-                rows.append({**new.arrival.instance_columns(), **new.origin.columns, "version": 1})
+                rows.append({**new.arrival.instance_columns, **new.origin.columns, "version": 1})
                 results.append(rows[-1])
         if adding:
             news = list(adding.values())
@@ -127,7 +127,7 @@ class IndexWriter:
                 replaced["origin_kind"], replaced["origin_run"], replaced["origin_stage"], replaced["origin_attempt"]
             )
             version = replaced["version"] + 1
-            row = {**arrival.instance_columns(), **origin.columns, "version": version}
+            row = {**arrival.instance_columns, **origin.columns, "version": version}
             _change_current(connection, replaced, row)
             connection.execute(insert(KEPT_OBJECT).values(**arrival.object_columns(version)))
             self._touch_study(connection, arrival, origin)
@@ -158,7 +158,7 @@ class IndexWriter:
         """
 
         def write(connection: Connection) -> Row:
-            columns = arrival.instance_columns()
+            columns = arrival.instance_columns
             changed = {name: columns[name] for name in _OF_THE_OBJECT}
             _change_current(connection, damaged, changed)
             connection.execute(delete(KEPT_OBJECT).where(KEPT_OBJECT.c.object_key == damaged["object_key"]))
@@ -172,15 +172,15 @@ class IndexWriter:
         """Keep an arrival aside under its UID, listed with the reason."""
 
         def write(connection: Connection) -> None:
-            scanned = arrival.scanned
+            examined = arrival.examined
             connection.execute(insert(KEPT_OBJECT).values(**arrival.object_columns(0)))
             connection.execute(
                 insert(QUARANTINE).values(
                     object_key=arrival.object_key,
-                    sop_instance_uid=scanned.sop_instance_uid,
-                    study_instance_uid=scanned.study_instance_uid,
-                    series_instance_uid=scanned.series_instance_uid,
-                    data_set_sha256=arrival.data_set_sha256,
+                    sop_instance_uid=examined.sop_instance_uid,
+                    study_instance_uid=examined.study_instance_uid,
+                    series_instance_uid=examined.series_instance_uid,
+                    data_set_sha256=arrival.examined.data_set_sha256,
                     reason=reason,
                     source=arrival.source,
                     create_time=arrival.time,
@@ -190,8 +190,8 @@ class IndexWriter:
                 connection,
                 _QUARANTINED,
                 str(arrival.name),
-                digest=arrival.data_set_sha256,
-                size_bytes=scanned.size_bytes,
+                digest=arrival.examined.data_set_sha256,
+                size_bytes=examined.size_bytes,
                 origin=arrival.origin.parts,
                 traceparent=arrival.traceparent,
             )
@@ -199,7 +199,7 @@ class IndexWriter:
         await self._changes.write(write)
 
     def _touch_study(self, connection: Connection, arrival: Arrival, origin: OriginOf) -> None:
-        uid = arrival.scanned.study_instance_uid
+        uid = arrival.examined.study_instance_uid
         recount(connection, uid)
         if origin.kind == RECEIVED:
             study = connection.execute(select(STUDY).where(STUDY.c.study_instance_uid == uid)).mappings().one()
@@ -225,7 +225,7 @@ def _newest_attempts(connection: Connection, origins: Iterable[OriginOf]) -> dic
 
 
 def _remember_derived(connection: Connection, news: Sequence[NewInstance]) -> None:
-    derived = {new.arrival.scanned.sop_instance_uid: new.origin for new in news if new.origin.kind == DERIVED}
+    derived = {new.arrival.examined.sop_instance_uid: new.origin for new in news if new.origin.kind == DERIVED}
     if not derived:
         return
     column = DERIVED_INSTANCE.c.sop_instance_uid
@@ -264,8 +264,8 @@ def _record_stored(connection: Connection, arrival: Arrival, origin: OriginOf) -
         connection,
         _STORED,
         str(arrival.name),
-        digest=arrival.data_set_sha256,
-        size_bytes=arrival.scanned.size_bytes,
+        digest=arrival.examined.data_set_sha256,
+        size_bytes=arrival.examined.size_bytes,
         origin=origin.parts,
         traceparent=arrival.traceparent,
     )

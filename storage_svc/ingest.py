@@ -106,7 +106,7 @@ class Ingest:
             await self._fence.enter(announced.origin)
         with self._in_flight:
             arrival = await self._examine(content, announced, traceparent)
-            with self._open_uploads.hold(arrival.scanned.study_instance_uid):
+            with self._open_uploads.hold(arrival.examined.study_instance_uid):
                 return await self._store_examined(arrival)
 
     async def _examine(self, content: Content, announced: Announced, traceparent: str) -> Arrival:
@@ -119,16 +119,14 @@ class Ingest:
             examined = await _in(self._examining, partial(examine_file, content, announced.expected))
         return Arrival(
             content=content,
-            scanned=examined.scanned,
-            data_set_sha256=examined.data_set_sha256,
-            object_crc32c=examined.object_crc32c,
+            examined=examined,
             origin=announced.origin,
             source=announced.source,
             traceparent=traceparent,
         )
 
     async def _store_examined(self, arrival: Arrival) -> Stored:
-        uid = arrival.scanned.sop_instance_uid
+        uid = arrival.examined.sop_instance_uid
         async with self._turns.turn(uid):
             while True:
                 known = await self._lookup.find(uid)
@@ -213,7 +211,7 @@ class Ingest:
 
         It is read, not only looked for: whoever is told "already stored" may drop the last good copy.
         """
-        if row["data_set_sha256"] != arrival.data_set_sha256:
+        if row["data_set_sha256"] != arrival.examined.data_set_sha256:
             return row
         if await _in(self._writing, partial(is_sound, self._store, row)):
             return row
@@ -225,7 +223,7 @@ class Ingest:
         def run() -> Sameness:
             try:
                 with self._copy(row["object_key"], row["size_bytes"]) as old:
-                    return compare(old, arrival.content, arrival.scanned, self._pool)
+                    return compare(old, arrival.content, self._pool)
             except DataLoss:
                 return Sameness.OTHER_CONTENT
 
@@ -247,8 +245,8 @@ class Ingest:
         """The error to raise, once the arrival is safe in quarantine; the same bytes are kept there once."""
 
         def listed(connection: Connection) -> bool:
-            same = (QUARANTINE.c.sop_instance_uid == arrival.scanned.sop_instance_uid) & (
-                QUARANTINE.c.data_set_sha256 == arrival.data_set_sha256
+            same = (QUARANTINE.c.sop_instance_uid == arrival.examined.sop_instance_uid) & (
+                QUARANTINE.c.data_set_sha256 == arrival.examined.data_set_sha256
             )
             return connection.execute(select(QUARANTINE.c.object_key).where(same)).first() is not None
 
@@ -272,7 +270,7 @@ class Ingest:
         task = asyncio.create_task(late())
         self._later.add(task)
         task.add_done_callback(self._later.discard)
-        row = {**arrival.instance_columns(), **origin.columns, "version": 1}
+        row = {**arrival.instance_columns, **origin.columns, "version": 1}
         return Stored(row, Outcome.STORE_OUTCOME_STORED)
 
 

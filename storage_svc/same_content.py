@@ -69,14 +69,14 @@ _CONTENT = frozenset(
 """What takes the place of the pixels in objects that have none."""
 
 
-def compare(old: Content, new: Content, new_scanned: ScannedInstance, pool: DecodePool) -> Sameness:
+def compare(old: Content, new: Content, pool: DecodePool) -> Sameness:
     """How the instance that is kept and the one that arrived compare. Blocks.
 
     What cannot be decoded or read counts as other content: nothing is replaced on a guess.
     """
     with opened(old) as old_data, opened(new) as new_data:
         try:
-            old_scanned = scan(old_data, require_pixel_data=False)
+            old_scanned, new_scanned = scan(old_data, require_pixel_data=False), scan(new_data)
             old_header = read_header(header_bytes(old_data, old_scanned), old_scanned.transfer_syntax_uid)
             new_header = read_header(header_bytes(new_data, new_scanned), new_scanned.transfer_syntax_uid)
             differing = set(differing_tags(old_header, new_header))

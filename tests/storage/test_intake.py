@@ -46,7 +46,7 @@ async def test_many_are_examined_and_kept_at_once_each_with_its_own_outcome(taki
     contents = [ct(sop=f"1.2.3.1.{number}") for number in range(40)]
     slots = [await taking.slot(content) for content in contents]
     examined = await asyncio.gather(*(taking.intake.examine(slot, Expected()) for slot in slots))
-    assert [one.scanned.sop_instance_uid for one in examined] == [f"1.2.3.1.{number}" for number in range(40)]
+    assert [one.sop_instance_uid for one in examined] == [f"1.2.3.1.{number}" for number in range(40)]
     assert [one.object_crc32c for one in examined] == [google_crc32c.value(content) for content in contents]
     taking.store.put("studies/7/taken", b"x")
     keys = [f"studies/{number % 3}/{number}" for number in range(39)] + ["studies/7/taken"]
@@ -78,7 +78,7 @@ async def test_a_bare_data_set_gets_its_file_meta_in_the_headroom(taking: Taking
     examined = await taking.intake.examine(slot, Expected(headerless_transfer_syntax_uid="1.2.840.10008.1.2.1"))
     moved = slot.moved(slot.start - examined.prefix_bytes, slot.size_bytes + examined.prefix_bytes)
     assert bytes(moved.view[128:132]) == b"DICM"
-    assert bytes(moved.view[examined.scanned.data_set_offset :]) == bare
+    assert bytes(moved.view[examined.data_set_offset :]) == bare
     assert examined.object_crc32c == google_crc32c.value(bytes(moved.view))
 
 
@@ -100,5 +100,5 @@ async def test_what_a_dying_process_had_is_unanswered_and_another_takes_its_plac
                 break
             except Unavailable:
                 await asyncio.sleep(0.05)
-    assert examined.scanned.sop_instance_uid == "1.2.3.1.1"
+    assert examined.sop_instance_uid == "1.2.3.1.1"
     assert taking.intake._process is not process
