@@ -12,11 +12,13 @@ from pydicom.uid import UID
 from imaging.dicom.byte_source import Buffer, flat_bytes
 from imaging.dicom.deflated import inflate_data_set
 from imaging.dicom.element_walk import walk_data_set
+from imaging.dicom.header_value import UNREADABLE
 from imaging.dicom.indexed_attributes import SPECIFIC_CHARACTER_SET
 from imaging.dicom.limits import DEFAULT_LIMITS, ScanLimits
 from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.transfer_syntax import TransferSyntax, transfer_syntax
+from imaging.errors import InvalidDicom
 
 
 def header_bytes(data: Buffer, scanned: ScannedInstance, *, limits: ScanLimits = DEFAULT_LIMITS) -> bytes:
@@ -58,9 +60,16 @@ def read_header(header: bytes, transfer_syntax_uid: str) -> Dataset:
     syntax = transfer_syntax(transfer_syntax_uid)
     try:
         data_set = _read(header, syntax)
-    except ValueError:
+    except UNREADABLE:
         # pydicom looks the character set up while reading, and fails on one with NUL in it.
-        data_set = _read(_without_character_set(header, syntax), syntax)
+        try:
+            data_set = _read(_without_character_set(header, syntax), syntax)
+        except UNREADABLE as error:
+            raise InvalidDicom(
+                f"The header cannot be read ({type(error).__name__})",
+                where="byte 0 of the data set",
+                hint="Its structure was sound when it was stored: retrieve the whole instance, and report this.",
+            ) from error
     data_set.file_meta = FileMetaDataset()
     data_set.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     return data_set

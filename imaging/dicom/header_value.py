@@ -22,6 +22,8 @@ UNREADABLE = (
     NotImplementedError,
     AttributeError,
     LookupError,
+    EOFError,
+    OSError,  # of a sequence that ends within an item
     BytesLengthException,
     struct.error,
     RecursionError,

@@ -212,3 +212,17 @@ async def test_a_value_that_nobody_can_read_does_not_keep_a_correction_from_bein
     corrected = odd.replace(b"CompressedSamples^CT1", b"CompressedSamples^CT2", 1)
     assert (await storage.store_one(odd)).outcome == STORED
     assert (await storage.store_one(corrected)).outcome == NEW_VERSION
+
+
+async def test_a_sequence_that_pydicom_cannot_walk_is_compared_as_it_is_written(storage: Storage) -> None:
+    # UN of defined length that the dictionary knows as a sequence: only pydicom takes it for one (PS3.5 6.2.2).
+    damaged = _with_damaged_sequence(ct())
+    corrected = damaged.replace(b"CompressedSamples^CT1", b"CompressedSamples^CT2", 1)
+    assert (await storage.store_one(damaged)).outcome == STORED
+    assert (await storage.store_one(corrected)).outcome == NEW_VERSION
+
+
+def _with_damaged_sequence(content: bytes) -> bytes:
+    """The instance with Referenced Image Sequence (0008,1140) as UN whose bytes are cut within an item."""
+    at = content.index(b"\x10\x00\x10\x00PN")
+    return content[:at] + b"\x08\x00\x40\x11UN\0\0\6\0\0\0\xfe\xff\0\xe0\x10\0" + content[at:]
