@@ -11,7 +11,7 @@ from typing import Final
 
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from imaging.errors import DataLoss, FailedPrecondition, ImagingError, InvalidArgument
+from imaging.errors import DataLoss, FailedPrecondition, ImagingError, InvalidArgument, Unavailable
 from imaging.objectstore.os_failure import os_failures
 from imaging.objectstore.s3_access import S3Access
 from imaging.objectstore.s3_bucket import open_bucket
@@ -88,6 +88,12 @@ class S3ObjectStore:
                     raise failure.error("reading an object") from error
         if length is not None and len(content) < length:
             raise _ends_early(key, length - len(content))
+        if length is not None and len(content) > length:
+            raise Unavailable(
+                "The object store sends more of an object than was asked for",
+                where="storage.s3_endpoint",
+                hint="It, or what stands before it, ignores ranges (the header `Range`): correct it.",
+            )
         return content
 
     def _read(self, key: str, offset: int, length: int | None) -> bytes:

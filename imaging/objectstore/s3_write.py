@@ -15,7 +15,7 @@ from minio import Minio
 from minio.sse import Sse
 
 from imaging.errors import Unavailable
-from imaging.objectstore.s3_failure import S3_ERRORS, Kind, explain
+from imaging.objectstore.s3_failure import S3_ERRORS, Kind, S3Failure, explain
 from imaging.objectstore.s3_proof import PART_BYTES, Proof, crc32c_text
 
 _ATTEMPTS: Final = 3
@@ -27,6 +27,9 @@ _CHECKSUM: Final = "x-amz-checksum-crc32c"
 _TELL_CHECKSUM: Final = {"x-amz-checksum-mode": "ENABLED"}
 _DOING: Final = "storing an object"
 _PIECE: Final = 1024 * 1024
+_NOT_KEPT: Final = S3Failure(
+    Kind.UNAVAILABLE, "The object store did not keep what it took", "Send again later; nothing was recorded."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +66,8 @@ class S3Writer:
                     return
                 except S3_ERRORS as error:
                     cause, failure = error, explain(error)
+                    if failure.kind is Kind.MISSING:  # of parts, an error may stand in an answer that says 200
+                        failure = _NOT_KEPT
                 taken = failure.kind is Kind.TAKEN and attempt > 0  # maybe by our own attempt before
                 if not taken and failure.kind is not Kind.UNAVAILABLE:
                     raise failure.error(_DOING) from cause

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -23,8 +24,10 @@ class ScriptedS3(ThreadingHTTPServer):
     """Objects in memory. `script[method]` holds what goes wrong with the next requests, first things first.
 
     `drop`: the connection ends, and nothing is done. `lose`: done, and the connection ends without an answer. `wait`:
-    no answer, and nothing done. `damage`: other bytes are kept. `cut`: half of the body is sent. `text`: an answer of
-    something that is no S3. `fine`: nothing goes wrong. Anything else is `Code:status`, an error of S3.
+    no answer, and nothing done. `damage`: other bytes are kept. `cut`: half of the body is sent. `whole`: all of an
+    object is sent, whatever was asked for. `text`: an answer of something that is no S3. `hidden`: an error in the body
+    of an answer that says 200, as S3 gives when parts cannot be put together. `fine`: nothing goes wrong. Anything else
+    is `Code:status`, an error of S3.
     """
 
     daemon_threads = True
@@ -35,6 +38,12 @@ class ScriptedS3(ThreadingHTTPServer):
         self.script: defaultdict[str, deque[str]] = defaultdict(deque)
         self.always: dict[str, str] = {}
         self.buckets: dict[str, dict[str, bytes]] = {BUCKET: {}}
+        self.parts: dict[str, dict[int, bytes]] = {}
+        """Of uploads in parts that were begun and neither finished nor aborted."""
+
+        self.etags: dict[str, str] = {}
+        """Of objects that came in parts."""
+
         self.requests: list[str] = []
         self.tells_checksums = True
         self.knows_conditions = True
@@ -82,6 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         planned = self.server.script[self.command]
         trouble = planned.popleft() if planned else self.server.always.get(self.command, "fine")
         url = urlsplit(self.path)
+        query = parse_qs(url.query, keep_blank_values=True)
         bucket, _, key = unquote(url.path).lstrip("/").partition("/")
         if trouble == "drop":
             self.close_connection = True
@@ -95,10 +105,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(int(status), code)
         elif bucket not in self.server.buckets and not (self.command == "PUT" and not key):
             self._error(404, "NoSuchBucket")
+        elif key and ("uploads" in query or "uploadId" in query):
+            self._part(self.server.buckets[bucket], key, body, trouble, query)
         elif key:
             self._object(self.server.buckets[bucket], key, body, trouble)
         else:
-            self._bucket(bucket, parse_qs(url.query))
+            self._bucket(bucket, query)
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _serve  # noqa: N815 - the names of the base class
 
@@ -119,7 +131,52 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "NoSuchKey")
         else:
             content = objects[key]
-            self._answer(200, content, cut=trouble == "cut", **self._checksums(content))
+            headers = self._checksums(content, self.server.etags.get(key))
+            asked = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+            if asked and trouble != "whole":
+                end = int(asked[2]) + 1 if asked[2] else len(content)
+                self._answer(206, content[int(asked[1]) : end], cut=trouble == "cut", **headers)
+                return
+            self._answer(200, content, cut=trouble == "cut", **headers)
+
+    def _part(
+        self, objects: dict[str, bytes], key: str, body: bytes, trouble: str, query: dict[str, list[str]]
+    ) -> None:
+        """The requests of an upload in parts: begin, a part, put together, abort."""
+        upload = query.get("uploadId", [""])[0]
+        answer, headers = b"", {}
+        if not upload:
+            upload = f"upload-{len(self.server.requests)}"
+            self.server.parts[upload] = {}
+            answer = (
+                f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>".encode()
+            )
+        elif upload not in self.server.parts:
+            self._error(404, "NoSuchUpload")
+            return
+        elif self.command == "PUT":
+            content = body[:-1] + b"?" if trouble == "damage" else body
+            self.server.parts[upload][int(query["partNumber"][0])] = content
+            headers = {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
+        elif self.command == "DELETE":
+            del self.server.parts[upload]
+        elif trouble == "hidden":
+            answer = b"<Error><Code>InternalError</Code><Message>scripted</Message></Error>"
+        elif self.headers.get("If-None-Match") == "*" and key in objects:
+            self._error(412, "PreconditionFailed")
+            return
+        else:
+            parts = [content for _, content in sorted(self.server.parts.pop(upload).items())]
+            objects[key] = b"".join(parts)
+            whole = hashlib.md5(b"".join(hashlib.md5(part).digest() for part in parts)).hexdigest()
+            self.server.etags[key] = f"{whole}-{len(parts)}"
+            answer = (
+                f"<CompleteMultipartUploadResult><ETag>{self.server.etags[key]}</ETag></CompleteMultipartUploadResult>"
+            ).encode()
+        if trouble == "lose":
+            self.close_connection = True
+            return
+        self._answer(204 if self.command == "DELETE" else 200, answer, **headers)
 
     def _bucket(self, bucket: str, query: dict[str, list[str]]) -> None:
         if self.command == "PUT":
@@ -135,9 +192,11 @@ class _Handler(BaseHTTPRequestHandler):
         listed = f"<Name>{bucket}</Name><IsTruncated>false</IsTruncated>{keys}"
         self._answer(200, f"<ListBucketResult>{listed}</ListBucketResult>".encode())
 
-    def _checksums(self, content: bytes) -> dict[str, str]:
+    def _checksums(self, content: bytes, etag_of_parts: str | None = None) -> dict[str, str]:
         if not self.server.tells_checksums:
             return {"ETag": '"encrypted"'}
+        if etag_of_parts is not None:
+            return {"ETag": f'"{etag_of_parts}"'}
         checksum = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
         return {"ETag": f'"{hashlib.md5(content).hexdigest()}"', "x-amz-checksum-crc32c": checksum}
 

@@ -127,6 +127,15 @@ def test_a_body_that_is_cut_is_read_again(server: ScriptedS3, store: S3ObjectSto
         store.read("a")
 
 
+def test_more_bytes_than_were_asked_for_are_not_taken_for_the_range(server: ScriptedS3, store: S3ObjectStore) -> None:
+    store.put("a", b"content")
+    assert store.read("a", 1, 3) == b"ont"
+    server.script["GET"].append("whole")
+    with pytest.raises(Unavailable, match="more of an object") as raised:
+        store.read("a", 1, 3)
+    assert "Range" in raised.value.hint
+
+
 def test_what_is_gone_is_data_loss_and_what_cannot_be_asked_is_not(server: ScriptedS3, store: S3ObjectStore) -> None:
     with pytest.raises(DataLoss):
         store.read("a")
