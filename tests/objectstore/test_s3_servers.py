@@ -6,8 +6,11 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import minio
+import minio.time
 import pytest
 
 from imaging.errors import FailedPrecondition, ImagingError, SettingsInvalid, Unavailable
@@ -62,9 +65,7 @@ def test_https_with_a_server_that_has_none_does_not_start(server: S3Server, buck
         S3ObjectStore(tmp_path, server.access(bucket, secure=True))
 
 
-def test_encrypted_objects_are_proven_too(s3_server: Named, tmp_path: Path) -> None:
-    server = s3_server("seaweedfs")
-    bucket = f"test-{secrets.token_hex(6)}"
+def test_encrypted_objects_are_proven_too(server: S3Server, bucket: str, tmp_path: Path) -> None:
     store = S3ObjectStore(tmp_path, server.access(bucket, sse="s3"))
     large = secrets.token_bytes(9 * 1024 * 1024)
     store.put("small", b"content")
@@ -76,9 +77,50 @@ def test_encrypted_objects_are_proven_too(s3_server: Named, tmp_path: Path) -> N
     assert (found.metadata or {}).get("x-amz-server-side-encryption") == "AES256"
 
 
-def test_what_was_acknowledged_before_the_server_was_killed_is_there_after(s3_server: Named, tmp_path: Path) -> None:
-    server = s3_server("seaweedfs")
-    store = S3ObjectStore(tmp_path, server.access(f"test-{secrets.token_hex(6)}"))
+@pytest.mark.parametrize("minutes", [-20, 20])
+def test_a_clock_that_goes_wrong_is_named(
+    server: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    store = S3ObjectStore(tmp_path, server.access(bucket))
+    store.put("before", b"content")
+    wrong = lambda: datetime.now(UTC) + timedelta(minutes=minutes)  # noqa: E731
+    with monkeypatch.context() as patched:
+        patched.setattr(minio.time, "utcnow", wrong)
+        patched.setattr(minio.api.time, "utcnow", wrong)
+        with pytest.raises(Unavailable) as raised:
+            store.put("during", b"content")
+        with pytest.raises(SettingsInvalid, match="clock"):
+            S3ObjectStore(tmp_path, server.access(bucket))
+    assert "clock" in raised.value.what
+    assert "NTP" in raised.value.hint
+    assert store.stat("during") is None
+    assert store.read("before") == b"content"
+
+
+def test_after_a_bucket_was_removed_under_way_nothing_is_acknowledged_that_is_not_there(
+    server: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    store = S3ObjectStore(tmp_path, server.access(bucket))
+    client = server.client()
+    for found in list(client.list_objects(bucket, recursive=True)):
+        client.remove_object(bucket, str(found.object_name))
+    client.remove_bucket(bucket)
+    for key, content in {"small": b"small", "large": bytes(9 * 1024 * 1024)}.items():
+        try:
+            store.put(key, content)  # SeaweedFS makes a bucket for it
+        except Unavailable as error:
+            refusal = error
+        else:
+            assert store.read(key) == content
+            continue
+        assert "bucket does not exist" in refusal.what
+        assert refusal.where == "storage.s3_bucket"
+
+
+def test_what_was_acknowledged_before_the_server_was_killed_is_there_after(
+    server: S3Server, bucket: str, tmp_path: Path
+) -> None:
+    store = S3ObjectStore(tmp_path, server.access(bucket))
     contents = {f"a/{number}": secrets.token_bytes(50_000 + number) for number in range(40)}
     contents |= {"large": secrets.token_bytes(20 * 1024 * 1024)}
     kept: dict[str, bytes] = {}

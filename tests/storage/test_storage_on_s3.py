@@ -16,7 +16,7 @@ from imaging.errors import FailedPrecondition, Unavailable
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
-from tests.objectstore.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server, program, seaweedfs
+from tests.objectstore.s3_servers import ACCESS_KEY, SECRET_KEY, SERVERS, S3Server, program
 from tests.storage.storage_under_test import Storage, chunks, ct
 
 STORED = storage_pb2.StoreOutcome.STORE_OUTCOME_STORED
@@ -24,11 +24,12 @@ Start = Callable[..., Awaitable[Storage]]
 T = TypeVar("T")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    if program("weed") is None:
-        pytest.skip("the program `weed` is not installed, so the storage service is not tried on an S3 server")
-    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as running:
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    needed, run = SERVERS[request.param]
+    if program(needed) is None:
+        pytest.skip(f"the program `{needed}` is not installed, so the storage service is not tried on {request.param}")
+    with run(tmp_path_factory.mktemp(request.param)) as running:
         yield running
 
 
