@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gateway_svc.http_server import HttpServer
+from gateway_svc.http.server import HttpServer
 from gateway_svc.servicer import GatewayServicer
 from gateway_svc.web_app import web_app
 from imaging.client.storage import StorageClient
@@ -13,6 +13,10 @@ from imaging.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServic
 from imaging.rpc.channel import open_channel
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
+from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
+
+if TYPE_CHECKING:
+    from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
 
 SERVICE: Final = "imaging.gateway.v1.GatewayService"
 
@@ -29,7 +33,9 @@ class GatewayService:
             settings.listen("gateway"),
             {SERVICE: lambda server: add_GatewayServiceServicer_to_server(self._servicer, server)},
         )
-        self._http = HttpServer(settings.listen_http(), web_app())
+        listen = settings.listen_http()
+        stub: StorageServiceAsyncStub = StorageServiceStub(self._channel)
+        self._http = HttpServer(listen, web_app(settings, listen.token, stub))
 
     @property
     def http_port(self) -> int:

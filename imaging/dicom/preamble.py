@@ -49,16 +49,27 @@ def check_prefix(data: Buffer) -> None:
         )
 
 
-def note_disguise(data: Buffer, log: WarningLog) -> None:
-    """Warn if the preamble makes the file readable as something that a machine could run or a browser could open.
+def disguise_of(data: Buffer) -> str:
+    """What the preamble makes the file readable as, by a machine that runs it or a browser that opens it; or empty.
 
     A TIFF header is no disguise: dual-format slides have it on purpose (PS3.10 7.1).
     """
     start = bytes(data[:4])
     if start == b"\0\0\0\0":
-        return
-    for magic, kind in _DISGUISES:
-        if start.startswith(magic):
-            message = f"The preamble makes the file look like {kind}; it is kept as sent and neutralised by HTTP"
-            log.add("preamble_executable", "byte 0", message)
-            return
+        return ""
+    return next((kind for magic, kind in _DISGUISES if start.startswith(magic)), "")
+
+
+def note_disguise(data: Buffer, log: WarningLog) -> None:
+    """Warn if the preamble is a disguise."""
+    kind = disguise_of(data)
+    if kind:
+        message = f"The preamble makes the file look like {kind}; it is kept as sent and neutralised by HTTP"
+        log.add("preamble_executable", "byte 0", message)
+
+
+def harmless_preamble(start: bytes) -> bytes:
+    """The first bytes of a file with a preamble of zeros where it was a disguise; all else as it is."""
+    if not disguise_of(start) or not has_part10_prefix(start):
+        return start
+    return bytes(PREAMBLE_BYTES) + start[PREAMBLE_BYTES:]

@@ -10,9 +10,8 @@ import grpc
 import httpx
 import pytest
 
-from gateway_svc.http_server import HttpServer
+from gateway_svc.http.server import HttpServer
 from gateway_svc.service import build
-from gateway_svc.web_app import web_app
 from imaging.errors import SettingsInvalid, Unavailable
 from imaging.gateway.v1 import gateway_pb2, gateway_service_pb2, gateway_service_pb2_grpc
 from imaging.rpc.server import ListenSettings
@@ -119,4 +118,4 @@ async def test_taken_http_port_is_told() -> None:
         other.listen()
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(Unavailable, match="listened on"):
-            await HttpServer(ListenSettings(address), web_app()).start()
+            await HttpServer(ListenSettings(address), None).start()

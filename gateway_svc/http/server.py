@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,12 @@ from typing import Any, Final
 
 import uvicorn
 
+from gateway_svc.http.protocol import LimitedProtocol
 from imaging.errors import Unavailable
 from imaging.rpc.server import ListenSettings
+
+KEEP_ALIVE_SECONDS: Final = 75
+"""An idle connection stays open longer than the 60 s of usual proxies, so that none of theirs is used too late."""
 
 BACKLOG: Final = 2048
 """Connections that wait to be accepted."""
@@ -34,7 +39,7 @@ class HttpServer:
         self._config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=LimitedProtocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -42,9 +47,12 @@ class HttpServer:
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ssl_certfile=listen.certificate_file,
             ssl_keyfile=listen.key_file,
         )
+        # It would tell as errors what the app has told already, and every port scan.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._server = _Server(self._config)
         self._serving: asyncio.Task[None] | None = None
         self.port = 0

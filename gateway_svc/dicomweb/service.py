@@ -1,0 +1,56 @@
+"""The DICOMweb area: which handler answers which resource."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from gateway_svc.dicomweb.metadata_cache import MetadataCache
+from gateway_svc.dicomweb.retrieve_bulkdata import send_bulk_data
+from gateway_svc.dicomweb.retrieve_frames import send_frames
+from gateway_svc.dicomweb.retrieve_instances import send_instances
+from gateway_svc.dicomweb.retrieve_metadata import send_metadata
+from gateway_svc.dicomweb.search import send_search
+from gateway_svc.dicomweb.target import ROOT, Target, parse_target
+from gateway_svc.http.exchange import Exchange
+from gateway_svc.http.problem import MethodNotAllowed
+from imaging.errors import NotFound
+
+if TYPE_CHECKING:
+    from imaging.client.stub import StorageStub
+
+Handler = Callable[[Exchange, "StorageStub", Target], Awaitable[None]]
+
+_GET: Final = ("GET", "HEAD")
+
+
+class DicomWeb:
+    """Answers requests below `/dicom-web`."""
+
+    def __init__(self, storage: StorageStub) -> None:
+        self._storage = storage
+        metadata = MetadataCache()
+        self._readers: dict[str, Handler] = {
+            "": send_instances,
+            "metadata": lambda exchange, stub, target: send_metadata(exchange, stub, metadata, target),
+            "frames": send_frames,
+            "bulkdata": send_bulk_data,
+            "search/studies": send_search,
+            "search/series": send_search,
+            "search/instances": send_search,
+        }
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        target = parse_target(exchange.path.split("/")[2:])
+        exchange.route = ROOT + target.route
+        handler = self._readers.get(target.resource)
+        if handler is None or (not target.level and not target.resource):
+            raise NotFound(
+                "There is no such resource", where="path", hint="Search /dicom-web/studies; /series and /instances too."
+            )
+        if exchange.method not in _GET:
+            raise MethodNotAllowed(
+                "The resource has no such method", where="path", hint="GET it.", metadata={"allow": "GET, HEAD"}
+            )
+        await handler(exchange, self._storage, target)

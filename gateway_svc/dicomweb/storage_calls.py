@@ -1,0 +1,22 @@
+"""A stream of the storage service as an async generator that ends with the request that it is for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+import grpc
+
+from imaging.rpc.status import domain_errors
+
+T = TypeVar("T")
+
+
+async def messages_of(call: grpc.aio.UnaryStreamCall[Any, T]) -> AsyncGenerator[T]:
+    """The messages of a call; errors are domain errors, and the call ends when the generator is closed."""
+    try:
+        with domain_errors("storage"):
+            async for message in call:
+                yield message
+    finally:
+        call.cancel()

@@ -1,0 +1,108 @@
+"""Errors as JSON (RFC 9457) with what, where, why and how to fix it; the table from domain errors to HTTP."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Final
+
+from gateway_svc.http.exchange import Exchange, Header
+from imaging import errors
+from imaging.errors import ImagingError
+
+
+class NotAcceptable(errors.InvalidArgument):
+    """None of the media types or transfer syntaxes that the client accepts can be served."""
+
+    reason = "NOT_ACCEPTABLE"
+
+
+class UnsupportedMediaType(errors.InvalidArgument):
+    """A body that is not taken in this form."""
+
+    reason = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class MethodNotAllowed(errors.InvalidArgument):
+    """The resource has no such method; metadata `allow` names those it has."""
+
+    reason = "METHOD_NOT_ALLOWED"
+
+
+class Misdirected(errors.PermissionDenied):
+    """A Host that is not ours: a foreign page may have pointed its own name here."""
+
+    reason = "MISDIRECTED_REQUEST"
+
+
+class RangeNotSatisfiable(errors.InvalidArgument):
+    """Bytes that are not there; metadata `size_bytes` tells how many are."""
+
+    reason = "RANGE_NOT_SATISFIABLE"
+
+
+STATUS: Final[dict[type[ImagingError], int]] = {
+    NotAcceptable: 406,
+    UnsupportedMediaType: 415,
+    MethodNotAllowed: 405,
+    Misdirected: 421,
+    RangeNotSatisfiable: 416,
+    errors.UnsupportedTransferSyntax: 406,
+    errors.PixelDataInvalid: 422,
+    errors.LimitExceeded: 413,
+    errors.InvalidArgument: 400,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.FailedPrecondition: 409,
+    errors.RevisionTooOld: 410,
+    errors.Overloaded: 503,
+    errors.StorageFull: 507,
+    errors.Unauthenticated: 401,
+    errors.PermissionDenied: 403,
+    errors.Unavailable: 503,
+    errors.DeadlineExceeded: 504,
+    errors.Cancelled: 503,
+    errors.DataLoss: 500,
+    errors.Internal: 500,
+}
+"""The status of an error is that of its nearest class in this table."""
+
+RETRY_SECONDS: Final = 2
+"""After which a client may come again when a service is away."""
+
+
+def status_of(error: ImagingError) -> int:
+    """The HTTP status of a domain error."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problem(error: ImagingError) -> tuple[int, list[Header], bytes]:
+    """Status, headers and body that tell the error."""
+    status = status_of(error)
+    told = {
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.text,
+        "what": error.what,
+        "where": error.where,
+        "why": error.reason,
+        "hint": error.hint,
+        **({"facts": error.metadata} if error.metadata else {}),
+    }
+    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    if status == 503:
+        seconds = error.retry_after_seconds if isinstance(error, errors.Overloaded) else RETRY_SECONDS
+        headers.append((b"retry-after", b"%d" % max(1, round(seconds))))
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="imaging"'))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.metadata.get("allow", "").encode("ascii")))
+    if isinstance(error, RangeNotSatisfiable):
+        headers.append((b"content-range", b"bytes */" + error.metadata.get("size_bytes", "0").encode("ascii")))
+    return status, headers, json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
+
+
+async def send_problem(exchange: Exchange, error: ImagingError) -> None:
+    """Answer with an error."""
+    status, headers, body = problem(error)
+    await exchange.send(status, headers, body)
