@@ -144,6 +144,12 @@ class FailedPrecondition(ImagingError):
     reason = "FAILED_PRECONDITION"
 
 
+class OnHold(FailedPrecondition):
+    """The study is under legal hold: nothing of it may go."""
+
+    reason = "LEGAL_HOLD"
+
+
 class StaleAttempt(FailedPrecondition):
     """A stage attempt that was overtaken by a newer one may store nothing more."""
 

@@ -18,6 +18,7 @@ from storage_svc import clock
 from storage_svc.examine import Examined, mapped
 from storage_svc.intake.arena import Slot
 from storage_svc.names import Name
+from storage_svc.object_check import OK
 from storage_svc.origin import OriginOf
 from storage_svc.search_keys import name_key
 
@@ -137,6 +138,8 @@ class Arrival:
             "warnings": examined.warnings,
             "create_time": self.time,
             "purge_time": None,
+            "deleted_level": 0,
+            "condition": OK,
         }
 
     def object_columns(self, version: int) -> dict[str, Any]:
@@ -155,9 +158,13 @@ class Arrival:
             "transfer_syntax_uid": examined.transfer_syntax_uid,
             "pixels": examined.pixels,
             "frames": examined.frames,
+            "object_crc32c": examined.object_crc32c,
+            "piece_checksums": examined.piece_checksums,
             "source": self.source,
             "traceparent": self.traceparent,
             "create_time": self.time,
+            "verify_time": self.time,
+            "condition": OK,
         }
 
     @property

@@ -24,6 +24,7 @@ from imaging.dicom.pixel_description import PixelDescription
 from imaging.dicom.scanned_instance import ScannedInstance
 from imaging.dicom.scanner import scan
 from imaging.errors import ChecksumMismatch, InstanceMismatch
+from storage_svc.piece_checksums import PieceDigest
 
 _PIECE = 8 * 1024 * 1024
 _PIXEL_FACTS = tuple(field.name for field in fields(PixelDescription))
@@ -67,6 +68,8 @@ class Examined(NamedTuple):
     """One a line: its code and where."""
     data_set_sha256: str
     object_crc32c: int
+    piece_checksums: bytes | None
+    """Packed; None for an inflated data set, whose header has no range of its own."""
     prefix_bytes: int = 0
     """Preamble and file meta information that a bare data set was given."""
 
@@ -91,10 +94,9 @@ def examine(content: bytes, expected: Expected) -> Examined:
     InstanceMismatch
         If it is another instance than announced.
     """
-    scanned = _scanned(content, expected)
-    digest = DataSetDigest(scanned.data_set_offset)
-    digest.update(content)
-    return _examined(scanned, digest, expected)
+    digests = _Digests(_scanned(content, expected))
+    digests.update(content)
+    return digests.examined(expected)
 
 
 def examine_file(path: Path, expected: Expected) -> Examined:
@@ -106,12 +108,11 @@ def examine_file(path: Path, expected: Expected) -> Examined:
             prefix = _file_meta(data, expected.headerless_transfer_syntax_uid)
         _prepend(path, prefix)
     with mapped(path) as data:
-        scanned = _scanned(data, expected)
-    digest = DataSetDigest(scanned.data_set_offset)
+        digests = _Digests(_scanned(data, expected))
     with path.open("rb", buffering=0) as file:  # read, not mapped: its pages must not fill our memory
         while piece := file.read(_PIECE):
-            digest.update(piece)
-    return _examined(scanned, digest, expected)._replace(prefix_bytes=len(prefix))
+            digests.update(piece)
+    return digests.examined(expected)._replace(prefix_bytes=len(prefix))
 
 
 def with_file_meta(content: bytes, expected: Expected) -> tuple[bytes, bytes]:
@@ -152,31 +153,47 @@ def _scanned(data: Buffer, expected: Expected) -> ScannedInstance:
     return scanned
 
 
-def _examined(scanned: ScannedInstance, digest: DataSetDigest, expected: Expected) -> Examined:
-    if not expected.headerless_transfer_syntax_uid:
-        _check_crc(digest.object_crc32c, expected)
-    pixels = scanned.pixels
-    return Examined(
-        study_instance_uid=scanned.study_instance_uid,
-        series_instance_uid=scanned.series_instance_uid,
-        sop_instance_uid=scanned.sop_instance_uid,
-        sop_class_uid=scanned.sop_class_uid,
-        transfer_syntax_uid=scanned.transfer_syntax_uid,
-        size_bytes=scanned.size_bytes,
-        data_set_offset=scanned.data_set_offset,
-        header_end=scanned.header_end,
-        inflated=scanned.inflated,
-        rows=pixels.rows if pixels else 0,
-        columns=pixels.columns if pixels else 0,
-        number_of_frames=pixels.number_of_frames if pixels and scanned.pixel_data else 0,
-        bits_allocated=pixels.bits_allocated if pixels else 0,
-        pixels=pixels_json(scanned),
-        frames=None if scanned.frames is None else scanned.frames.to_bytes(),
-        attributes=dict(scanned.attributes),
-        warnings="\n".join(f"{warning.code.upper()} {warning.where}".strip() for warning in scanned.warnings),
-        data_set_sha256=digest.data_set_sha256.hex(),
-        object_crc32c=digest.object_crc32c,
-    )
+class _Digests:
+    """All digests of an instance, taken in one pass."""
+
+    def __init__(self, scanned: ScannedInstance) -> None:
+        self._scanned = scanned
+        self._whole = DataSetDigest(scanned.data_set_offset)
+        self._pieces = None if scanned.inflated else PieceDigest(scanned.header_end, scanned.size_bytes)
+
+    def update(self, chunk: bytes) -> None:
+        self._whole.update(chunk)
+        if self._pieces is not None:
+            self._pieces.update(chunk)
+
+    def examined(self, expected: Expected) -> Examined:
+        whole = self._whole
+        if not expected.headerless_transfer_syntax_uid:
+            _check_crc(whole.object_crc32c, expected)
+        scanned = self._scanned
+        pixels = scanned.pixels
+        return Examined(
+            study_instance_uid=scanned.study_instance_uid,
+            series_instance_uid=scanned.series_instance_uid,
+            sop_instance_uid=scanned.sop_instance_uid,
+            sop_class_uid=scanned.sop_class_uid,
+            transfer_syntax_uid=scanned.transfer_syntax_uid,
+            size_bytes=scanned.size_bytes,
+            data_set_offset=scanned.data_set_offset,
+            header_end=scanned.header_end,
+            inflated=scanned.inflated,
+            rows=pixels.rows if pixels else 0,
+            columns=pixels.columns if pixels else 0,
+            number_of_frames=pixels.number_of_frames if pixels and scanned.pixel_data else 0,
+            bits_allocated=pixels.bits_allocated if pixels else 0,
+            pixels=pixels_json(scanned),
+            frames=None if scanned.frames is None else scanned.frames.to_bytes(),
+            attributes=dict(scanned.attributes),
+            piece_checksums=None if self._pieces is None else self._pieces.packed(),
+            warnings="\n".join(f"{warning.code.upper()} {warning.where}".strip() for warning in scanned.warnings),
+            data_set_sha256=whole.data_set_sha256.hex(),
+            object_crc32c=whole.object_crc32c,
+        )
 
 
 def _check_crc(found: int, expected: Expected) -> None:

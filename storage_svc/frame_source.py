@@ -19,7 +19,7 @@ VERIFIED_BYTES = 16 * 1024 * 1024
 """Objects up to this size are read whole, so that their checksum proves each frame."""
 
 GROUP_BYTES = 8 * 1024 * 1024
-"""How much of a larger object is read at once."""
+"""How much of a larger object is read at once; the checksums of its pieces prove that."""
 
 Row = Mapping[str, Any]
 

@@ -75,6 +75,7 @@ def _grown_series(row: Any, group: Sequence[NewInstance]) -> dict[str, Any]:
         classes.add(examined.sop_class_uid)
         if columns["image_type"]:
             image_types.add(columns["image_type"].replace("\n", " "))
+    values["generation"] = (0 if row is None else row["generation"]) + 1
     return {**values, "image_types": "\n".join(sorted(image_types)), "sop_class_uids": "\n".join(sorted(classes))}
 
 
@@ -144,40 +145,61 @@ def _last_manifest(connection: Connection, study_instance_uid: str) -> dict[str,
     return {"manifest_version": version or 0}
 
 
-def recount(connection: Connection, study_instance_uid: str) -> None:
-    """Count the live instances of a study and of each of its series anew."""
-    live = INSTANCE.c.purge_time.is_(None)
-    counted = connection.execute(
-        select(
-            INSTANCE.c.series_instance_uid,
-            func.count(),
-            func.coalesce(func.sum(INSTANCE.c.number_of_frames), 0),
-            func.coalesce(func.sum(INSTANCE.c.size_bytes), 0),
+def lock_series(connection: Connection, study_instance_uid: str, series_instance_uid: str = "") -> list[str]:
+    """The UIDs of the series of a study, or of the one that is named if it is there; held until the commit.
+
+    Writers that change a study hold its series first, in the order of their UIDs, and then the study.
+    """
+    own = [SERIES.c.study_instance_uid == study_instance_uid]
+    if series_instance_uid:
+        own.append(SERIES.c.series_instance_uid == series_instance_uid)
+    query = select(SERIES.c.series_instance_uid).where(*own).order_by(SERIES.c.series_instance_uid).with_for_update()
+    return list(connection.execute(query).scalars())
+
+
+def recount(connection: Connection, study_instance_uid: str, series_instance_uid: str = "") -> None:
+    """Count the live instances of all series of a study anew, or of the one that has changed, and of the study."""
+    changed = lock_series(connection, study_instance_uid, series_instance_uid)
+    own = INSTANCE.c.study_instance_uid == study_instance_uid
+    if series_instance_uid:
+        own &= INSTANCE.c.series_instance_uid == series_instance_uid
+    counted = {
+        row[0]: row
+        for row in connection.execute(
+            select(
+                INSTANCE.c.series_instance_uid,
+                func.count(),
+                func.coalesce(func.sum(INSTANCE.c.number_of_frames), 0),
+                func.coalesce(func.sum(INSTANCE.c.size_bytes), 0),
+            )
+            .where(own, INSTANCE.c.purge_time.is_(None))
+            .group_by(INSTANCE.c.series_instance_uid)
         )
-        .where(INSTANCE.c.study_instance_uid == study_instance_uid, live)
-        .group_by(INSTANCE.c.series_instance_uid)
-    ).all()
-    connection.execute(
-        update(SERIES)
-        .where(SERIES.c.study_instance_uid == study_instance_uid)
-        .values(instance_count=0, frame_count=0, size_bytes=0)
-    )
-    for series_uid, instances, frames, size in counted:
+    }
+    for uid in changed:
+        _, instances, frames, size = counted.get(uid, (uid, 0, 0, 0))
         connection.execute(
             update(SERIES)
-            .where(SERIES.c.study_instance_uid == study_instance_uid, SERIES.c.series_instance_uid == series_uid)
-            .values(instance_count=instances, frame_count=frames, size_bytes=size)
+            .where(SERIES.c.study_instance_uid == study_instance_uid, SERIES.c.series_instance_uid == uid)
+            .values(instance_count=instances, frame_count=frames, size_bytes=size, generation=SERIES.c.generation + 1)
         )
-    total = sum(row[1] for row in counted)
+    live = SERIES.c.instance_count > 0
+    series, instances, size = connection.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(SERIES.c.instance_count), 0),
+            func.coalesce(func.sum(SERIES.c.size_bytes), 0),
+        ).where(SERIES.c.study_instance_uid == study_instance_uid, live)
+    ).one()
     connection.execute(
         update(STUDY)
         .where(STUDY.c.study_instance_uid == study_instance_uid)
         .values(
-            instance_count=total,
-            series_count=len(counted),
-            size_bytes=sum(row[3] for row in counted),
+            instance_count=instances,
+            series_count=series,
+            size_bytes=size,
             generation=STUDY.c.generation + 1,
             update_time=clock.now(),
-            purge_time=None if total else STUDY.c.purge_time,
+            purge_time=None if instances else STUDY.c.purge_time,
         )
     )

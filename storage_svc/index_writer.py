@@ -12,6 +12,7 @@ from imaging.storage.v1 import storage_pb2
 from storage_svc.arrival import Arrival
 from storage_svc.batching import Batcher
 from storage_svc.change_log import ChangeLog, record_change
+from storage_svc.condition_record import tell_condition
 from storage_svc.index_studies import (
     NewInstance,
     add_to_series,
@@ -20,12 +21,13 @@ from storage_svc.index_studies import (
     opened_manifest,
     recount,
 )
+from storage_svc.object_check import OK
 from storage_svc.origin import DERIVED, RECEIVED, OriginOf
 from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTINE, STAGE_ATTEMPT, STUDY
 
 _STORED = storage_pb2.Change.KIND_INSTANCE_STORED
 _QUARANTINED = storage_pb2.Change.KIND_CONFLICT_QUARANTINED
-_OF_THE_OBJECT = ("object_key", "transfer_syntax_uid", "size_bytes", "object_crc32c", "warnings")
+_OF_THE_OBJECT = ("object_key", "transfer_syntax_uid", "size_bytes", "object_crc32c", "warnings", "condition")
 Row = Mapping[str, Any]
 
 
@@ -140,8 +142,9 @@ class IndexWriter:
         """The row of a softly deleted instance that was sent again, byte for byte."""
 
         def write(connection: Connection) -> Row:
-            row = {**deleted, "purge_time": None}
-            _change_current(connection, deleted, {"purge_time": None})
+            live = {"purge_time": None, "deleted_level": 0}
+            row = {**deleted, **live}
+            _change_current(connection, deleted, live)
             origin = OriginOf(
                 deleted["origin_kind"], deleted["origin_run"], deleted["origin_stage"], deleted["origin_attempt"]
             )
@@ -163,7 +166,8 @@ class IndexWriter:
             _change_current(connection, damaged, changed)
             connection.execute(delete(KEPT_OBJECT).where(KEPT_OBJECT.c.object_key == damaged["object_key"]))
             connection.execute(insert(KEPT_OBJECT).values(**arrival.object_columns(damaged["version"])))
-            recount(connection, damaged["study_instance_uid"])
+            recount(connection, damaged["study_instance_uid"], damaged["series_instance_uid"])
+            tell_condition(connection, arrival.object_key, OK)
             return {**damaged, **changed}
 
         return await self._changes.write(write)
@@ -200,7 +204,7 @@ class IndexWriter:
 
     def _touch_study(self, connection: Connection, arrival: Arrival, origin: OriginOf) -> None:
         uid = arrival.examined.study_instance_uid
-        recount(connection, uid)
+        recount(connection, uid, arrival.examined.series_instance_uid)
         if origin.kind == RECEIVED:
             study = connection.execute(select(STUDY).where(STUDY.c.study_instance_uid == uid)).mappings().one()
             values = {**opened_manifest(self._quiet_time_us), **changed_attributes(connection, study, arrival)}

@@ -30,6 +30,7 @@ from storage_svc.index_writer import IndexWriter, Overtaken
 from storage_svc.intake.arena import Slot
 from storage_svc.intake.intake import Intake
 from storage_svc.known import Known, Lookup
+from storage_svc.object_check import OK
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.origin import DERIVED, OriginOf
 from storage_svc.same_content import Sameness, compare
@@ -213,7 +214,7 @@ class Ingest:
         """
         if row["data_set_sha256"] != arrival.examined.data_set_sha256:
             return row
-        if await _in(self._writing, partial(is_sound, self._store, row)):
+        if row["condition"] == OK and await _in(self._writing, partial(is_sound, self._store, row)):
             return row
         _log.error("a stored object was lost or damaged and is replaced", extra={"object_key": row["object_key"]})
         async with self._durable(arrival):

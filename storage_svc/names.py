@@ -27,10 +27,14 @@ class Name:
         """1 study, 2 series, 3 instance."""
         return 1 + bool(self.series_instance_uid) + bool(self.sop_instance_uid)
 
+    @property
+    def kind(self) -> str:
+        """`study`, `series` or `instance`."""
+        return ("study", "series", "instance")[self.level - 1]
+
     def not_found(self) -> NotFound:
         """The error for a name under which nothing is stored."""
-        kind = ("study", "series", "instance")[self.level - 1]
-        return NotFound(f"There is no such {kind}", where=str(self), hint="It was never stored, or is deleted.")
+        return NotFound(f"There is no such {self.kind}", where=str(self), hint="It was never stored, or is deleted.")
 
 
 def parse_name(name: str, *levels: int) -> Name:

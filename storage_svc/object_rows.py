@@ -16,7 +16,9 @@ from storage_svc.search import Search, live_instance, live_series, live_study, r
 
 _PAGE = 200
 Row = Mapping[str, Any]
-_LAYOUT = tuple(KEPT_OBJECT.c[name] for name in ("data_set_offset", "header_end", "inflated", "pixels", "frames"))
+_LAYOUT = tuple(
+    KEPT_OBJECT.c[name] for name in ("data_set_offset", "header_end", "inflated", "pixels", "frames", "piece_checksums")
+)
 
 
 async def instances_below(database: Database, name: Name) -> AsyncGenerator[Row]:

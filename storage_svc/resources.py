@@ -58,19 +58,27 @@ def study(row: Row, modalities: Sequence[str]) -> storage_pb2.Study:
         update_time=timestamp(row["update_time"]),
         etag=etag(row),
     )
-    if row["purge_time"] is not None:
-        found.purge_time.CopyFrom(timestamp(row["purge_time"]))
+    _tell_purge_time(found, row)
+    if row["hold_time"] is not None:
+        found.legal_hold.reason = row["hold_reason"]
+        found.legal_hold.set_time.CopyFrom(timestamp(row["hold_time"]))
     return found
 
 
 def etag(row: Row) -> str:
-    """Changes with every change of the study, also when it was purged and came back in between."""
-    return f"{row['create_time']:x}-{row['generation']}"
+    """Changes with every change of the row of a study, series or instance, also when it was purged and came back."""
+    return f"{row['create_time']:x}-{row['generation'] if 'generation' in row else row['version']}"
+
+
+def _tell_purge_time(found: storage_pb2.Study | storage_pb2.Series | storage_pb2.Instance, row: Row) -> None:
+    purge_time = row.get("purge_time")  # a row of a series has it only when the series was deleted
+    if purge_time is not None:
+        found.purge_time.CopyFrom(timestamp(purge_time))
 
 
 def series(row: Row) -> storage_pb2.Series:
     """A series."""
-    return storage_pb2.Series(
+    found = storage_pb2.Series(
         name=f"{study_name(row['study_instance_uid'])}/series/{row['series_instance_uid']}",
         study_instance_uid=row["study_instance_uid"],
         series_instance_uid=row["series_instance_uid"],
@@ -95,12 +103,15 @@ def series(row: Row) -> storage_pb2.Series:
         manufacturer_model_name=row["manufacturer_model_name"],
         performed_procedure_step_start_date=row["procedure_step_start_date"],
         performed_procedure_step_start_time=row["procedure_step_start_time"],
+        etag=etag(row),
     )
+    _tell_purge_time(found, row)
+    return found
 
 
 def instance(row: Row) -> storage_pb2.Instance:
     """An instance as it is served."""
-    return storage_pb2.Instance(
+    found = storage_pb2.Instance(
         name=instance_name(row["study_instance_uid"], row["series_instance_uid"], row["sop_instance_uid"]),
         study_instance_uid=row["study_instance_uid"],
         series_instance_uid=row["series_instance_uid"],
@@ -123,7 +134,10 @@ def instance(row: Row) -> storage_pb2.Instance:
         content_date=row["content_date"],
         content_time=row["content_time"],
         acquisition_number=row["acquisition_number"],
+        etag=etag(row),
     )
+    _tell_purge_time(found, row)
+    return found
 
 
 def change(row: Row) -> storage_pb2.Change:

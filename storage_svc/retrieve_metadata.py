@@ -23,7 +23,7 @@ from storage_svc.names import Name
 from storage_svc.object_rows import instances_below, with_layout
 from storage_svc.read_ahead import read_ahead
 from storage_svc.short_header import shortened
-from storage_svc.verified_object import read_range, read_whole
+from storage_svc.verified_object import read_range, read_whole, require_sound
 
 _BATCH = 64
 _FETCH = 16
@@ -65,7 +65,7 @@ async def retrieve_metadata(
     NotFound
         If nothing of that name, or one of the named instances, is not there.
     DataLoss
-        If stored bytes are gone.
+        If stored bytes are gone or damaged.
     """
     wanted = set(sop_instance_uids)
 
@@ -103,6 +103,7 @@ async def retrieve_metadata(
         return [message(row, model) for row, model in pieces]
 
     def message(row: Row, model: JsonModel | None) -> bytes:
+        require_sound(row)
         if as_json:
             model = model or build(row)
             response = Response(instance=resources.instance(row), content=model.content)

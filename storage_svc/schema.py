@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
+    literal_column,
 )
 
 from imaging.database import Tables
@@ -57,6 +59,8 @@ STUDY = Table(
     Column("create_time", BigInteger, nullable=False),
     Column("update_time", BigInteger, nullable=False),
     Column("purge_time", BigInteger),  # set while all of it is softly deleted
+    Column("hold_time", BigInteger),  # set while it is under legal hold, as is its reason
+    Column("hold_reason", text()),
     # The newest manifest; `manifest` has all of them.
     _count("manifest_version"),
     _count("manifest_count"),
@@ -100,6 +104,7 @@ SERIES = Table(
     _text("origin_run"),
     _text("origin_stage"),
     Column("origin_attempt", Integer, nullable=False, default=0),
+    Column("generation", BigInteger, nullable=False, default=0, server_default="0"),  # the etag; grows with each change
     Column("create_time", BigInteger, nullable=False),
     PrimaryKeyConstraint("study_instance_uid", "series_instance_uid"),
     Index("series_by_uid", "series_instance_uid"),
@@ -135,9 +140,15 @@ INSTANCE = Table(
     Column("origin_attempt", Integer, nullable=False, default=0),
     Column("create_time", BigInteger, nullable=False),
     Column("purge_time", BigInteger),  # set while it is softly deleted
+    # 1 deleted with its study, 2 with its series, 3 alone.
+    Column("deleted_level", SmallInteger, nullable=False, default=0, server_default="0"),
+    # That of its object, so that reading need not ask.
+    Column("condition", SmallInteger, nullable=False, default=1, server_default="1"),
     Index("instance_by_series", "study_instance_uid", "series_instance_uid", "instance_number", "sop_instance_uid"),
     Index("instance_by_purge_time", "purge_time"),
 )
+
+_DAMAGED: ColumnElement[bool] = literal_column("condition <> 1")
 
 KEPT_OBJECT = Table(
     "kept_object",
@@ -154,11 +165,19 @@ KEPT_OBJECT = Table(
     Column("transfer_syntax_uid", text(64), nullable=False),
     _text("pixels"),  # JSON of the pixel description; empty without pixels
     Column("frames", LargeBinary),  # packed frame index
+    Column("object_crc32c", BigInteger),  # unknown for what the first release had replaced
+    Column("piece_checksums", LargeBinary),  # packed; none for an inflated data set, which is only read whole
     _text("source"),
     _text("traceparent"),
     Column("create_time", BigInteger, nullable=False),
+    # 0: never since the first release stored it.
+    Column("verify_time", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("condition", SmallInteger, nullable=False, default=1, server_default="1"),  # ObjectCondition: 1 is OK
     Index("kept_object_by_instance", "sop_instance_uid"),
     Index("kept_object_by_study", "study_instance_uid", "create_time"),
+    # Sums are taken from it alone. New objects come at its end: they were verified on arrival.
+    Index("kept_object_by_verify_time", "verify_time", "size_bytes"),
+    Index("kept_object_damaged", "object_key", sqlite_where=_DAMAGED, postgresql_where=_DAMAGED),
 )
 """Every object that must not be swept: served versions, older versions and quarantined ones."""
 
@@ -202,7 +221,7 @@ QUARANTINE = Table(
     Column("study_instance_uid", text(64), nullable=False),
     Column("series_instance_uid", text(64), nullable=False),
     Column("data_set_sha256", text(64), nullable=False),
-    Column("reason", text(), nullable=False),
+    Column("reason", text(), nullable=False),  # a name of QuarantinedInstance.Reason; words in the first release
     _text("source"),
     Column("create_time", BigInteger, nullable=False),
     Index("quarantine_by_content", "sop_instance_uid", "data_set_sha256"),
@@ -219,6 +238,35 @@ REJECTION = Table(
     _count("size_bytes"),
 )
 """The audit of what was turned away: who, when, why; nothing of the content."""
+
+AUDIT = Table(
+    "audit",
+    METADATA,
+    Column("id", counted(), primary_key=True, autoincrement=True),
+    Column("create_time", BigInteger, nullable=False),
+    Column("action", text(), nullable=False),
+    Column("name", text(), nullable=False),
+    _text("peer"),
+    _text("reason"),
+)
+"""Who took something away, brought it back or decided over it, when, and the reason that was given."""
+
+RESOLUTION = Table(
+    "resolution",
+    METADATA,
+    Column("quarantine_id", text(), primary_key=True),
+    Column("resolution", SmallInteger, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+)
+"""What was decided over quarantined instances, so that a decision that is sent again gets the same answer."""
+
+SCRUB = Table(
+    "scrub",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("wanted_time", BigInteger, nullable=False),
+)
+"""What was verified before `wanted_time` is verified anew, as fast as the rate allows."""
 
 UPLOAD = Table(
     "upload",

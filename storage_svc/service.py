@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from imaging.codecs.sandbox import DecodePool
@@ -14,10 +15,17 @@ from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
 from imaging.settings.database import database_access
 from imaging.settings.s3 import s3_access
-from imaging.storage.v1 import storage_service_pb2, storage_service_pb2_grpc
+from imaging.storage.v1 import (
+    storage_admin_service_pb2,
+    storage_admin_service_pb2_grpc,
+    storage_service_pb2,
+    storage_service_pb2_grpc,
+)
 from storage_svc import clock
+from storage_svc.admin_servicer import AdminParts, StorageAdminServicer
 from storage_svc.change_log import ChangeLog, commit_changes
 from storage_svc.completion import Completion
+from storage_svc.condition_record import ConditionRecord
 from storage_svc.in_flight import InFlight
 from storage_svc.index_writer import IndexWriter
 from storage_svc.ingest import Ingest
@@ -25,13 +33,16 @@ from storage_svc.intake.arena import Arena
 from storage_svc.intake.intake import Intake
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import TABLES
+from storage_svc.scrubber import Scrubber
 from storage_svc.servicer import Parts, StorageServicer
 from storage_svc.storage_metrics import StorageMetrics
+from storage_svc.suspects import Suspects
 from storage_svc.sweeper import Sweeper
 from storage_svc.upload_spool import UploadSpool
 from storage_svc.upload_stream import UploadServices
 
 SERVICE_NAME = storage_service_pb2.DESCRIPTOR.services_by_name["StorageService"].full_name
+_ADMIN_NAME = storage_admin_service_pb2.DESCRIPTOR.services_by_name["StorageAdminService"].full_name
 _READERS = 4
 
 
@@ -72,6 +83,16 @@ class Service:
             interval=timedelta(seconds=own.sweep_interval_seconds),
             upload_expiry=timedelta(hours=own.upload_expiry_hours),
         )
+        metrics = StorageMetrics(self._arena, self._pool, settings.data_dir)
+        record = ConditionRecord(changes, metrics)
+        self._suspects = Suspects(self._database, store, record)
+        self.scrubber = Scrubber(
+            self._database,
+            store,
+            record,
+            period=timedelta(days=own.scrub_period_days),
+            bytes_per_second=own.scrub_bytes_per_second,
+        )
         servicer = StorageServicer(
             Parts(
                 database=self._database,
@@ -81,17 +102,20 @@ class Service:
                 uploads=uploads,
                 pool=self._pool,
                 readers=self._readers,
-                metrics=StorageMetrics(self._arena, self._pool, settings.data_dir),
+                metrics=metrics,
+                suspects=self._suspects,
                 delete_grace=timedelta(days=own.delete_grace_days),
+                quiet_time=timedelta(seconds=own.quiet_time_seconds),
             )
+        )
+        admin = StorageAdminServicer(AdminParts(self._database, store, record, self.scrubber))
+        add, add_admin = (
+            storage_service_pb2_grpc.add_StorageServiceServicer_to_server,
+            storage_admin_service_pb2_grpc.add_StorageAdminServiceServicer_to_server,
         )
         self._server = RpcServer(
             settings.listen("storage"),
-            {
-                SERVICE_NAME: lambda server: storage_service_pb2_grpc.add_StorageServiceServicer_to_server(
-                    servicer, server
-                )
-            },
+            {SERVICE_NAME: partial(add, servicer), _ADMIN_NAME: partial(add_admin, admin)},
         )
         self._background: list[asyncio.Task[None]] = []
 
@@ -102,6 +126,8 @@ class Service:
         self._background = [
             asyncio.create_task(self._completion.run(), name="completion"),
             asyncio.create_task(self.sweeper.run(), name="sweeper"),
+            asyncio.create_task(self.scrubber.run(), name="scrubber"),
+            asyncio.create_task(self._suspects.run(), name="suspects"),
         ]
         return port
 

@@ -9,22 +9,19 @@ from datetime import timedelta
 from typing import Any
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from sqlalchemy import Connection
 
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
-from imaging.errors import InvalidArgument
 from imaging.objectstore import ObjectStore
 from imaging.rpc.page_token import page_size
 from imaging.rpc.tracing import traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
-from imaging.storage.v1 import storage_service_pb2_grpc as pb_grpc
-from storage_svc import clock, resources
+from storage_svc import resources
 from storage_svc.change_log import ChangeLog
 from storage_svc.completion import Completion
-from storage_svc.delete import delete_study, restore_study
+from storage_svc.lifecycle_servicer import LifecycleServicer
 from storage_svc.manifest import Expectation
 from storage_svc.model_cache import ModelCache
 from storage_svc.names import Name, parse_name
@@ -34,12 +31,12 @@ from storage_svc.retrieve_instances import retrieve_instances
 from storage_svc.retrieve_metadata import retrieve_metadata
 from storage_svc.search import Page, Search, live_instance, live_series, live_study, modalities, run_search
 from storage_svc.storage_metrics import StorageMetrics
+from storage_svc.suspects import Suspects
 from storage_svc.upload_stream import UploadServices, UploadStream
 from storage_svc.watch import watch_changes
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Row = Mapping[str, Any]
-_MAX_GRACE_SECONDS = 100 * 366 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +51,16 @@ class Parts:
     pool: DecodePool
     readers: Executor
     metrics: StorageMetrics
+    suspects: Suspects
     delete_grace: timedelta
+    quiet_time: timedelta
 
 
-class StorageServicer(pb_grpc.StorageServiceServicer):
+class StorageServicer(LifecycleServicer):
     """Implements `imaging.storage.v1.StorageService`."""
 
     def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.changes, delete_grace=parts.delete_grace, quiet_time=parts.quiet_time)
         self._parts = parts
         self._models = ModelCache()
 
@@ -123,14 +123,15 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
         self, request: pb.RetrieveInstancesRequest, context: Context
     ) -> AsyncGenerator[pb.RetrieveInstancesResponse]:
         parts = self._parts
-        async for message in retrieve_instances(
+        messages = retrieve_instances(
             parts.database,
             parts.store,
             parts.readers,
             parse_name(request.name),
             accept=request.accept_transfer_syntax_uids,
             start_offset=request.start_offset,
-        ):
+        )
+        async for message in parts.suspects.noticing(messages):
             parts.metrics.sent("instances", message)
             yield message  # type: ignore[misc]  # serialized in a thread, as are frames
 
@@ -138,7 +139,7 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
         self, request: pb.RetrieveMetadataRequest, context: Context
     ) -> AsyncGenerator[pb.RetrieveMetadataResponse]:
         parts = self._parts
-        async for message in retrieve_metadata(
+        messages = retrieve_metadata(
             parts.database,
             parts.store,
             parts.readers,
@@ -146,7 +147,8 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
             parse_name(request.name),
             as_json=request.format == pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON,
             sop_instance_uids=request.sop_instance_uids,
-        ):
+        )
+        async for message in parts.suspects.noticing(messages):
             parts.metrics.sent("metadata", message)
             yield message  # type: ignore[misc]  # serialized in a thread, as are frames
 
@@ -154,7 +156,8 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
         self, request: pb.RetrieveFramesRequest, context: Context
     ) -> AsyncGenerator[pb.RetrieveFramesResponse]:
         parts = self._parts
-        async for message in retrieve_frames(parts.database, parts.store, parts.readers, parts.pool, request):
+        messages = retrieve_frames(parts.database, parts.store, parts.readers, parts.pool, request)
+        async for message in parts.suspects.noticing(messages):
             parts.metrics.sent("frames", message)
             yield message  # type: ignore[misc]  # serialized in a thread; `imaging.rpc` sends bytes as they are
 
@@ -166,20 +169,6 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
             parts.database, parts.store, parts.readers, parse_name(request.name, 3), request.path
         ):
             yield message
-
-    async def DeleteStudy(self, request: pb.DeleteStudyRequest, context: Context) -> pb.DeleteStudyResponse:
-        name = parse_name(request.name, 1)
-        asked = request.HasField("grace_period")
-        grace_us = _grace_us(request.grace_period) if asked else clock.microseconds(self._parts.delete_grace)
-        row = await self._parts.changes.write(
-            lambda connection: delete_study(connection, name, expected_etag=request.etag, grace_us=grace_us)
-        )
-        return pb.DeleteStudyResponse(study=resources.study(row, []))
-
-    async def RestoreStudy(self, request: pb.RestoreStudyRequest, context: Context) -> pb.RestoreStudyResponse:
-        name = parse_name(request.name, 1)
-        await self._parts.changes.write(lambda connection: restore_study(connection, name))
-        return pb.RestoreStudyResponse(study=await self._study(name, live_study))
 
     async def WatchChanges(
         self, request: pb.WatchChangesRequest, context: Context
@@ -203,14 +192,6 @@ class StorageServicer(pb_grpc.StorageServiceServicer):
             level, parent, _keys(request.keys), page_size(request.page_size), request.page_token, request.skip
         )
         return await self._parts.database.read(lambda connection: run_search(connection, search))
-
-
-def _grace_us(grace: Duration) -> int:
-    if not 0 <= grace.seconds <= _MAX_GRACE_SECONDS or not 0 <= grace.nanos < 1_000_000_000:
-        raise InvalidArgument(
-            "The grace period is negative or over 100 years", where="grace_period", hint="Leave it out for the default."
-        )
-    return grace.seconds * 1_000_000 + grace.nanos // 1000
 
 
 def _keys(keys: Sequence[pb.MatchKey]) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -33,18 +33,26 @@ class StorageMetrics:
         self._received: Counter[str] = Counter()
         self._sent: Counter[str] = Counter()
         self._messages: Counter[str] = Counter()
+        self._verified: Counter[str] = Counter()
+        self._damaged: Counter[str] = Counter()
         meter = metrics.get_meter("imaging")
         for name, unit, counts, label, description in (
             ("imaging.storage.instances", "", self._instances, "outcome", "Uploads that got their outcome."),
             ("imaging.storage.received", "By", self._received, "outcome", "Bytes of the uploads that were stored."),
             ("imaging.storage.sent", "By", self._sent, "kind", "Bytes given out."),
             ("imaging.storage.messages.sent", "", self._messages, "kind", "Messages given out; a small frame is one."),
+            ("imaging.storage.objects.verified", "", self._verified, "condition", "Kept objects that were verified."),
         ):
             meter.create_observable_counter(name, [_observe(counts, label)], unit=unit, description=description)
 
         def gauge(name: str, unit: str, read: Callable[[], float], description: str) -> None:
             meter.create_observable_gauge(name, [lambda _: [Observation(read())]], unit=unit, description=description)
 
+        meter.create_observable_gauge(
+            "imaging.storage.objects.damaged",
+            [_observe(self._damaged, "condition")],
+            description="Kept objects that are known to be damaged, told by the process that scrubs.",
+        )
         gauge("imaging.storage.in_flight", "By", lambda: arena.in_use, "Bytes of uploads in memory.")
         gauge("imaging.storage.in_flight.limit", "By", lambda: arena.size_bytes, "Bytes that may be in memory.")
         gauge("imaging.codecs.workers.busy", "", lambda: pool.busy, "Decoding processes at work.")
@@ -66,6 +74,15 @@ class StorageMetrics:
         """Count a serialized message of `instances`, `metadata` or `frames`."""
         self._sent[kind] += len(message)
         self._messages[kind] += 1
+
+    def verified(self, condition: str) -> None:
+        """Count an object that was verified: `ok`, `missing` or `differing`."""
+        self._verified[condition] += 1
+
+    def damaged(self, counts: Mapping[str, int]) -> None:
+        """Tell how many objects are known to be damaged now, by condition."""
+        for condition in ("missing", "differing"):
+            self._damaged[condition] = counts.get(condition, 0)
 
 
 def _observe(counts: Counter[str], label: str) -> Callable[[CallbackOptions], Iterable[Observation]]:

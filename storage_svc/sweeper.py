@@ -14,7 +14,7 @@ from imaging.database import Database
 from imaging.objectstore import ObjectStat, ObjectStore
 from storage_svc import clock
 from storage_svc.change_log import ChangeLog
-from storage_svc.delete import due_for_purge, purge
+from storage_svc.purge import due_for_purge, purge
 from storage_svc.schema import KEPT_OBJECT, REJECTION
 from storage_svc.upload_spool import UploadSpool
 

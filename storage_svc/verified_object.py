@@ -1,4 +1,4 @@
-"""Objects read with proof: the size always, the checksum wherever the whole object is read."""
+"""Objects read with proof: by its checksum when all of an object is read, by those of its pieces when a part is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,24 @@ import google_crc32c
 
 from imaging.errors import DataLoss
 from imaging.objectstore import ObjectStore
+from storage_svc.object_check import OK
+from storage_svc.piece_checksums import PieceChecksums
 
 Row = Mapping[str, Any]
 _PIECE = 8 * 1024 * 1024
+_LARGE = 16 * 1024 * 1024
+
+
+def require_sound(row: Row) -> None:
+    """Pass if nothing bad is known of an instance's object.
+
+    Raises
+    ------
+    DataLoss
+        If it was found damaged: what it holds by now need not be looked at.
+    """
+    if row["condition"] != OK:
+        raise damaged(row)
 
 
 def read_whole(store: ObjectStore, row: Row) -> bytes:
@@ -22,6 +37,7 @@ def read_whole(store: ObjectStore, row: Row) -> bytes:
     DataLoss
         If they are not the bytes that were stored.
     """
+    require_sound(row)
     content = store.read(row["object_key"])
     if len(content) != row["size_bytes"] or google_crc32c.value(content) != row["object_crc32c"]:
         raise damaged(row)
@@ -43,16 +59,44 @@ def is_sound(store: ObjectStore, row: Row) -> bool:
 
 
 def read_range(store: ObjectStore, row: Row, offset: int, length: int) -> bytes:
-    """A part of an instance's object, which must have its full size.
+    """A part of an instance's object; what is read around it, up to the borders of the pieces, proves it.
+
+    Parameters
+    ----------
+    row
+        With `piece_checksums`. Where pieces have none, all of the object is read to prove a part; a large object that
+        the first release stored is believed until the scrub has come to it.
 
     Raises
     ------
     DataLoss
-        If the object is gone or has another size than was stored.
+        If these are not the bytes that were stored.
     """
-    found = store.stat(row["object_key"])
-    if found is None or found.size_bytes != row["size_bytes"]:
+    require_sound(row)
+    if row["piece_checksums"] is None:
+        if row["size_bytes"] > _LARGE and not row["inflated"]:
+            return store.read(row["object_key"], offset, length)
+        return read_whole(store, row)[offset : offset + length]
+    checksums = PieceChecksums.from_bytes(row["piece_checksums"])
+    around = checksums.pieces_around(offset, length, row["size_bytes"])
+    if around is None:
+        return read_whole(store, row)[offset : offset + length]
+    begin, end = around
+    content = store.read(row["object_key"], begin, end - begin)
+    if not checksums.prove(begin, content):
         raise damaged(row)
+    return content[offset - begin : offset - begin + length]
+
+
+def read_unproven(store: ObjectStore, row: Row, offset: int, length: int) -> bytes:
+    """A part of an instance's object, for whoever reads all parts and compares the checksum at the end.
+
+    Raises
+    ------
+    DataLoss
+        If the object is gone or shorter than it was.
+    """
+    require_sound(row)
     return store.read(row["object_key"], offset, length)
 
 
@@ -61,6 +105,6 @@ def damaged(row: Row) -> DataLoss:
     return DataLoss(
         "The stored bytes of the instance no longer match their checksum",
         where=row["object_key"],
-        hint="Restore the object from a backup, or delete the study and send it again.",
+        hint="Send the instance again, or restore the object from a backup and run `imaging storage verify`.",
         metadata={"sop_instance_uid": row["sop_instance_uid"]},
     )

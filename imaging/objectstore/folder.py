@@ -111,6 +111,7 @@ class FolderObjectStore:
         try:
             descriptor = os.open(self._root / key, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
+            self._require_root()
             raise DataLoss("A stored object is gone", where=key, hint=_RESTORE) from error
         except OSError as error:
             raise Unavailable("A stored object cannot be opened", where=key, hint=str(error.strerror)) from error
@@ -135,7 +136,15 @@ class FolderObjectStore:
         try:
             return _stat(key, (self._root / key).stat())
         except FileNotFoundError:
+            self._require_root()
             return None
+
+    def _require_root(self) -> None:
+        """Pass if the folder itself is there: a disk that is not mounted has lost no object."""
+        if not self._incoming.is_dir():
+            raise Unavailable(
+                "The folder of the objects is not there", where=str(self._root), hint="Is its disk mounted?"
+            )
 
     def delete(self, key: str) -> None:
         validate_key(key)

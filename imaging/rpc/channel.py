@@ -21,7 +21,7 @@ from imaging.rpc.call_details import with_metadata, with_timeout
 from imaging.rpc.client_span import client_spans
 from imaging.rpc.deadline import DEFAULT_UNARY, remaining_seconds
 from imaging.rpc.loopback import is_loopback
-from imaging.storage.v1 import storage_service_pb2
+from imaging.storage.v1 import storage_admin_service_pb2, storage_service_pb2
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """Both ways. A chunk holds at most 1 MiB, a whole small instance or frame at most 3.5 MiB."""
@@ -120,6 +120,7 @@ def _bearer(token: str) -> list[grpc.aio.ClientInterceptor]:
 def _service_config() -> str:
     files: list[FileDescriptor] = [
         storage_service_pb2.DESCRIPTOR,
+        storage_admin_service_pb2.DESCRIPTOR,
         processing_service_pb2.DESCRIPTOR,
         analysis_service_pb2.DESCRIPTOR,
         reporting_service_pb2.DESCRIPTOR,

@@ -60,6 +60,12 @@ class StorageSettings(OwnDatabase):
     sweep_interval_seconds: float = Field(300.0, gt=0)
     """How often expired uploads, purged studies and orphan objects are looked for."""
 
+    scrub_period_days: float = Field(30.0, gt=0)
+    """Every kept object is read and verified at least once in so many days, evenly, as far as the rate allows."""
+
+    scrub_bytes_per_second: int = Field(32 * 1024 * 1024, ge=64 * 1024)
+    """Bytes that the scrub reads at most. 32 MiB/s verify 80 TB in 30 days, and leave most of a disk to others."""
+
     s3_endpoint: str = ""
     """`host:port` of an S3 server (MinIO and others) that keeps the objects; empty: a folder below `data_dir` does."""
 

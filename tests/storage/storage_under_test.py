@@ -18,6 +18,8 @@ from pydicom.uid import UID
 
 from imaging.rpc.channel import open_channel
 from imaging.rpc.status import domain_errors, from_status
+from imaging.storage.v1 import storage_admin_service_pb2 as admin_pb
+from imaging.storage.v1 import storage_admin_service_pb2_grpc as admin_grpc
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from imaging.storage.v1 import storage_service_pb2_grpc as pb_grpc
@@ -67,6 +69,15 @@ class StorageCalls:
             call = getattr(self.stub, method)(getattr(pb, f"{method}Request")(**fields), timeout=30)
             return [message async for message in call]
 
+    async def admin(self, method: str, **fields: Any) -> Any:
+        """The answer of a unary call of the administration, or all messages of a streaming one."""
+        request = getattr(admin_pb, f"{method}Request")(**fields)
+        with domain_errors():
+            call = getattr(admin_grpc.StorageAdminServiceStub(self.channel), method)(request, timeout=60)
+            if method in ("VerifyObjects", "SweepStorage", "ReadObject"):
+                return [message async for message in call]
+            return await call
+
     async def complete(self, study_instance_uid: str, **fields: Any) -> storage_pb2.Manifest:
         """The manifest after CompleteStudy."""
         return (await self.call("CompleteStudy", name=f"studies/{study_instance_uid}", **fields)).manifest
@@ -90,6 +101,10 @@ class Storage(StorageCalls):
 
     service: Service
     folder: Path
+
+    def objects(self) -> list[Path]:
+        """The files of all objects, where a folder keeps them."""
+        return sorted((self.folder / "storage" / "objects" / "studies").rglob("*.dcm"))
 
 
 @asynccontextmanager

@@ -154,6 +154,31 @@ class Manifest(google.protobuf.message.Message):
 Global___Manifest: typing_extensions.TypeAlias = Manifest
 
 @typing.final
+class LegalHold(google.protobuf.message.Message):
+    """Why a study is kept whatever else is asked: it and its versions can be neither deleted nor purged while it is held."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: builtins.int
+    SET_TIME_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    """In the words of who set it, at most 500 characters; no patient data."""
+    @property
+    def set_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was set; output only."""
+
+    def __init__(
+        self,
+        *,
+        reason: builtins.str = ...,
+        set_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["set_time", b"set_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["reason", b"reason", "set_time", b"set_time"]) -> None: ...
+
+Global___LegalHold: typing_extensions.TypeAlias = LegalHold
+
+@typing.final
 class Study(google.protobuf.message.Message):
     """A study. Patient attributes are those of the instance that was stored last."""
 
@@ -180,6 +205,7 @@ class Study(google.protobuf.message.Message):
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     PURGE_TIME_FIELD_NUMBER: builtins.int
+    LEGAL_HOLD_FIELD_NUMBER: builtins.int
     ISSUER_OF_PATIENT_ID_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`studies/{study_instance_uid}`."""
@@ -235,6 +261,10 @@ class Study(google.protobuf.message.Message):
     def purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Set while the study is softly deleted: when it will be purged."""
 
+    @property
+    def legal_hold(self) -> Global___LegalHold:
+        """Set while the study is under legal hold."""
+
     def __init__(
         self,
         *,
@@ -259,10 +289,11 @@ class Study(google.protobuf.message.Message):
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         etag: builtins.str = ...,
         purge_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        legal_hold: Global___LegalHold | None = ...,
         issuer_of_patient_id: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "manifest", b"manifest", "purge_time", b"purge_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accession_number", b"accession_number", "create_time", b"create_time", "etag", b"etag", "instance_count", b"instance_count", "issuer_of_patient_id", b"issuer_of_patient_id", "manifest", b"manifest", "modalities_in_study", b"modalities_in_study", "name", b"name", "patient_birth_date", b"patient_birth_date", "patient_id", b"patient_id", "patient_name", b"patient_name", "patient_sex", b"patient_sex", "purge_time", b"purge_time", "referring_physician_name", b"referring_physician_name", "series_count", b"series_count", "size_bytes", b"size_bytes", "study_date", b"study_date", "study_description", b"study_description", "study_id", b"study_id", "study_instance_uid", b"study_instance_uid", "study_time", b"study_time", "update_time", b"update_time"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "legal_hold", b"legal_hold", "manifest", b"manifest", "purge_time", b"purge_time", "update_time", b"update_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accession_number", b"accession_number", "create_time", b"create_time", "etag", b"etag", "instance_count", b"instance_count", "issuer_of_patient_id", b"issuer_of_patient_id", "legal_hold", b"legal_hold", "manifest", b"manifest", "modalities_in_study", b"modalities_in_study", "name", b"name", "patient_birth_date", b"patient_birth_date", "patient_id", b"patient_id", "patient_name", b"patient_name", "patient_sex", b"patient_sex", "purge_time", b"purge_time", "referring_physician_name", b"referring_physician_name", "series_count", b"series_count", "size_bytes", b"size_bytes", "study_date", b"study_date", "study_description", b"study_description", "study_id", b"study_id", "study_instance_uid", b"study_instance_uid", "study_time", b"study_time", "update_time", b"update_time"]) -> None: ...
 
 Global___Study: typing_extensions.TypeAlias = Study
 
@@ -290,6 +321,8 @@ class Series(google.protobuf.message.Message):
     IMAGE_TYPES_FIELD_NUMBER: builtins.int
     SOP_CLASS_UIDS_FIELD_NUMBER: builtins.int
     PROTOCOL_NAME_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    PURGE_TIME_FIELD_NUMBER: builtins.int
     SERIES_DATE_FIELD_NUMBER: builtins.int
     SERIES_TIME_FIELD_NUMBER: builtins.int
     LATERALITY_FIELD_NUMBER: builtins.int
@@ -326,6 +359,8 @@ class Series(google.protobuf.message.Message):
     """(0028,0011) of the first image instance; 0 without pixels."""
     protocol_name: builtins.str
     """(0018,1030)."""
+    etag: builtins.str
+    """Changes with every change of the series."""
     series_date: builtins.str
     """(0008,0021), YYYYMMDD."""
     series_time: builtins.str
@@ -350,6 +385,10 @@ class Series(google.protobuf.message.Message):
     def sop_class_uids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The distinct SOP Class UIDs (0008,0016)."""
 
+    @property
+    def purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Set while the series is softly deleted: when it will be purged."""
+
     def __init__(
         self,
         *,
@@ -371,6 +410,8 @@ class Series(google.protobuf.message.Message):
         image_types: collections.abc.Iterable[builtins.str] | None = ...,
         sop_class_uids: collections.abc.Iterable[builtins.str] | None = ...,
         protocol_name: builtins.str = ...,
+        etag: builtins.str = ...,
+        purge_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         series_date: builtins.str = ...,
         series_time: builtins.str = ...,
         laterality: builtins.str = ...,
@@ -378,8 +419,8 @@ class Series(google.protobuf.message.Message):
         performed_procedure_step_start_date: builtins.str = ...,
         performed_procedure_step_start_time: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_series_number", b"_series_number", "origin", b"origin", "series_number", b"series_number"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_series_number", b"_series_number", "body_part_examined", b"body_part_examined", "columns", b"columns", "frame_count", b"frame_count", "frame_of_reference_uid", b"frame_of_reference_uid", "image_types", b"image_types", "instance_count", b"instance_count", "laterality", b"laterality", "manufacturer", b"manufacturer", "manufacturer_model_name", b"manufacturer_model_name", "modality", b"modality", "name", b"name", "origin", b"origin", "performed_procedure_step_start_date", b"performed_procedure_step_start_date", "performed_procedure_step_start_time", b"performed_procedure_step_start_time", "protocol_name", b"protocol_name", "rows", b"rows", "series_date", b"series_date", "series_description", b"series_description", "series_instance_uid", b"series_instance_uid", "series_number", b"series_number", "series_time", b"series_time", "size_bytes", b"size_bytes", "sop_class_uids", b"sop_class_uids", "study_instance_uid", b"study_instance_uid"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_series_number", b"_series_number", "origin", b"origin", "purge_time", b"purge_time", "series_number", b"series_number"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_series_number", b"_series_number", "body_part_examined", b"body_part_examined", "columns", b"columns", "etag", b"etag", "frame_count", b"frame_count", "frame_of_reference_uid", b"frame_of_reference_uid", "image_types", b"image_types", "instance_count", b"instance_count", "laterality", b"laterality", "manufacturer", b"manufacturer", "manufacturer_model_name", b"manufacturer_model_name", "modality", b"modality", "name", b"name", "origin", b"origin", "performed_procedure_step_start_date", b"performed_procedure_step_start_date", "performed_procedure_step_start_time", b"performed_procedure_step_start_time", "protocol_name", b"protocol_name", "purge_time", b"purge_time", "rows", b"rows", "series_date", b"series_date", "series_description", b"series_description", "series_instance_uid", b"series_instance_uid", "series_number", b"series_number", "series_time", b"series_time", "size_bytes", b"size_bytes", "sop_class_uids", b"sop_class_uids", "study_instance_uid", b"study_instance_uid"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_series_number", b"_series_number"]) -> typing.Literal["series_number"] | None: ...
 
 Global___Series: typing_extensions.TypeAlias = Series
@@ -409,6 +450,8 @@ class Instance(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
     IMAGE_TYPE_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    PURGE_TIME_FIELD_NUMBER: builtins.int
     CONTENT_DATE_FIELD_NUMBER: builtins.int
     CONTENT_TIME_FIELD_NUMBER: builtins.int
     ACQUISITION_NUMBER_FIELD_NUMBER: builtins.int
@@ -444,6 +487,8 @@ class Instance(google.protobuf.message.Message):
     """Counts from 1; grows with each corrected version under the same UID."""
     image_type: builtins.str
     """(0008,0008) Image Type, joined by a backslash."""
+    etag: builtins.str
+    """Changes with every change of the instance."""
     content_date: builtins.str
     """(0008,0023), YYYYMMDD."""
     content_time: builtins.str
@@ -461,6 +506,10 @@ class Instance(google.protobuf.message.Message):
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What was noticed on arrival, as UPPER_SNAKE codes with a tag path: odd lengths, executable-looking preamble, …."""
+
+    @property
+    def purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Set while the instance is softly deleted: when it will be purged."""
 
     def __init__(
         self,
@@ -484,12 +533,14 @@ class Instance(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         warnings: collections.abc.Iterable[builtins.str] | None = ...,
         image_type: builtins.str = ...,
+        etag: builtins.str = ...,
+        purge_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         content_date: builtins.str = ...,
         content_time: builtins.str = ...,
         acquisition_number: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_acquisition_number", b"_acquisition_number", "_instance_number", b"_instance_number", "acquisition_number", b"acquisition_number", "create_time", b"create_time", "instance_number", b"instance_number", "origin", b"origin"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_acquisition_number", b"_acquisition_number", "_instance_number", b"_instance_number", "acquisition_number", b"acquisition_number", "bits_allocated", b"bits_allocated", "columns", b"columns", "content_date", b"content_date", "content_time", b"content_time", "create_time", b"create_time", "data_set_sha256", b"data_set_sha256", "image_type", b"image_type", "instance_number", b"instance_number", "name", b"name", "number_of_frames", b"number_of_frames", "object_crc32c", b"object_crc32c", "origin", b"origin", "rows", b"rows", "series_instance_uid", b"series_instance_uid", "size_bytes", b"size_bytes", "sop_class_uid", b"sop_class_uid", "sop_instance_uid", b"sop_instance_uid", "study_instance_uid", b"study_instance_uid", "transfer_syntax_uid", b"transfer_syntax_uid", "version", b"version", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_acquisition_number", b"_acquisition_number", "_instance_number", b"_instance_number", "acquisition_number", b"acquisition_number", "create_time", b"create_time", "instance_number", b"instance_number", "origin", b"origin", "purge_time", b"purge_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_acquisition_number", b"_acquisition_number", "_instance_number", b"_instance_number", "acquisition_number", b"acquisition_number", "bits_allocated", b"bits_allocated", "columns", b"columns", "content_date", b"content_date", "content_time", b"content_time", "create_time", b"create_time", "data_set_sha256", b"data_set_sha256", "etag", b"etag", "image_type", b"image_type", "instance_number", b"instance_number", "name", b"name", "number_of_frames", b"number_of_frames", "object_crc32c", b"object_crc32c", "origin", b"origin", "purge_time", b"purge_time", "rows", b"rows", "series_instance_uid", b"series_instance_uid", "size_bytes", b"size_bytes", "sop_class_uid", b"sop_class_uid", "sop_instance_uid", b"sop_instance_uid", "study_instance_uid", b"study_instance_uid", "transfer_syntax_uid", b"transfer_syntax_uid", "version", b"version", "warnings", b"warnings"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_acquisition_number", b"_acquisition_number"]) -> typing.Literal["acquisition_number"] | None: ...
     @typing.overload
@@ -516,13 +567,27 @@ class Change(google.protobuf.message.Message):
         KIND_STUDY_COMPLETED: Change._Kind.ValueType  # 2
         """A study became complete; `manifest_version` tells which version."""
         KIND_STUDY_CHANGED: Change._Kind.ValueType  # 3
-        """Attributes of a study changed."""
+        """Attributes of a study changed, or its legal hold."""
         KIND_STUDY_DELETED: Change._Kind.ValueType  # 4
-        """A study was deleted, softly or for good."""
+        """A study was deleted, softly or for good; also when its last series or instance was."""
         KIND_STUDY_RESTORED: Change._Kind.ValueType  # 5
         """A softly deleted study is back."""
         KIND_CONFLICT_QUARANTINED: Change._Kind.ValueType  # 6
         """An instance with other content under a known UID was put into quarantine."""
+        KIND_SERIES_DELETED: Change._Kind.ValueType  # 7
+        """A series was deleted softly."""
+        KIND_SERIES_RESTORED: Change._Kind.ValueType  # 8
+        """A softly deleted series is back."""
+        KIND_INSTANCE_DELETED: Change._Kind.ValueType  # 9
+        """An instance was deleted softly."""
+        KIND_INSTANCE_RESTORED: Change._Kind.ValueType  # 10
+        """A softly deleted instance is back."""
+        KIND_CONFLICT_RESOLVED: Change._Kind.ValueType  # 11
+        """A quarantined instance was accepted or discarded."""
+        KIND_OBJECT_DAMAGED: Change._Kind.ValueType  # 12
+        """An object was found missing or with other bytes: `name` is its version or quarantined instance."""
+        KIND_OBJECT_HEALED: Change._Kind.ValueType  # 13
+        """An object that was damaged is right again, or was replaced by the same instance, sent anew."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """The kinds of change."""
@@ -534,13 +599,27 @@ class Change(google.protobuf.message.Message):
     KIND_STUDY_COMPLETED: Change.Kind.ValueType  # 2
     """A study became complete; `manifest_version` tells which version."""
     KIND_STUDY_CHANGED: Change.Kind.ValueType  # 3
-    """Attributes of a study changed."""
+    """Attributes of a study changed, or its legal hold."""
     KIND_STUDY_DELETED: Change.Kind.ValueType  # 4
-    """A study was deleted, softly or for good."""
+    """A study was deleted, softly or for good; also when its last series or instance was."""
     KIND_STUDY_RESTORED: Change.Kind.ValueType  # 5
     """A softly deleted study is back."""
     KIND_CONFLICT_QUARANTINED: Change.Kind.ValueType  # 6
     """An instance with other content under a known UID was put into quarantine."""
+    KIND_SERIES_DELETED: Change.Kind.ValueType  # 7
+    """A series was deleted softly."""
+    KIND_SERIES_RESTORED: Change.Kind.ValueType  # 8
+    """A softly deleted series is back."""
+    KIND_INSTANCE_DELETED: Change.Kind.ValueType  # 9
+    """An instance was deleted softly."""
+    KIND_INSTANCE_RESTORED: Change.Kind.ValueType  # 10
+    """A softly deleted instance is back."""
+    KIND_CONFLICT_RESOLVED: Change.Kind.ValueType  # 11
+    """A quarantined instance was accepted or discarded."""
+    KIND_OBJECT_DAMAGED: Change.Kind.ValueType  # 12
+    """An object was found missing or with other bytes: `name` is its version or quarantined instance."""
+    KIND_OBJECT_HEALED: Change.Kind.ValueType  # 13
+    """An object that was damaged is right again, or was replaced by the same instance, sent anew."""
 
     REVISION_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int

@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
+import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
@@ -1128,6 +1129,56 @@ class RetrieveBulkDataResponse(google.protobuf.message.Message):
 Global___RetrieveBulkDataResponse: typing_extensions.TypeAlias = RetrieveBulkDataResponse
 
 @typing.final
+class UpdateStudyRequest(google.protobuf.message.Message):
+    """Changes a study."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STUDY_FIELD_NUMBER: builtins.int
+    UPDATE_MASK_FIELD_NUMBER: builtins.int
+    @property
+    def study(self) -> imaging.storage.v1.storage_pb2.Study:
+        """`name` tells which one. `legal_hold` sets the hold, or releases it when it is not there. `etag`, when given: only if it
+        is still the current one.
+        """
+
+    @property
+    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+        """What is changed: `legal_hold`."""
+
+    def __init__(
+        self,
+        *,
+        study: imaging.storage.v1.storage_pb2.Study | None = ...,
+        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["study", b"study", "update_mask", b"update_mask"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["study", b"study", "update_mask", b"update_mask"]) -> None: ...
+
+Global___UpdateStudyRequest: typing_extensions.TypeAlias = UpdateStudyRequest
+
+@typing.final
+class UpdateStudyResponse(google.protobuf.message.Message):
+    """The changed study."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STUDY_FIELD_NUMBER: builtins.int
+    @property
+    def study(self) -> imaging.storage.v1.storage_pb2.Study:
+        """The study."""
+
+    def __init__(
+        self,
+        *,
+        study: imaging.storage.v1.storage_pb2.Study | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["study", b"study"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["study", b"study"]) -> None: ...
+
+Global___UpdateStudyResponse: typing_extensions.TypeAlias = UpdateStudyResponse
+
+@typing.final
 class DeleteStudyRequest(google.protobuf.message.Message):
     """Deletes a study."""
 
@@ -1136,10 +1187,13 @@ class DeleteStudyRequest(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     GRACE_PERIOD_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`studies/{uid}`."""
     etag: builtins.str
     """When given: only if it is still the current one."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
     @property
     def grace_period(self) -> google.protobuf.duration_pb2.Duration:
         """Time until the purge; not given: the service's default (7 days)."""
@@ -1150,9 +1204,10 @@ class DeleteStudyRequest(google.protobuf.message.Message):
         name: builtins.str = ...,
         etag: builtins.str = ...,
         grace_period: google.protobuf.duration_pb2.Duration | None = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["grace_period", b"grace_period"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["etag", b"etag", "grace_period", b"grace_period", "name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "grace_period", b"grace_period", "name", b"name", "reason", b"reason"]) -> None: ...
 
 Global___DeleteStudyRequest: typing_extensions.TypeAlias = DeleteStudyRequest
 
@@ -1184,14 +1239,18 @@ class RestoreStudyRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`studies/{uid}`."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
 
 Global___RestoreStudyRequest: typing_extensions.TypeAlias = RestoreStudyRequest
 
@@ -1215,6 +1274,200 @@ class RestoreStudyResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["study", b"study"]) -> None: ...
 
 Global___RestoreStudyResponse: typing_extensions.TypeAlias = RestoreStudyResponse
+
+@typing.final
+class DeleteSeriesRequest(google.protobuf.message.Message):
+    """Deletes a series."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    GRACE_PERIOD_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`studies/{uid}/series/{uid}`."""
+    etag: builtins.str
+    """When given: only if it is still the current one."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
+    @property
+    def grace_period(self) -> google.protobuf.duration_pb2.Duration:
+        """Time until the purge; not given: the service's default (7 days)."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        etag: builtins.str = ...,
+        grace_period: google.protobuf.duration_pb2.Duration | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["grace_period", b"grace_period"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "grace_period", b"grace_period", "name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___DeleteSeriesRequest: typing_extensions.TypeAlias = DeleteSeriesRequest
+
+@typing.final
+class DeleteSeriesResponse(google.protobuf.message.Message):
+    """The deleted series."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: builtins.int
+    @property
+    def series(self) -> imaging.storage.v1.storage_pb2.Series:
+        """The series, with its purge time."""
+
+    def __init__(
+        self,
+        *,
+        series: imaging.storage.v1.storage_pb2.Series | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["series", b"series"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["series", b"series"]) -> None: ...
+
+Global___DeleteSeriesResponse: typing_extensions.TypeAlias = DeleteSeriesResponse
+
+@typing.final
+class RestoreSeriesRequest(google.protobuf.message.Message):
+    """Brings a series back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`studies/{uid}/series/{uid}`."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___RestoreSeriesRequest: typing_extensions.TypeAlias = RestoreSeriesRequest
+
+@typing.final
+class RestoreSeriesResponse(google.protobuf.message.Message):
+    """The restored series."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: builtins.int
+    @property
+    def series(self) -> imaging.storage.v1.storage_pb2.Series:
+        """The series."""
+
+    def __init__(
+        self,
+        *,
+        series: imaging.storage.v1.storage_pb2.Series | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["series", b"series"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["series", b"series"]) -> None: ...
+
+Global___RestoreSeriesResponse: typing_extensions.TypeAlias = RestoreSeriesResponse
+
+@typing.final
+class DeleteInstanceRequest(google.protobuf.message.Message):
+    """Deletes an instance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    GRACE_PERIOD_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`studies/{uid}/series/{uid}/instances/{uid}`."""
+    etag: builtins.str
+    """When given: only if it is still the current one."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
+    @property
+    def grace_period(self) -> google.protobuf.duration_pb2.Duration:
+        """Time until the purge; not given: the service's default (7 days)."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        etag: builtins.str = ...,
+        grace_period: google.protobuf.duration_pb2.Duration | None = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["grace_period", b"grace_period"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "grace_period", b"grace_period", "name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___DeleteInstanceRequest: typing_extensions.TypeAlias = DeleteInstanceRequest
+
+@typing.final
+class DeleteInstanceResponse(google.protobuf.message.Message):
+    """The deleted instance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: builtins.int
+    @property
+    def instance(self) -> imaging.storage.v1.storage_pb2.Instance:
+        """The instance, with its purge time."""
+
+    def __init__(
+        self,
+        *,
+        instance: imaging.storage.v1.storage_pb2.Instance | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["instance", b"instance"]) -> None: ...
+
+Global___DeleteInstanceResponse: typing_extensions.TypeAlias = DeleteInstanceResponse
+
+@typing.final
+class RestoreInstanceRequest(google.protobuf.message.Message):
+    """Brings an instance back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`studies/{uid}/series/{uid}/instances/{uid}`."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___RestoreInstanceRequest: typing_extensions.TypeAlias = RestoreInstanceRequest
+
+@typing.final
+class RestoreInstanceResponse(google.protobuf.message.Message):
+    """The restored instance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: builtins.int
+    @property
+    def instance(self) -> imaging.storage.v1.storage_pb2.Instance:
+        """The instance."""
+
+    def __init__(
+        self,
+        *,
+        instance: imaging.storage.v1.storage_pb2.Instance | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["instance", b"instance"]) -> None: ...
+
+Global___RestoreInstanceResponse: typing_extensions.TypeAlias = RestoreInstanceResponse
 
 @typing.final
 class WatchChangesRequest(google.protobuf.message.Message):

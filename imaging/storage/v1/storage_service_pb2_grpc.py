@@ -98,6 +98,11 @@ class StorageServiceStub(object):
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataResponse.FromString,
                 _registered_method=True)
+        self.UpdateStudy = channel.unary_unary(
+                '/imaging.storage.v1.StorageService/UpdateStudy',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.UpdateStudyRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.UpdateStudyResponse.FromString,
+                _registered_method=True)
         self.DeleteStudy = channel.unary_unary(
                 '/imaging.storage.v1.StorageService/DeleteStudy',
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteStudyRequest.SerializeToString,
@@ -107,6 +112,26 @@ class StorageServiceStub(object):
                 '/imaging.storage.v1.StorageService/RestoreStudy',
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreStudyRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreStudyResponse.FromString,
+                _registered_method=True)
+        self.DeleteSeries = channel.unary_unary(
+                '/imaging.storage.v1.StorageService/DeleteSeries',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteSeriesRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteSeriesResponse.FromString,
+                _registered_method=True)
+        self.RestoreSeries = channel.unary_unary(
+                '/imaging.storage.v1.StorageService/RestoreSeries',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreSeriesRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreSeriesResponse.FromString,
+                _registered_method=True)
+        self.DeleteInstance = channel.unary_unary(
+                '/imaging.storage.v1.StorageService/DeleteInstance',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteInstanceRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteInstanceResponse.FromString,
+                _registered_method=True)
+        self.RestoreInstance = channel.unary_unary(
+                '/imaging.storage.v1.StorageService/RestoreInstance',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreInstanceRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreInstanceResponse.FromString,
                 _registered_method=True)
         self.WatchChanges = channel.unary_stream(
                 '/imaging.storage.v1.StorageService/WatchChanges',
@@ -266,6 +291,20 @@ class StorageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateStudy(self, request, context):
+        """Sets or releases the legal hold of a study, also of a softly deleted one. Its other fields are those of its images.
+
+        Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        - INVALID_ARGUMENT: the mask names another field than `legal_hold`.
+        - FAILED_PRECONDITION: the etag is not the current one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteStudy(self, request, context):
         """Deletes a study softly; it is purged after the grace time.
 
@@ -273,14 +312,65 @@ class StorageServiceServicer(object):
 
         Errors:
         - NOT_FOUND: it is not there.
-        - FAILED_PRECONDITION: the etag is not the current one.
+        - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RestoreStudy(self, request, context):
-        """Brings a softly deleted study back.
+        """Brings a softly deleted study back, but for series and instances that had been deleted by themselves.
+
+        Errors:
+        - NOT_FOUND: it is not there, or was purged.
+        - FAILED_PRECONDITION: all of it was deleted in parts, which are restored by their names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSeries(self, request, context):
+        """Deletes a series softly; it is purged after the grace time. Without its received instances the set of the study is
+        another one: after the quiet time, or by CompleteStudy, it gets a new manifest version.
+
+        Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreSeries(self, request, context):
+        """Brings a series back that was deleted softly, by itself or with its study, but for instances that had been deleted
+        by themselves.
+
+        Errors:
+        - NOT_FOUND: it is not there, or was purged.
+        - FAILED_PRECONDITION: all of it was deleted in parts, which are restored by their names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteInstance(self, request, context):
+        """Deletes an instance softly, with all of its versions; it is purged after the grace time. The manifest of the study
+        follows as it does for a series.
+
+        Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreInstance(self, request, context):
+        """Brings an instance back that was deleted softly, by itself or with its series or study.
 
         Errors:
         - NOT_FOUND: it is not there, or was purged.
@@ -364,6 +454,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataResponse.SerializeToString,
             ),
+            'UpdateStudy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateStudy,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.UpdateStudyRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.UpdateStudyResponse.SerializeToString,
+            ),
             'DeleteStudy': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteStudy,
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteStudyRequest.FromString,
@@ -373,6 +468,26 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.RestoreStudy,
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreStudyRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreStudyResponse.SerializeToString,
+            ),
+            'DeleteSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSeries,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteSeriesRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteSeriesResponse.SerializeToString,
+            ),
+            'RestoreSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreSeries,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreSeriesRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreSeriesResponse.SerializeToString,
+            ),
+            'DeleteInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteInstance,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteInstanceRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteInstanceResponse.SerializeToString,
+            ),
+            'RestoreInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreInstance,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreInstanceRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreInstanceResponse.SerializeToString,
             ),
             'WatchChanges': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchChanges,
@@ -719,6 +834,33 @@ class StorageService(object):
             _registered_method=True)
 
     @staticmethod
+    def UpdateStudy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageService/UpdateStudy',
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.UpdateStudyRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.UpdateStudyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteStudy(request,
             target,
             options=(),
@@ -762,6 +904,114 @@ class StorageService(object):
             '/imaging.storage.v1.StorageService/RestoreStudy',
             imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreStudyRequest.SerializeToString,
             imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreStudyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageService/DeleteSeries',
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteSeriesRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageService/RestoreSeries',
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreSeriesRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageService/DeleteInstance',
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteInstanceRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.DeleteInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageService/RestoreInstance',
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreInstanceRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.RestoreInstanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

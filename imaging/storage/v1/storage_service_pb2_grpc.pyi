@@ -217,6 +217,22 @@ _StorageServiceRetrieveBulkDataType = typing_extensions.TypeVar(
     ],
 )
 
+_StorageServiceUpdateStudyType = typing_extensions.TypeVar(
+    '_StorageServiceUpdateStudyType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.UpdateStudyRequest,
+        imaging.storage.v1.storage_service_pb2.UpdateStudyResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.UpdateStudyRequest,
+        imaging.storage.v1.storage_service_pb2.UpdateStudyResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.UpdateStudyRequest,
+        imaging.storage.v1.storage_service_pb2.UpdateStudyResponse,
+    ],
+)
+
 _StorageServiceDeleteStudyType = typing_extensions.TypeVar(
     '_StorageServiceDeleteStudyType',
     grpc.UnaryUnaryMultiCallable[
@@ -249,6 +265,70 @@ _StorageServiceRestoreStudyType = typing_extensions.TypeVar(
     ],
 )
 
+_StorageServiceDeleteSeriesType = typing_extensions.TypeVar(
+    '_StorageServiceDeleteSeriesType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.DeleteSeriesRequest,
+        imaging.storage.v1.storage_service_pb2.DeleteSeriesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.DeleteSeriesRequest,
+        imaging.storage.v1.storage_service_pb2.DeleteSeriesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.DeleteSeriesRequest,
+        imaging.storage.v1.storage_service_pb2.DeleteSeriesResponse,
+    ],
+)
+
+_StorageServiceRestoreSeriesType = typing_extensions.TypeVar(
+    '_StorageServiceRestoreSeriesType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RestoreSeriesRequest,
+        imaging.storage.v1.storage_service_pb2.RestoreSeriesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RestoreSeriesRequest,
+        imaging.storage.v1.storage_service_pb2.RestoreSeriesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RestoreSeriesRequest,
+        imaging.storage.v1.storage_service_pb2.RestoreSeriesResponse,
+    ],
+)
+
+_StorageServiceDeleteInstanceType = typing_extensions.TypeVar(
+    '_StorageServiceDeleteInstanceType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.DeleteInstanceRequest,
+        imaging.storage.v1.storage_service_pb2.DeleteInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.DeleteInstanceRequest,
+        imaging.storage.v1.storage_service_pb2.DeleteInstanceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.DeleteInstanceRequest,
+        imaging.storage.v1.storage_service_pb2.DeleteInstanceResponse,
+    ],
+)
+
+_StorageServiceRestoreInstanceType = typing_extensions.TypeVar(
+    '_StorageServiceRestoreInstanceType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RestoreInstanceRequest,
+        imaging.storage.v1.storage_service_pb2.RestoreInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RestoreInstanceRequest,
+        imaging.storage.v1.storage_service_pb2.RestoreInstanceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RestoreInstanceRequest,
+        imaging.storage.v1.storage_service_pb2.RestoreInstanceResponse,
+    ],
+)
+
 _StorageServiceWatchChangesType = typing_extensions.TypeVar(
     '_StorageServiceWatchChangesType',
     grpc.UnaryStreamMultiCallable[
@@ -265,7 +345,7 @@ _StorageServiceWatchChangesType = typing_extensions.TypeVar(
     ],
 )
 
-class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _StorageServiceCompleteStudyType, _StorageServiceGetStudyType, _StorageServiceGetSeriesType, _StorageServiceGetInstanceType, _StorageServiceSearchStudiesType, _StorageServiceSearchSeriesType, _StorageServiceSearchInstancesType, _StorageServiceRetrieveInstancesType, _StorageServiceRetrieveMetadataType, _StorageServiceRetrieveFramesType, _StorageServiceRetrieveBulkDataType, _StorageServiceDeleteStudyType, _StorageServiceRestoreStudyType, _StorageServiceWatchChangesType]):
+class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _StorageServiceCompleteStudyType, _StorageServiceGetStudyType, _StorageServiceGetSeriesType, _StorageServiceGetInstanceType, _StorageServiceSearchStudiesType, _StorageServiceSearchSeriesType, _StorageServiceSearchInstancesType, _StorageServiceRetrieveInstancesType, _StorageServiceRetrieveMetadataType, _StorageServiceRetrieveFramesType, _StorageServiceRetrieveBulkDataType, _StorageServiceUpdateStudyType, _StorageServiceDeleteStudyType, _StorageServiceRestoreStudyType, _StorageServiceDeleteSeriesType, _StorageServiceRestoreSeriesType, _StorageServiceDeleteInstanceType, _StorageServiceRestoreInstanceType, _StorageServiceWatchChangesType]):
     """Stores, finds and retrieves DICOM objects.
 
     Limits: a data field holds at most 1 MiB, but an instance of at most 3.5 MiB may come whole in one message; a message is
@@ -323,12 +403,32 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
             imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.UpdateStudyRequest,
+            imaging.storage.v1.storage_service_pb2.UpdateStudyResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_service_pb2.DeleteStudyRequest,
             imaging.storage.v1.storage_service_pb2.DeleteStudyResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_service_pb2.RestoreStudyRequest,
             imaging.storage.v1.storage_service_pb2.RestoreStudyResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.DeleteSeriesRequest,
+            imaging.storage.v1.storage_service_pb2.DeleteSeriesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.RestoreSeriesRequest,
+            imaging.storage.v1.storage_service_pb2.RestoreSeriesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.DeleteInstanceRequest,
+            imaging.storage.v1.storage_service_pb2.DeleteInstanceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.RestoreInstanceRequest,
+            imaging.storage.v1.storage_service_pb2.RestoreInstanceResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_service_pb2.WatchChangesRequest,
@@ -387,12 +487,32 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
             imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.UpdateStudyRequest,
+            imaging.storage.v1.storage_service_pb2.UpdateStudyResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_service_pb2.DeleteStudyRequest,
             imaging.storage.v1.storage_service_pb2.DeleteStudyResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_service_pb2.RestoreStudyRequest,
             imaging.storage.v1.storage_service_pb2.RestoreStudyResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.DeleteSeriesRequest,
+            imaging.storage.v1.storage_service_pb2.DeleteSeriesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.RestoreSeriesRequest,
+            imaging.storage.v1.storage_service_pb2.RestoreSeriesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.DeleteInstanceRequest,
+            imaging.storage.v1.storage_service_pb2.DeleteInstanceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_service_pb2.RestoreInstanceRequest,
+            imaging.storage.v1.storage_service_pb2.RestoreInstanceResponse,
         ],
         grpc.aio.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_service_pb2.WatchChangesRequest,
@@ -508,6 +628,17 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
     - DATA_LOSS: stored bytes are gone or damaged.
     """
 
+    UpdateStudy: _StorageServiceUpdateStudyType
+    """Sets or releases the legal hold of a study, also of a softly deleted one. Its other fields are those of its images.
+
+    Idempotent.
+
+    Errors:
+    - NOT_FOUND: it is not there.
+    - INVALID_ARGUMENT: the mask names another field than `legal_hold`.
+    - FAILED_PRECONDITION: the etag is not the current one.
+    """
+
     DeleteStudy: _StorageServiceDeleteStudyType
     """Deletes a study softly; it is purged after the grace time.
 
@@ -515,11 +646,50 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
 
     Errors:
     - NOT_FOUND: it is not there.
-    - FAILED_PRECONDITION: the etag is not the current one.
+    - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
     """
 
     RestoreStudy: _StorageServiceRestoreStudyType
-    """Brings a softly deleted study back.
+    """Brings a softly deleted study back, but for series and instances that had been deleted by themselves.
+
+    Errors:
+    - NOT_FOUND: it is not there, or was purged.
+    - FAILED_PRECONDITION: all of it was deleted in parts, which are restored by their names.
+    """
+
+    DeleteSeries: _StorageServiceDeleteSeriesType
+    """Deletes a series softly; it is purged after the grace time. Without its received instances the set of the study is
+    another one: after the quiet time, or by CompleteStudy, it gets a new manifest version.
+
+    Idempotent.
+
+    Errors:
+    - NOT_FOUND: it is not there.
+    - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
+    """
+
+    RestoreSeries: _StorageServiceRestoreSeriesType
+    """Brings a series back that was deleted softly, by itself or with its study, but for instances that had been deleted
+    by themselves.
+
+    Errors:
+    - NOT_FOUND: it is not there, or was purged.
+    - FAILED_PRECONDITION: all of it was deleted in parts, which are restored by their names.
+    """
+
+    DeleteInstance: _StorageServiceDeleteInstanceType
+    """Deletes an instance softly, with all of its versions; it is purged after the grace time. The manifest of the study
+    follows as it does for a series.
+
+    Idempotent.
+
+    Errors:
+    - NOT_FOUND: it is not there.
+    - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
+    """
+
+    RestoreInstance: _StorageServiceRestoreInstanceType
+    """Brings an instance back that was deleted softly, by itself or with its series or study.
 
     Errors:
     - NOT_FOUND: it is not there, or was purged.
@@ -584,12 +754,32 @@ StorageServiceAsyncStub: typing_extensions.TypeAlias = StorageServiceStub[
         imaging.storage.v1.storage_service_pb2.RetrieveBulkDataResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.UpdateStudyRequest,
+        imaging.storage.v1.storage_service_pb2.UpdateStudyResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
         imaging.storage.v1.storage_service_pb2.DeleteStudyRequest,
         imaging.storage.v1.storage_service_pb2.DeleteStudyResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.storage.v1.storage_service_pb2.RestoreStudyRequest,
         imaging.storage.v1.storage_service_pb2.RestoreStudyResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.DeleteSeriesRequest,
+        imaging.storage.v1.storage_service_pb2.DeleteSeriesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RestoreSeriesRequest,
+        imaging.storage.v1.storage_service_pb2.RestoreSeriesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.DeleteInstanceRequest,
+        imaging.storage.v1.storage_service_pb2.DeleteInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RestoreInstanceRequest,
+        imaging.storage.v1.storage_service_pb2.RestoreInstanceResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         imaging.storage.v1.storage_service_pb2.WatchChangesRequest,
@@ -773,6 +963,22 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         """
 
     @abc.abstractmethod
+    def UpdateStudy(
+        self,
+        request: imaging.storage.v1.storage_service_pb2.UpdateStudyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_service_pb2.UpdateStudyResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.UpdateStudyResponse]]:
+        """Sets or releases the legal hold of a study, also of a softly deleted one. Its other fields are those of its images.
+
+        Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        - INVALID_ARGUMENT: the mask names another field than `legal_hold`.
+        - FAILED_PRECONDITION: the etag is not the current one.
+        """
+
+    @abc.abstractmethod
     def DeleteStudy(
         self,
         request: imaging.storage.v1.storage_service_pb2.DeleteStudyRequest,
@@ -784,7 +990,7 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         - NOT_FOUND: it is not there.
-        - FAILED_PRECONDITION: the etag is not the current one.
+        - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
         """
 
     @abc.abstractmethod
@@ -793,7 +999,66 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.storage.v1.storage_service_pb2.RestoreStudyRequest,
         context: _ServicerContext,
     ) -> typing.Union[imaging.storage.v1.storage_service_pb2.RestoreStudyResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.RestoreStudyResponse]]:
-        """Brings a softly deleted study back.
+        """Brings a softly deleted study back, but for series and instances that had been deleted by themselves.
+
+        Errors:
+        - NOT_FOUND: it is not there, or was purged.
+        - FAILED_PRECONDITION: all of it was deleted in parts, which are restored by their names.
+        """
+
+    @abc.abstractmethod
+    def DeleteSeries(
+        self,
+        request: imaging.storage.v1.storage_service_pb2.DeleteSeriesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_service_pb2.DeleteSeriesResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.DeleteSeriesResponse]]:
+        """Deletes a series softly; it is purged after the grace time. Without its received instances the set of the study is
+        another one: after the quiet time, or by CompleteStudy, it gets a new manifest version.
+
+        Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
+        """
+
+    @abc.abstractmethod
+    def RestoreSeries(
+        self,
+        request: imaging.storage.v1.storage_service_pb2.RestoreSeriesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_service_pb2.RestoreSeriesResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.RestoreSeriesResponse]]:
+        """Brings a series back that was deleted softly, by itself or with its study, but for instances that had been deleted
+        by themselves.
+
+        Errors:
+        - NOT_FOUND: it is not there, or was purged.
+        - FAILED_PRECONDITION: all of it was deleted in parts, which are restored by their names.
+        """
+
+    @abc.abstractmethod
+    def DeleteInstance(
+        self,
+        request: imaging.storage.v1.storage_service_pb2.DeleteInstanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_service_pb2.DeleteInstanceResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.DeleteInstanceResponse]]:
+        """Deletes an instance softly, with all of its versions; it is purged after the grace time. The manifest of the study
+        follows as it does for a series.
+
+        Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        - FAILED_PRECONDITION: the etag is not the current one, or the study is under legal hold (LEGAL_HOLD).
+        """
+
+    @abc.abstractmethod
+    def RestoreInstance(
+        self,
+        request: imaging.storage.v1.storage_service_pb2.RestoreInstanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_service_pb2.RestoreInstanceResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.RestoreInstanceResponse]]:
+        """Brings an instance back that was deleted softly, by itself or with its series or study.
 
         Errors:
         - NOT_FOUND: it is not there, or was purged.

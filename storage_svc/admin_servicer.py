@@ -1,0 +1,102 @@
+"""The gRPC face of the administration of storage."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from sqlalchemy import Connection
+
+from imaging.database import Database
+from imaging.objectstore import ObjectStore
+from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
+from imaging.storage.v1 import storage_admin_service_pb2 as pb
+from imaging.storage.v1 import storage_admin_service_pb2_grpc as pb_grpc
+from storage_svc.clock import timestamp
+from storage_svc.condition_record import ConditionRecord
+from storage_svc.kept_objects import IS_DAMAGED, kept_object, kept_objects
+from storage_svc.names import parse_name
+from storage_svc.schema import KEPT_OBJECT
+from storage_svc.scrub_queue import ScrubState
+from storage_svc.scrubber import Scrubber
+from storage_svc.verify_objects import verify_objects
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminParts:
+    """What the servicer serves from."""
+
+    database: Database
+    store: ObjectStore
+    record: ConditionRecord
+    scrubber: Scrubber
+
+
+class StorageAdminServicer(pb_grpc.StorageAdminServiceServicer):
+    """Implements `imaging.storage.v1.StorageAdminService`."""
+
+    def __init__(self, parts: AdminParts) -> None:
+        self._parts = parts
+
+    async def VerifyObjects(
+        self, request: pb.VerifyObjectsRequest, context: Context
+    ) -> AsyncGenerator[pb.VerifyObjectsResponse]:
+        names = [parse_name(name) for name in request.names]
+        parts, only_size = self._parts, request.depth == pb.VerifyObjectsRequest.DEPTH_SIZE
+        async for message in verify_objects(parts.database, parts.store, parts.record, names, only_size=only_size):
+            yield message
+
+    async def GetScrubStatus(self, request: pb.GetScrubStatusRequest, context: Context) -> pb.GetScrubStatusResponse:
+        scrubber = self._parts.scrubber
+        return pb.GetScrubStatusResponse(status=_scrub_status(scrubber, await scrubber.state()))
+
+    async def StartScrub(self, request: pb.StartScrubRequest, context: Context) -> pb.StartScrubResponse:
+        scrubber = self._parts.scrubber
+        return pb.StartScrubResponse(status=_scrub_status(scrubber, await scrubber.start()))
+
+    async def ListDamagedObjects(
+        self, request: pb.ListDamagedObjectsRequest, context: Context
+    ) -> pb.ListDamagedObjectsResponse:
+        size, digest = page_size(request.page_size), query_digest("damaged")
+        position = decode_token(request.page_token, digest, (str,))
+        rows = await self._parts.database.read(
+            partial(_damaged, after=str(position[0]) if position else "", limit=size + 1)
+        )
+        more = len(rows) > size
+        return pb.ListDamagedObjectsResponse(
+            objects=[kept_object(row) for row in rows[:size]],
+            next_page_token=encode_token((rows[size - 1]["object_key"],), digest) if more else "",
+        )
+
+
+def _damaged(connection: Connection, after: str, limit: int) -> list[Row]:
+    query = kept_objects().where(IS_DAMAGED, KEPT_OBJECT.c.object_key > after).order_by(KEPT_OBJECT.c.object_key)
+    return [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def _scrub_status(scrubber: Scrubber, state: ScrubState) -> pb.ScrubStatus:
+    period = Duration()
+    period.FromTimedelta(scrubber.period)
+    status = pb.ScrubStatus(
+        period=period,
+        bytes_per_second=scrubber.bytes_per_second,
+        object_count=state.kept.objects,
+        size_bytes=state.kept.size_bytes,
+        overdue_count=state.overdue,
+        missing_count=state.missing,
+        differing_count=state.differing,
+        wanted_count=state.wanted.objects,
+        wanted_bytes=state.wanted.size_bytes,
+    )
+    if state.oldest_verify_time is not None:
+        status.oldest_verify_time.CopyFrom(timestamp(state.oldest_verify_time))
+    if state.wanted_time:
+        status.wanted_time.CopyFrom(timestamp(state.wanted_time))
+    return status

@@ -1,0 +1,58 @@
+"""Purging: what was deleted softly and whose grace time is over is forgotten for good."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, exists, func, select
+
+from imaging.storage.v1 import storage_pb2
+from storage_svc import clock
+from storage_svc.audit import BY_ITSELF, Action, record_audit
+from storage_svc.change_log import record_change
+from storage_svc.index_studies import lock_series
+from storage_svc.legal_hold import study_for_update
+from storage_svc.names import Name
+from storage_svc.schema import INSTANCE, KEPT_OBJECT, QUARANTINE, SERIES, STUDY
+
+_DELETED = storage_pb2.Change.KIND_STUDY_DELETED
+
+
+def due_for_purge(connection: Connection, limit: int) -> list[str]:
+    """Studies with instances whose grace time is over, but for those under legal hold."""
+    held = exists().where(STUDY.c.study_instance_uid == INSTANCE.c.study_instance_uid, STUDY.c.hold_time.is_not(None))
+    query = (
+        select(INSTANCE.c.study_instance_uid).where(INSTANCE.c.purge_time <= clock.now(), ~held).distinct().limit(limit)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def purge(connection: Connection, study_instance_uid: str) -> list[str]:
+    """Forget the instances of a study whose grace time is over; the keys of their objects, which nobody needs now.
+
+    The study goes with its last instance; its manifest versions and the origin of derived UIDs stay remembered.
+    """
+    lock_series(connection, study_instance_uid)
+    if study_for_update(connection, Name(study_instance_uid))["hold_time"] is not None:
+        return []  # set since it was found to be due
+    own = INSTANCE.c.study_instance_uid == study_instance_uid
+    due = own & (INSTANCE.c.purge_time <= clock.now())
+    uids = select(INSTANCE.c.sop_instance_uid).where(due)
+    # Not by UID alone: what another study sent under it may be in quarantine, and is not ours to drop.
+    of_them = KEPT_OBJECT.c.sop_instance_uid.in_(uids) & (KEPT_OBJECT.c.study_instance_uid == study_instance_uid)
+    keys = list(connection.execute(select(KEPT_OBJECT.c.object_key).where(of_them)).scalars())
+    connection.execute(
+        delete(QUARANTINE).where(QUARANTINE.c.object_key.in_(select(KEPT_OBJECT.c.object_key).where(of_them)))
+    )
+    connection.execute(delete(KEPT_OBJECT).where(of_them))
+    purged = connection.execute(delete(INSTANCE).where(due)).rowcount
+    if purged:
+        record_audit(connection, Action.PURGE, str(Name(study_instance_uid)), BY_ITSELF)
+    has_instances = exists().where(
+        INSTANCE.c.study_instance_uid == SERIES.c.study_instance_uid,
+        INSTANCE.c.series_instance_uid == SERIES.c.series_instance_uid,
+    )
+    connection.execute(delete(SERIES).where(SERIES.c.study_instance_uid == study_instance_uid, ~has_instances))
+    left = connection.execute(select(func.count()).select_from(INSTANCE).where(own)).scalar_one()
+    if left == 0:
+        connection.execute(delete(STUDY).where(STUDY.c.study_instance_uid == study_instance_uid))
+        record_change(connection, _DELETED, str(Name(study_instance_uid)))
+    return keys
