@@ -25,8 +25,8 @@ from storage_svc.intake.jobs import Done, ExamineJob, KeepJob, Unpacker, packed
 
 J = TypeVar("J")
 
-EXAMINED_AT_ONCE = 8
-"""Instances examined before the service hears of them and objects are written: keeps both busy."""
+EXAMINED_AT_ONCE = 24
+"""Instances examined before the service hears of them and objects are written: as many share a commit later."""
 
 KEPT_AT_ONCE = 32
 """Objects written and synced together."""
