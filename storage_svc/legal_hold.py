@@ -63,7 +63,7 @@ def release_hold(connection: Connection, study: Row, asked: Asked) -> None:
     """Let a study go; nothing happens if it is not held."""
     if study["hold_time"] is None:
         return
-    _write(connection, study, {"hold_time": None, "hold_reason": ""})
+    _write(connection, study, {"hold_time": None, "hold_reason": None})
     record_audit(connection, Action.RELEASE, study_name(study["study_instance_uid"]), asked)
 
 
