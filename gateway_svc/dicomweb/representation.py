@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway_svc.http.media_type import MediaType, parse_accept
-from gateway_svc.http.problem import NotAcceptable
+from gateway_svc.http.refusals import NotAcceptable
 from imaging.dicom.transfer_syntax import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from gateway_svc.dicomweb.dicom_xml import XML, xml_parts
 from gateway_svc.dicomweb.metadata_cache import MOST_BYTES_OF_ONE, Key, MetadataCache
+from gateway_svc.dicomweb.multipart import content_type, end, new_boundary
 from gateway_svc.dicomweb.representation import JSON, accept_of, chosen
 from gateway_svc.dicomweb.storage_calls import messages_of
 from gateway_svc.dicomweb.target import ROOT, Target
@@ -36,10 +39,10 @@ _GZIP: Final = 31
 async def send_metadata(exchange: Exchange, storage: StorageStub, cache: MetadataCache, target: Target) -> None:
     """Answer with the headers of all instances of a study, series or instance."""
     query = exchange.query if exchange.scope["query_string"] else []
-    chosen(accept_of(exchange.header(b"accept"), query), JSON, "application/json")
+    media_type = chosen(accept_of(exchange.header(b"accept"), query), JSON, "application/json", XML)
     with domain_errors(target.name):
         study = (await storage.GetStudy(pb.GetStudyRequest(name=f"studies/{target.uids[0]}"))).study
-    etag = f'W/"{study.etag}"'
+    etag = f'W/"{study.etag}{"-xml" if media_type == XML else ""}"'
     compress = takes_gzip(exchange)
     headers: list[Header] = [
         (b"content-type", JSON.encode("ascii")),
@@ -50,10 +53,17 @@ async def send_metadata(exchange: Exchange, storage: StorageStub, cache: Metadat
     if is_unchanged(exchange, etag.removeprefix("W/")):
         await exchange.send(304, headers)
         return
+    root = exchange.base_url + ROOT
+    request = pb.RetrieveMetadataRequest(name=target.name, format=pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON)
+    if media_type == XML:
+        async with aclosing(messages_of(storage.RetrieveMetadata(request))) as messages:
+            boundary = new_boundary()
+            headers[0] = (b"content-type", content_type(boundary, XML))
+            await exchange.send_stream(200, headers, _xml(boundary, await anext(messages), messages, root))
+        return
+    key = (target.name, study.etag, root)
     if compress:
         headers.append((b"content-encoding", b"gzip"))
-    root = exchange.base_url + ROOT
-    key = (target.name, study.etag, root)
     kept = cache.get(key)
     if kept is not None and compress:
         await exchange.send(200, headers, kept)
@@ -61,7 +71,6 @@ async def send_metadata(exchange: Exchange, storage: StorageStub, cache: Metadat
     if kept is not None:
         await exchange.send_stream(200, headers, _inflated(kept))
         return
-    request = pb.RetrieveMetadataRequest(name=target.name, format=pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON)
     async with aclosing(messages_of(storage.RetrieveMetadata(request))) as messages:
         first = await anext(messages)  # an error comes before the answer is begun
         pieces = _pieces(first, messages, root)
@@ -114,6 +123,16 @@ async def _pieces(
             yield b"".join(batch)
             batch, size = [], 0
     yield b"".join([*batch, b"]"])
+
+
+async def _xml(
+    boundary: str, first: pb.RetrieveMetadataResponse, others: AsyncIterator[pb.RetrieveMetadataResponse], root: str
+) -> AsyncIterator[bytes]:
+    """A part for each instance."""
+    yield xml_parts(boundary, [json.loads(instance_json(first, root))])
+    async for message in others:
+        yield xml_parts(boundary, [json.loads(instance_json(message, root))], first=False)
+    yield end(boundary)
 
 
 async def _kept(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway_svc.dicomweb.dicom_json import instance_members, json_object, series_members, study_members
+from gateway_svc.dicomweb.dicom_xml import XML, xml_parts
+from gateway_svc.dicomweb.multipart import content_type, end, new_boundary
 from gateway_svc.dicomweb.query import Query, parse_query
 from gateway_svc.dicomweb.representation import JSON, accept_of, chosen
 from gateway_svc.dicomweb.target import COLLECTIONS, ROOT, Target
@@ -26,7 +29,7 @@ _MORE: Final = b'299 imaging "There are additional results that can be requested
 async def send_search(exchange: Exchange, storage: StorageStub, target: Target) -> None:
     """Answer with what matches; an empty list where nothing does."""
     parameters = exchange.query if exchange.scope["query_string"] else []
-    media_type = chosen(accept_of(exchange.header(b"accept"), parameters), JSON, "application/json")
+    media_type = chosen(accept_of(exchange.header(b"accept"), parameters), JSON, "application/json", XML)
     level = 1 + COLLECTIONS.index(target.resource.partition("/")[2])
     query = parse_query(parameters, level)
     found, is_last = await _search(storage, target.name, level, query)
@@ -34,14 +37,20 @@ async def send_search(exchange: Exchange, storage: StorageStub, target: Target) 
         await _check_there(storage, target)
     root = exchange.base_url + ROOT
     objects = await _objects(storage, target.level, level, found, root)
+    body = f"[{','.join(objects)}]".encode("utf-8", "replace")
+    kind = media_type.encode("ascii")
+    if media_type == XML:
+        boundary = new_boundary()
+        kind = content_type(boundary, XML)
+        body = xml_parts(boundary, map(json.loads, objects)) + end(boundary)
     headers: list[Header] = [
-        (b"content-type", media_type.encode("ascii")),
+        (b"content-type", kind),
         (b"cache-control", b"private, no-store"),
         (b"vary", b"Accept"),
     ]
     headers += [(b"warning", _FUZZY)] if query.fuzzy else []
     headers += [(b"warning", _MORE)] if not is_last else []
-    await exchange.send(200, headers, f"[{','.join(objects)}]".encode("utf-8", "replace"))
+    await exchange.send(200, headers, body)
 
 
 async def _search(storage: StorageStub, parent: str, level: int, query: Query) -> tuple[list[Any], bool]:

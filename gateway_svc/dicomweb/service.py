@@ -11,10 +11,11 @@ from gateway_svc.dicomweb.retrieve_frames import send_frames
 from gateway_svc.dicomweb.retrieve_instances import send_instances
 from gateway_svc.dicomweb.retrieve_metadata import send_metadata
 from gateway_svc.dicomweb.search import send_search
+from gateway_svc.dicomweb.store import store_instances
 from gateway_svc.dicomweb.target import ROOT, Target, parse_target
 from gateway_svc.http.exchange import Exchange
-from gateway_svc.http.problem import MethodNotAllowed
-from imaging.errors import NotFound
+from gateway_svc.http.refusals import MethodNotAllowed
+from imaging.errors import NotFound, Overloaded
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
@@ -23,12 +24,16 @@ Handler = Callable[[Exchange, "StorageStub", Target], Awaitable[None]]
 
 _GET: Final = ("GET", "HEAD")
 
+MAX_STORES: Final = 64
+"""Each holds up to one instance of 3.5 MB."""
+
 
 class DicomWeb:
     """Answers requests below `/dicom-web`."""
 
     def __init__(self, storage: StorageStub) -> None:
         self._storage = storage
+        self._storing = 0
         metadata = MetadataCache()
         self._readers: dict[str, Handler] = {
             "": send_instances,
@@ -49,8 +54,23 @@ class DicomWeb:
             raise NotFound(
                 "There is no such resource", where="path", hint="Search /dicom-web/studies; /series and /instances too."
             )
-        if exchange.method not in _GET:
+        takes_instances = (target.level, target.resource) in ((0, "search/studies"), (1, ""))
+        if exchange.method == "POST" and takes_instances:
+            handler = self._store
+        elif exchange.method not in _GET:
+            allowed = "GET, HEAD, POST" if takes_instances else "GET, HEAD"
             raise MethodNotAllowed(
-                "The resource has no such method", where="path", hint="GET it.", metadata={"allow": "GET, HEAD"}
+                "The resource has no such method", where="path", hint=f"It has {allowed}.", metadata={"allow": allowed}
             )
         await handler(exchange, self._storage, target)
+
+    async def _store(self, exchange: Exchange, storage: StorageStub, target: Target) -> None:
+        if self._storing >= MAX_STORES:
+            raise Overloaded(
+                f"{MAX_STORES} stores are under way", where="STOW-RS", hint="Send again later.", retry_after_seconds=5
+            )
+        self._storing += 1
+        try:
+            await store_instances(exchange, storage, target)
+        finally:
+            self._storing -= 1

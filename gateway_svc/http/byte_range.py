@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 
 from gateway_svc.http.exchange import Exchange, Header
-from gateway_svc.http.problem import RangeNotSatisfiable
+from gateway_svc.http.refusals import RangeNotSatisfiable
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*\Z")
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, M
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from imaging.errors import DeadlineExceeded, InvalidArgument
+from gateway_svc.http.refusals import RequestTimeout
+from imaging.errors import InvalidArgument
 
 Header = tuple[bytes, bytes]
 Message = MutableMapping[str, Any]
@@ -106,7 +107,7 @@ class Exchange:
 
         Raises
         ------
-        DeadlineExceeded
+        RequestTimeout
             If nothing comes for `READ_SECONDS`.
         ClientGone
             If the connection is closed before its end.
@@ -116,7 +117,7 @@ class Exchange:
                 async with asyncio.timeout(READ_SECONDS):
                     message = await self._receive()
             except TimeoutError:
-                raise DeadlineExceeded(
+                raise RequestTimeout(
                     f"Nothing of the body came for {READ_SECONDS:.0f} s", where="body", hint="Send it again."
                 ) from None
             if message["type"] == "http.disconnect":
@@ -198,7 +199,7 @@ class Exchange:
                     left -= len(part)
                     if left < 0:
                         return False
-        except (TimeoutError, DeadlineExceeded, ClientGone):
+        except (TimeoutError, RequestTimeout, ClientGone):
             return False
         return True
 

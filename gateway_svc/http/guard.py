@@ -7,7 +7,7 @@ import ipaddress
 from typing import Final
 
 from gateway_svc.http.exchange import Exchange, Header
-from gateway_svc.http.problem import Misdirected
+from gateway_svc.http.refusals import Misdirected
 from imaging.errors import PermissionDenied, Unauthenticated
 from imaging.settings import Settings
 

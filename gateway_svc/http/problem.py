@@ -7,39 +7,16 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway_svc.http.exchange import Exchange, Header
+from gateway_svc.http.refusals import (
+    MethodNotAllowed,
+    Misdirected,
+    NotAcceptable,
+    RangeNotSatisfiable,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
 from imaging import errors
 from imaging.errors import ImagingError
-
-
-class NotAcceptable(errors.InvalidArgument):
-    """None of the media types or transfer syntaxes that the client accepts can be served."""
-
-    reason = "NOT_ACCEPTABLE"
-
-
-class UnsupportedMediaType(errors.InvalidArgument):
-    """A body that is not taken in this form."""
-
-    reason = "UNSUPPORTED_MEDIA_TYPE"
-
-
-class MethodNotAllowed(errors.InvalidArgument):
-    """The resource has no such method; metadata `allow` names those it has."""
-
-    reason = "METHOD_NOT_ALLOWED"
-
-
-class Misdirected(errors.PermissionDenied):
-    """A Host that is not ours: a foreign page may have pointed its own name here."""
-
-    reason = "MISDIRECTED_REQUEST"
-
-
-class RangeNotSatisfiable(errors.InvalidArgument):
-    """Bytes that are not there; metadata `size_bytes` tells how many are."""
-
-    reason = "RANGE_NOT_SATISFIABLE"
-
 
 STATUS: Final[dict[type[ImagingError], int]] = {
     NotAcceptable: 406,
@@ -47,6 +24,7 @@ STATUS: Final[dict[type[ImagingError], int]] = {
     MethodNotAllowed: 405,
     Misdirected: 421,
     RangeNotSatisfiable: 416,
+    RequestTimeout: 408,
     errors.UnsupportedTransferSyntax: 406,
     errors.PixelDataInvalid: 422,
     errors.LimitExceeded: 413,

@@ -6,7 +6,7 @@ import pytest
 
 from gateway_svc.dicomweb.representation import AS_STORED, FrameForm, InstanceForm, chosen, frame_form, instance_form
 from gateway_svc.http.media_type import MediaType, parse_accept, parse_media_type
-from gateway_svc.http.problem import NotAcceptable
+from gateway_svc.http.refusals import NotAcceptable
 
 LITTLE = ("1.2.840.10008.1.2.1",)
 JPEG_LS = "1.2.840.10008.1.2.4.80"

@@ -202,7 +202,7 @@ async def test_other_methods_are_told_what_is_allowed(filled: Site) -> None:
 async def test_command_of_the_readme_finds_studies(filled: Site) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed, so the README's command is not run")
-    (arguments,) = [arguments for arguments in shell_commands("curl") if "/studies" in arguments[-1]]
+    (arguments,) = [arguments for arguments in shell_commands("curl") if "studies?" in arguments[-1]]
     url = arguments[-1].replace("127.0.0.1:50057", filled.settings.gateway.http_address).replace("Phan", "Smith")
     done = await asyncio.create_subprocess_exec("curl", "-s", url, stdout=asyncio.subprocess.PIPE)
     told, _ = await done.communicate()

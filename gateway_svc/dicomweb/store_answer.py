@@ -1,0 +1,138 @@
+"""The answer to a store (PS3.18 10.5.3): what of each instance became, as DICOM JSON or XML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway_svc.dicomweb.dicom_xml import XML, native_model
+from gateway_svc.dicomweb.representation import JSON, chosen
+from gateway_svc.dicomweb.target import ROOT
+from gateway_svc.http.exchange import Exchange, Header
+from gateway_svc.http.problem import status_of
+from gateway_svc.http.refusals import NotAcceptable
+from imaging import errors
+from imaging.errors import ImagingError
+from imaging.storage.v1 import storage_pb2
+
+REASONS: Final[Mapping[type[ImagingError], int]] = {
+    errors.InvalidArgument: 0xC000,
+    errors.InstanceMismatch: 0xA900,
+    errors.Conflict: 0x0111,
+    errors.StorageFull: 0xA700,
+    errors.Overloaded: 0xA700,
+    errors.Unavailable: 0xA700,
+    errors.DeadlineExceeded: 0xA700,
+    errors.Cancelled: 0xA700,
+    errors.PermissionDenied: 0x0124,
+    errors.Unauthenticated: 0x0124,
+    errors.DataLoss: 0xC000,
+    errors.Internal: 0x0110,
+}
+"""Failure Reason (0008,1197) of an error: that of its nearest class in this table (PS3.18 Table I.2-2)."""
+
+CREATOR: Final = "IMAGING PIPELINE"
+"""Of the private elements in a failed item: (gggg,xx01) the kind of error, (gggg,xx02) its text with a hint."""
+
+_BUSY: Final = (errors.Overloaded, errors.Unavailable, errors.DeadlineExceeded, errors.Cancelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A part that is stored."""
+
+    instance: storage_pb2.Instance
+    outcome: storage_pb2.StoreOutcome.ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A part that is not; the UIDs are those of its file meta, empty if that could not be read."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    error: ImagingError
+
+
+async def send_store_answer(
+    exchange: Exchange, accept: str, results: Sequence[Stored | Failed], broken: ImagingError | None
+) -> None:
+    """Answer with the results; `broken` tells why the body could not be read to its end."""
+    stored = [result for result in results if isinstance(result, Stored)]
+    failed = [result for result in results if isinstance(result, Failed)]
+    if broken is not None:
+        failed.append(Failed("", "", broken))
+    model = _model(exchange.base_url + ROOT, stored, failed)
+    try:
+        media_type = chosen(accept, JSON, XML, "application/json", "application/xml", "text/xml")
+    except NotAcceptable:  # it is stored by now: a 406 would say otherwise
+        media_type = JSON
+    body = json.dumps(model, ensure_ascii=False).encode("utf-8", "replace")
+    if media_type.endswith("xml"):
+        body = native_model(model)
+    headers: list[Header] = [(b"content-type", media_type.encode("ascii")), (b"cache-control", b"no-store")]
+    status = _status(stored, failed)
+    if status == 503:
+        headers.append((b"retry-after", b"5"))
+    await exchange.send(status, headers, body)
+
+
+def _status(stored: Sequence[Stored], failed: Sequence[Failed]) -> int:
+    """200 all, 202 some, 409 none; if none because of us, the status that tells to come again."""
+    if not failed:
+        return 200
+    if stored:
+        return 202
+    if all(isinstance(result.error, errors.StorageFull) for result in failed):
+        return 507
+    if all(isinstance(result.error, _BUSY) for result in failed):
+        return 408 if status_of(failed[-1].error) == 408 else 503
+    return 409
+
+
+def _model(root: str, stored: Sequence[Stored], failed: Sequence[Failed]) -> dict[str, Any]:
+    model: dict[str, Any] = {}
+    studies = {result.instance.study_instance_uid for result in stored}
+    if len(studies) == 1:
+        model["00081190"] = _element("UR", f"{root}/studies/{studies.pop()}")
+    named = [result for result in failed if result.sop_instance_uid]
+    others = [result for result in failed if not result.sop_instance_uid]
+    if named:
+        model["00081198"] = {"vr": "SQ", "Value": [_failed_item(result) for result in named]}
+    if stored:
+        model["00081199"] = {"vr": "SQ", "Value": [_stored_item(root, result) for result in stored]}
+    if others:
+        model["0008119A"] = {"vr": "SQ", "Value": [_reason(result.error) for result in others]}
+    return model
+
+
+def _stored_item(root: str, result: Stored) -> dict[str, Any]:
+    return {
+        "00081150": _element("UI", result.instance.sop_class_uid),
+        "00081155": _element("UI", result.instance.sop_instance_uid),
+        "00081190": _element("UR", f"{root}/{result.instance.name}"),
+    }
+
+
+def _failed_item(result: Failed) -> dict[str, Any]:
+    return {
+        "00081150": _element("UI", result.sop_class_uid),
+        "00081155": _element("UI", result.sop_instance_uid),
+        **_reason(result.error),
+    }
+
+
+def _reason(error: ImagingError) -> dict[str, Any]:
+    reason = next((REASONS[kind] for kind in type(error).__mro__ if kind in REASONS), 0x0110)
+    return {
+        "00081197": _element("US", reason),
+        "00090010": _element("LO", CREATOR),
+        "00091001": _element("LO", error.reason),
+        "00091002": _element("UT", error.text),
+    }
+
+
+def _element(vr: str, value: str | int) -> dict[str, Any]:
+    return {"vr": vr, "Value": [value]} if value != "" else {"vr": vr}
