@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,21 @@ def test_checkov_finds_nothing_but_what_is_left_out_with_a_reason(tmp_path: Path
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     _checked("hadolint", CHART.parents[1] / "Dockerfile")
+
+
+def test_the_dashboards_are_those_that_their_source_writes() -> None:
+    source = runpy.run_path(str(CHART.parent / "dashboards.py"))
+    kept = {file.stem: file.read_text() for file in (CHART / "dashboards").glob("*.json")}
+    assert kept == {name: source["text"](name) for name in source["DASHBOARDS"]}, "python charts/dashboards.py"
+
+
+def test_every_alert_is_tested_and_has_its_line_in_the_guide() -> None:
+    alerts = [rule["alert"] for group in _rules()["groups"] for rule in group["rules"]]
+    tested = (Path(__file__).parent / "alerts.yaml").read_text()
+    guide = (CHART.parents[1] / "docs" / "operations.md").read_text()
+    assert all(f"{alert} fires" in tested for alert in alerts)
+    assert [alert for alert in alerts if f"| `{alert}` |" not in guide] == []
+
+
+def _rules() -> Any:
+    return yaml.safe_load((CHART / "alerts" / "imaging.yaml").read_text())
