@@ -26,7 +26,7 @@ from imaging.cli.exit_codes import ExitCode, exit_code_of
 from imaging.cli.printable import printable
 from imaging.cli.program import main
 
-COMMANDS = ("up", "serve", "demo", "store", "search", "retrieve", "runs", "db", "report", "doctor")
+COMMANDS = ("up", "serve", "demo", "store", "search", "retrieve", "runs", "db", "report", "backup", "restore", "doctor")
 
 
 def imaging(*arguments: str, cwd: Path, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
