@@ -87,19 +87,12 @@ class Ours:
         return sum(self._run(lambda: _together([one(share) for share in shares if share])))
 
     def metadata(self, series: Series) -> int:
-        """DICOM JSON, one message an instance."""
+        """DICOM JSON, as users of the SDK read it; unpacked, as the peer gives it."""
 
         async def read() -> int:
             channel = open_channel(self._address)
             try:
-                stub = pb_grpc.StorageServiceStub(channel)
-                request = pb.RetrieveMetadataRequest(
-                    name=series.name, format=pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON
-                )
-                size = 0
-                async for message in stub.RetrieveMetadata(request):
-                    size += len(message.content)
-                return size
+                return len((await StorageClient(channel).retrieve_metadata(series.name)).json())
             finally:
                 await channel.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import cycle
 
 import google_crc32c
 import numpy as np
@@ -12,13 +13,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.work import Work
 from imaging.codecs.decode import decode_frame
 from imaging.dicom.digest import data_set_digest
-from imaging.dicom.header import read_header
+from imaging.dicom.json_model import JsonModels
 from imaging.dicom.scanner import scan
 from imaging.storage.v1 import storage_service_pb2 as pb
 from imaging.volume.resample import resample
 from imaging.volume.volume import SourceFrame, Volume
 from storage_svc.examine import Expected, examine
-from storage_svc.retrieve_metadata import dicom_json
 from storage_svc.wire_message import data_message
 
 
@@ -74,14 +74,12 @@ def test_native_decode(benchmark: BenchmarkFixture, slice_bytes: bytes) -> None:
     assert pixels.shape == (512, 512)
 
 
-def test_dicom_json(benchmark: BenchmarkFixture, slice_bytes: bytes) -> None:
-    scanned = scan(slice_bytes)
-    header = slice_bytes[scanned.data_set_offset : scanned.header_end]
-
-    def build() -> bytes:
-        return dicom_json(read_header(header, scanned.transfer_syntax_uid))
-
-    assert b"00100010" in benchmark(build)
+def test_json_model_of_a_further_slice(benchmark: BenchmarkFixture) -> None:
+    files = Work().ct(100).files
+    scans = [scan(file) for file in files]
+    headers = [file[found.data_set_offset : found.header_end] for file, found in zip(files, scans, strict=True)]
+    syntax, models, turns = scans[0].transfer_syntax_uid, JsonModels(), cycle(headers)
+    assert b"00100010" in benchmark(lambda: models.model(next(turns), syntax)).content
 
 
 def test_resample(benchmark: BenchmarkFixture) -> None:

@@ -28,6 +28,10 @@ class InFlight:
     ) -> None:
         self._count -= 1
 
+    def is_busy(self) -> bool:
+        """Whether anything is being stored."""
+        return self._count > 0
+
     def linger(self, waiting: int) -> float:
         """How long a commit of `waiting` instances waits for those that are being made durable just now."""
         return LINGER_SECONDS if waiting < min(COMPANY, self._count) else 0.0

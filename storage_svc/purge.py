@@ -11,7 +11,7 @@ from storage_svc.change_log import record_change
 from storage_svc.index_studies import lock_series
 from storage_svc.legal_hold import study_for_update
 from storage_svc.names import Name
-from storage_svc.schema import INSTANCE, KEPT_OBJECT, QUARANTINE, SERIES, STUDY
+from storage_svc.schema import INSTANCE, KEPT_OBJECT, METADATA_SEGMENT, QUARANTINE, SERIES, STUDY
 
 _DELETED = storage_pb2.Change.KIND_STUDY_DELETED
 
@@ -43,6 +43,8 @@ def purge(connection: Connection, study_instance_uid: str) -> list[str]:
         delete(QUARANTINE).where(QUARANTINE.c.object_key.in_(select(KEPT_OBJECT.c.object_key).where(of_them)))
     )
     connection.execute(delete(KEPT_OBJECT).where(of_them))
+    # Segments of what stays are written again when somebody asks.
+    connection.execute(delete(METADATA_SEGMENT).where(METADATA_SEGMENT.c.study_instance_uid == study_instance_uid))
     purged = connection.execute(delete(INSTANCE).where(due)).rowcount
     if purged:
         record_audit(connection, Action.PURGE, str(Name(study_instance_uid)), BY_ITSELF)

@@ -20,9 +20,9 @@ from imaging.dicom.transfer_syntax import transfer_syntax
 from imaging.errors import InvalidArgument, LimitExceeded, NotFound
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
+from storage_svc.metadata.pieces import header_of, header_size
 from storage_svc.names import Name
 from storage_svc.object_rows import instances_by_uid
-from storage_svc.retrieve_metadata import header_of, header_size
 
 MAX_HEADER_BYTES = 256 * 1024 * 1024
 """All of the header is read to find one value in it."""

@@ -181,6 +181,34 @@ KEPT_OBJECT = Table(
 )
 """Every object that must not be swept: served versions, older versions and quarantined ones."""
 
+METADATA_SEGMENT = Table(
+    "metadata_segment",
+    METADATA,
+    Column("segment_id", text(32), primary_key=True),
+    Column("study_instance_uid", text(64), nullable=False),
+    Column("series_instance_uid", text(64), nullable=False),
+    Column("model_version", Integer, nullable=False),
+    Column("entries", LargeBinary, nullable=False),  # which instances, with what content
+    Column("size_bytes", BigInteger, nullable=False),  # of the two below
+    Column("models", LargeBinary, nullable=False),  # DICOM JSON, deflated
+    Column("headers", LargeBinary, nullable=False),  # encoded data sets without pixels
+    # What is needed to put `models` into a gzip stream.
+    Column("models_bytes", BigInteger, nullable=False),
+    Column("models_crc32", BigInteger, nullable=False),
+    Column("models_shift", BigInteger, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Index("metadata_segment_by_series", "study_instance_uid", "series_instance_uid"),
+)
+"""Metadata of many instances of a series at a time; can be made anew from the objects. Removed with the study."""
+
+METADATA_CURSOR = Table(
+    "metadata_cursor",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+)
+"""Up to which change the segments are written."""
+
 DERIVED_INSTANCE = Table(
     "derived_instance",
     METADATA,

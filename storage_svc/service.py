@@ -31,6 +31,8 @@ from storage_svc.index_writer import IndexWriter
 from storage_svc.ingest import Ingest
 from storage_svc.intake.arena import Arena
 from storage_svc.intake.intake import Intake
+from storage_svc.metadata.builder import SegmentBuilder
+from storage_svc.metadata.retrieve import MetadataReader
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import TABLES
 from storage_svc.scrubber import Scrubber
@@ -75,6 +77,7 @@ class Service:
         self._storing: set[asyncio.Task[None]] = set()
         uploads = UploadServices(self._ingest, spool, self._arena, self._database, self._storing)
         self._completion = Completion(self._database, changes, open_uploads)
+        self.segments = SegmentBuilder(self._database, store, changes, in_flight.is_busy)
         self.sweeper = Sweeper(
             self._database,
             store,
@@ -104,6 +107,7 @@ class Service:
                 readers=self._readers,
                 metrics=metrics,
                 suspects=self._suspects,
+                metadata=MetadataReader(self._database, store, self._readers, self.segments.hint),
                 delete_grace=timedelta(days=own.delete_grace_days),
                 quiet_time=timedelta(seconds=own.quiet_time_seconds),
             )
@@ -128,6 +132,7 @@ class Service:
             asyncio.create_task(self.sweeper.run(), name="sweeper"),
             asyncio.create_task(self.scrubber.run(), name="scrubber"),
             asyncio.create_task(self._suspects.run(), name="suspects"),
+            asyncio.create_task(self.segments.run(), name="metadata"),
         ]
         return port
 

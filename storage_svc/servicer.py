@@ -23,12 +23,11 @@ from storage_svc.change_log import ChangeLog
 from storage_svc.completion import Completion
 from storage_svc.lifecycle_servicer import LifecycleServicer
 from storage_svc.manifest import Expectation
-from storage_svc.model_cache import ModelCache
+from storage_svc.metadata.retrieve import MetadataReader
 from storage_svc.names import Name, parse_name
 from storage_svc.retrieve_bulk_data import retrieve_bulk_data
 from storage_svc.retrieve_frames import retrieve_frames
 from storage_svc.retrieve_instances import retrieve_instances
-from storage_svc.retrieve_metadata import retrieve_metadata
 from storage_svc.search import Page, Search, live_instance, live_series, live_study, modalities, run_search
 from storage_svc.storage_metrics import StorageMetrics
 from storage_svc.suspects import Suspects
@@ -50,6 +49,7 @@ class Parts:
     uploads: UploadServices
     pool: DecodePool
     readers: Executor
+    metadata: MetadataReader
     metrics: StorageMetrics
     suspects: Suspects
     delete_grace: timedelta
@@ -62,7 +62,6 @@ class StorageServicer(LifecycleServicer):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.changes, delete_grace=parts.delete_grace, quiet_time=parts.quiet_time)
         self._parts = parts
-        self._models = ModelCache()
 
     async def StoreInstances(
         self, request_iterator: AsyncIterator[pb.StoreInstancesRequest], context: Context
@@ -139,16 +138,7 @@ class StorageServicer(LifecycleServicer):
         self, request: pb.RetrieveMetadataRequest, context: Context
     ) -> AsyncGenerator[pb.RetrieveMetadataResponse]:
         parts = self._parts
-        messages = retrieve_metadata(
-            parts.database,
-            parts.store,
-            parts.readers,
-            self._models,
-            parse_name(request.name),
-            as_json=request.format == pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON,
-            sop_instance_uids=request.sop_instance_uids,
-        )
-        async for message in parts.suspects.noticing(messages):
+        async for message in parts.suspects.noticing(parts.metadata.retrieve(request)):
             parts.metrics.sent("metadata", message)
             yield message  # type: ignore[misc]  # serialized in a thread, as are frames
 

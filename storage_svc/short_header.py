@@ -5,11 +5,10 @@ from __future__ import annotations
 from imaging.dicom.element_walk import walk_data_set
 from imaging.dicom.limits import DEFAULT_LIMITS
 from imaging.dicom.scan_warning import WarningLog
-from imaging.dicom.tag_path import tag_text
 from imaging.dicom.transfer_syntax import transfer_syntax
 
 
-def shortened(header: bytes, transfer_syntax_uid: str, max_bytes: int) -> tuple[bytes, list[str]]:
+def shortened(header: bytes, transfer_syntax_uid: str, max_bytes: int) -> tuple[bytes, list[int]]:
     """The header in at most `max_bytes`, and the tags that were left out for it, largest first.
 
     What stays is byte for byte the same. Contours, annotations, waveforms and encapsulated documents stand in what we
@@ -38,5 +37,5 @@ def shortened(header: bytes, transfer_syntax_uid: str, max_bytes: int) -> tuple[
             break
         size, tag = pieces.pop(offset)
         left -= size
-        left_out.append(tag_text(tag))
+        left_out.append(tag)
     return b"".join(header[offset : offset + size] for offset, (size, _) in pieces.items()), left_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -117,6 +118,11 @@ class AsyncClient:
         """The series of a study, or of all, that match all keys."""
         parent = _name(study, "studies") if study else ""
         return [conversion.series(item) async for item in self.storage.search_series(parent, **search_keys(keys))]
+
+    async def metadata(self, name: str | Study | Series) -> list[dict[str, Any]]:
+        """The DICOM JSON model (PS3.18 F) of each instance of a study, series or instance, without bulk data."""
+        answer = await self.storage.retrieve_metadata(_name(name, "studies"))
+        return await asyncio.to_thread(answer.models)
 
     async def frames(
         self, series: str | Series, *, sop_instance_uids: Sequence[str] = (), rescale: bool = False

@@ -44,6 +44,7 @@ async def read_headers(
         name=name,
         format=storage_service_pb2.RetrieveMetadataRequest.FORMAT_HEADER_BYTES,
         sop_instance_uids=sop_instance_uids,
+        many_per_message=True,
     )
     attempts = Attempts(patience)
     while True:
@@ -59,6 +60,7 @@ def _parse(messages: Sequence[storage_service_pb2.RetrieveMetadataResponse]) -> 
     from imaging.dicom.header import read_header  # pydicom is slow to import and not every client needs it
 
     return [
-        InstanceHeader(message.instance, read_header(message.content, message.transfer_syntax_uid))
+        InstanceHeader(found.instance, read_header(found.content, found.transfer_syntax_uid))
         for message in messages
+        for found in message.instances or (message,)
     ]

@@ -11,6 +11,7 @@ from imaging.client.changes import watch_changes
 from imaging.client.frame import DECODABLE, Frame
 from imaging.client.frame_stream import read_frames
 from imaging.client.headers import InstanceHeader, read_headers
+from imaging.client.metadata import Metadata, retrieve_metadata
 from imaging.client.objects import retrieve_objects
 from imaging.client.patience import Patience
 from imaging.client.upload import StoreResult, Upload
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from imaging.codecs.sandbox import DecodePool
     from imaging.volume.volume import Volume
 
-__all__ = ["Frame", "InstanceHeader", "Patience", "StorageClient", "StoreResult", "Upload"]
+__all__ = ["Frame", "InstanceHeader", "Metadata", "Patience", "StorageClient", "StoreResult", "Upload"]
 
 T = TypeVar("T")
 Selection = storage_service_pb2.RetrieveFramesRequest.Selection
@@ -169,6 +170,18 @@ class StorageClient:
     async def read_headers(self, name: str, sop_instance_uids: Sequence[str] = ()) -> list[InstanceHeader]:
         """The headers of a study, series or instance, without pixel data, in the order of instance number."""
         return await read_headers(self._stub, name, sop_instance_uids, self._patience)
+
+    async def retrieve_metadata(
+        self, name: str, sop_instance_uids: Sequence[str] = (), *, if_none_match: str = ""
+    ) -> Metadata:
+        """The DICOM JSON model (PS3.18 F) of all instances of a study, series or instance, in one compressed answer.
+
+        Parameters
+        ----------
+        if_none_match
+            The etag of an earlier answer: if nothing has changed since, `not_modified` is set and nothing else comes.
+        """
+        return await retrieve_metadata(self._stub, name, sop_instance_uids, if_none_match, self._patience)
 
     async def read_frames(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from imaging.client import results
 from imaging.client.async_client import AsyncClient
@@ -95,6 +95,10 @@ class Client:
         found = self._loop.run(self._client.series(study, **keys))
         names = [item.name for item in fields(results.Series)]
         return [Series(**{name: getattr(item, name) for name in names}, client=self) for item in found]
+
+    def metadata(self, name: str | Study | results.Series) -> list[dict[str, Any]]:
+        """The DICOM JSON model (PS3.18 F) of each instance of a study, series or instance, without bulk data."""
+        return self._loop.run(self._client.metadata(name))
 
     def frames(
         self, series: str | results.Series, *, sop_instance_uids: Sequence[str] = (), rescale: bool = False

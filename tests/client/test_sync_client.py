@@ -160,6 +160,18 @@ def test_whole_objects_come_back_byte_for_byte(client: Client) -> None:
     assert sorted(content for _, content in client.retrieve(study)) == sent
 
 
+def test_metadata_are_the_models_of_all_instances(client: Client, wheel: list[str]) -> None:
+    for series in client.series(modality="MR"):
+        models = client.metadata(series)
+        names = [f"{series.name}/instances/{model['00080018']['Value'][0]}" for model in models]
+        assert len(set(names)) == series.instance_count
+        assert set(names) <= set(wheel)
+    (one,) = client.metadata(wheel[0])
+    assert wheel[0].endswith(one["00080018"]["Value"][0])
+    with pytest.raises(NotFound):
+        client.metadata("studies/1.2.3.4")
+
+
 def test_half_read_iteration_ends_cleanly(client: Client, wheel: list[str]) -> None:
     for _ in client.retrieve(client.studies()[0].name):
         break

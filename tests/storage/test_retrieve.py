@@ -322,7 +322,7 @@ async def test_a_header_over_the_message_limit_leaves_out_its_largest_elements_a
     stored = await storage.store_one(content)
     (message,) = await storage.stream("RetrieveMetadata", name=stored.instance.name)
     limit = len(message.content) * 9 // 10
-    monkeypatch.setattr("storage_svc.retrieve_metadata._MAX_BYTES", limit)
+    monkeypatch.setattr("storage_svc.metadata.retrieve.MESSAGE_BYTES", limit)
     (short,) = await storage.stream("RetrieveMetadata", name=stored.instance.name)
     assert len(short.content) <= limit
     left_out = [warning.split()[1] for warning in short.instance.warnings if warning.startswith("HEADER_SHORTENED")]

@@ -769,6 +769,11 @@ class RetrieveMetadataRequest(google.protobuf.message.Message):
         """The DICOM JSON model (PS3.18 F), UTF-8. Bulk values are told by a BulkDataURI that is relative to the instance:
         `bulkdata/{path}`, as RetrieveBulkData takes it.
         """
+        FORMAT_DICOM_JSON_GZIP: RetrieveMetadataRequest._Format.ValueType  # 3
+        """The models of all instances as one JSON array, compressed: the `content` of all messages, one after the other, is one
+        gzip stream (RFC 1952), as DICOMweb gives it out with `Content-Encoding: gzip`. The fastest form. Bulk values are told
+        as in DICOM_JSON, so each BulkDataURI is relative to its own instance.
+        """
 
     class Format(_Format, metaclass=_FormatEnumTypeWrapper):
         """The forms of a header."""
@@ -781,14 +786,27 @@ class RetrieveMetadataRequest(google.protobuf.message.Message):
     """The DICOM JSON model (PS3.18 F), UTF-8. Bulk values are told by a BulkDataURI that is relative to the instance:
     `bulkdata/{path}`, as RetrieveBulkData takes it.
     """
+    FORMAT_DICOM_JSON_GZIP: RetrieveMetadataRequest.Format.ValueType  # 3
+    """The models of all instances as one JSON array, compressed: the `content` of all messages, one after the other, is one
+    gzip stream (RFC 1952), as DICOMweb gives it out with `Content-Encoding: gzip`. The fastest form. Bulk values are told
+    as in DICOM_JSON, so each BulkDataURI is relative to its own instance.
+    """
 
     NAME_FIELD_NUMBER: builtins.int
     FORMAT_FIELD_NUMBER: builtins.int
     SOP_INSTANCE_UIDS_FIELD_NUMBER: builtins.int
+    MANY_PER_MESSAGE_FIELD_NUMBER: builtins.int
+    IF_NONE_MATCH_FIELD_NUMBER: builtins.int
     name: builtins.str
     """A study, a series or an instance."""
     format: Global___RetrieveMetadataRequest.Format.ValueType
     """The form."""
+    many_per_message: builtins.bool
+    """Puts many instances into each message (`instances` of the response), as long as it stays below the limit of 4 MiB.
+    DICOM_JSON_GZIP does so by itself.
+    """
+    if_none_match: builtins.str
+    """The `etag` of an earlier answer to the same request: if nothing has changed since, only `not_modified` comes."""
     @property
     def sop_instance_uids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Only these instances of the series; empty: all."""
@@ -799,27 +817,96 @@ class RetrieveMetadataRequest(google.protobuf.message.Message):
         name: builtins.str = ...,
         format: Global___RetrieveMetadataRequest.Format.ValueType = ...,
         sop_instance_uids: collections.abc.Iterable[builtins.str] | None = ...,
+        many_per_message: builtins.bool = ...,
+        if_none_match: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["format", b"format", "name", b"name", "sop_instance_uids", b"sop_instance_uids"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["format", b"format", "if_none_match", b"if_none_match", "many_per_message", b"many_per_message", "name", b"name", "sop_instance_uids", b"sop_instance_uids"]) -> None: ...
 
 Global___RetrieveMetadataRequest: typing_extensions.TypeAlias = RetrieveMetadataRequest
 
 @typing.final
 class RetrieveMetadataResponse(google.protobuf.message.Message):
-    """The header of one instance."""
+    """The header of one instance, or of many."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class InstanceHeader(google.protobuf.message.Message):
+        """One of many headers."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        INSTANCE_FIELD_NUMBER: builtins.int
+        CONTENT_FIELD_NUMBER: builtins.int
+        TRANSFER_SYNTAX_UID_FIELD_NUMBER: builtins.int
+        content: builtins.bytes
+        """The header in the form asked for."""
+        transfer_syntax_uid: builtins.str
+        """As in the response."""
+        @property
+        def instance(self) -> imaging.storage.v1.storage_pb2.Instance:
+            """The instance."""
+
+        def __init__(
+            self,
+            *,
+            instance: imaging.storage.v1.storage_pb2.Instance | None = ...,
+            content: builtins.bytes = ...,
+            transfer_syntax_uid: builtins.str = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["content", b"content", "instance", b"instance", "transfer_syntax_uid", b"transfer_syntax_uid"]) -> None: ...
+
+    @typing.final
+    class InstanceWarnings(google.protobuf.message.Message):
+        """What was noticed about one instance, where the message does not carry the instance itself."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        INSTANCE_FIELD_NUMBER: builtins.int
+        WARNINGS_FIELD_NUMBER: builtins.int
+        instance: builtins.str
+        """`studies/{uid}/series/{uid}/instances/{uid}`."""
+        @property
+        def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+            """HEADER_SHORTENED, VALUE_LEFT_OUT or VALUE_ODD, each with a tag path."""
+
+        def __init__(
+            self,
+            *,
+            instance: builtins.str = ...,
+            warnings: collections.abc.Iterable[builtins.str] | None = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["instance", b"instance", "warnings", b"warnings"]) -> None: ...
 
     INSTANCE_FIELD_NUMBER: builtins.int
     CONTENT_FIELD_NUMBER: builtins.int
     TRANSFER_SYNTAX_UID_FIELD_NUMBER: builtins.int
+    INSTANCES_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    NOT_MODIFIED_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     content: builtins.bytes
-    """The header in the form asked for."""
+    """The header in the form asked for; for DICOM_JSON_GZIP the next part of the stream."""
     transfer_syntax_uid: builtins.str
     """The encoding of `content` for HEADER_BYTES; a deflated data set comes inflated, as Explicit VR Little Endian."""
+    etag: builtins.str
+    """In the first message: changes exactly when the content of the answer does."""
+    not_modified: builtins.bool
+    """The content is the one that `if_none_match` tells of; nothing else comes."""
     @property
     def instance(self) -> imaging.storage.v1.storage_pb2.Instance:
-        """The instance."""
+        """The instance. Its warnings tell besides what could not be given, or only in part: HEADER_SHORTENED, VALUE_LEFT_OUT and
+        VALUE_ODD, each with a tag path.
+        """
+
+    @property
+    def instances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RetrieveMetadataResponse.InstanceHeader]:
+        """In place of the fields above where `many_per_message` was asked for."""
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RetrieveMetadataResponse.InstanceWarnings]:
+        """For DICOM_JSON_GZIP: of the instances whose models end in this message, or before."""
 
     def __init__(
         self,
@@ -827,9 +914,13 @@ class RetrieveMetadataResponse(google.protobuf.message.Message):
         instance: imaging.storage.v1.storage_pb2.Instance | None = ...,
         content: builtins.bytes = ...,
         transfer_syntax_uid: builtins.str = ...,
+        instances: collections.abc.Iterable[Global___RetrieveMetadataResponse.InstanceHeader] | None = ...,
+        etag: builtins.str = ...,
+        not_modified: builtins.bool = ...,
+        warnings: collections.abc.Iterable[Global___RetrieveMetadataResponse.InstanceWarnings] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["content", b"content", "instance", b"instance", "transfer_syntax_uid", b"transfer_syntax_uid"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "etag", b"etag", "instance", b"instance", "instances", b"instances", "not_modified", b"not_modified", "transfer_syntax_uid", b"transfer_syntax_uid", "warnings", b"warnings"]) -> None: ...
 
 Global___RetrieveMetadataResponse: typing_extensions.TypeAlias = RetrieveMetadataResponse
 

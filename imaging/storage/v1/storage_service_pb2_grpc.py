@@ -254,10 +254,14 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetrieveMetadata(self, request, context):
-        """Streams headers: the data set without its pixel data, one message an instance.
+        """Streams headers: the data set without its pixel data, by series and instance number.
+
+        A value that is not what its VR allows does not stop the others: what can be given is given, and a warning tells the
+        tag. An answer is one state of the data: its `etag` is told first.
 
         Errors:
         - NOT_FOUND: nothing of that name.
+        - UNAVAILABLE: an instance was changed while the answer was under way (ask again).
         - DATA_LOSS: stored bytes are gone or damaged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -600,10 +600,14 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
     """
 
     RetrieveMetadata: _StorageServiceRetrieveMetadataType
-    """Streams headers: the data set without its pixel data, one message an instance.
+    """Streams headers: the data set without its pixel data, by series and instance number.
+
+    A value that is not what its VR allows does not stop the others: what can be given is given, and a warning tells the
+    tag. An answer is one state of the data: its `etag` is told first.
 
     Errors:
     - NOT_FOUND: nothing of that name.
+    - UNAVAILABLE: an instance was changed while the answer was under way (ask again).
     - DATA_LOSS: stored bytes are gone or damaged.
     """
 
@@ -924,10 +928,14 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.storage.v1.storage_service_pb2.RetrieveMetadataRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[imaging.storage.v1.storage_service_pb2.RetrieveMetadataResponse], collections.abc.AsyncIterator[imaging.storage.v1.storage_service_pb2.RetrieveMetadataResponse]]:
-        """Streams headers: the data set without its pixel data, one message an instance.
+        """Streams headers: the data set without its pixel data, by series and instance number.
+
+        A value that is not what its VR allows does not stop the others: what can be given is given, and a warning tells the
+        tag. An answer is one state of the data: its `etag` is told first.
 
         Errors:
         - NOT_FOUND: nothing of that name.
+        - UNAVAILABLE: an instance was changed while the answer was under way (ask again).
         - DATA_LOSS: stored bytes are gone or damaged.
         """
 
