@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from gateway_svc.dimse.acceptors import Acceptors
 from gateway_svc.http.server import HttpServer
 from gateway_svc.servicer import GatewayServicer
 from gateway_svc.web_app import web_app
@@ -36,23 +38,30 @@ class GatewayService:
         listen = settings.listen_http()
         stub: StorageServiceAsyncStub = StorageServiceStub(self._channel)
         self._http = HttpServer(listen, web_app(settings, listen.token, stub))
+        self._acceptors = Acceptors(settings)
 
     @property
     def http_port(self) -> int:
         """The port of DICOMweb and the web page, once started."""
         return self._http.port
 
+    @property
+    def dimse_port(self) -> int:
+        """The port of DIMSE in plain text, once started."""
+        return self._acceptors.ports[0]
+
     async def start(self) -> int:
         """Open the doors and serve; the port of gRPC."""
         port = await self._server.start(serving=False)
         await self._http.start()
+        self._acceptors.start()
         await self._server.set_serving(True)
         return port
 
     async def stop(self, grace: timedelta) -> None:
         """Take no new requests, let running ones end within `grace`, then end what is left."""
         await self._server.set_serving(False)
-        await self._http.stop(grace)
+        await asyncio.gather(self._http.stop(grace), self._acceptors.stop(grace))
         await self._server.stop(timedelta(seconds=1))
         await self._storage.close()
         await self._channel.close()

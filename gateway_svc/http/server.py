@@ -13,14 +13,11 @@ from typing import Any, Final
 import uvicorn
 
 from gateway_svc.http.protocol import LimitedProtocol
-from imaging.errors import Unavailable
+from gateway_svc.listening import listening_socket
 from imaging.rpc.server import ListenSettings
 
 KEEP_ALIVE_SECONDS: Final = 75
 """An idle connection stays open longer than the 60 s of usual proxies, so that none of theirs is used too late."""
-
-BACKLOG: Final = 2048
-"""Connections that wait to be accepted."""
 
 
 class HttpServer:
@@ -65,7 +62,7 @@ class HttpServer:
         Unavailable
             The address cannot be bound.
         """
-        bound = _bound_socket(self._listen.address)
+        bound = listening_socket(self._listen.address)
         self.port = int(bound.getsockname()[1])
         self._serving = asyncio.create_task(self._server.serve([bound]), name="http")
         started = asyncio.create_task(self._server.is_started.wait())
@@ -100,22 +97,3 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.is_started.set()
-
-
-def _bound_socket(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, int(port)))
-        bound.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise Unavailable(
-            "The address cannot be listened on",
-            where=address,
-            hint="Another process holds the port, or the host is not of this machine; choose another --port-base.",
-        ) from error
-    bound.setblocking(False)
-    return bound

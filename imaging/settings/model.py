@@ -23,10 +23,10 @@ SERVICE_NAMES: Final = ("storage", "processing", "analysis", "reporting", "pipel
 
 ServiceName = Literal["storage", "processing", "analysis", "reporting", "pipeline", "gateway"]
 
-DOOR_NAMES: Final = ("http",)
+DOOR_NAMES: Final = ("http", "dimse")
 """What the gateway listens on besides gRPC; their ports come after those of the services."""
 
-DoorName = Literal["http"]
+DoorName = Literal["http", "dimse"]
 
 
 class OwnDatabase(Section):

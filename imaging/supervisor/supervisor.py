@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from imaging.errors import StorageFull, Unavailable
 from imaging.settings import SERVICE_NAMES, ServiceName, Settings
+from imaging.settings.dimse import dimse_listen
 from imaging.supervisor.addresses import check_free, service_addresses, with_addresses
 from imaging.supervisor.data_lock import DataLock
 from imaging.supervisor.environment import child_environment
@@ -80,6 +81,7 @@ class Supervisor:
         for name in SERVICE_NAMES:
             self.settings.listen(name)
         self.settings.listen_http()
+        dimse_listen(self.settings)
         self._lock.acquire()
         try:
             check_free(self.addresses)

@@ -66,6 +66,12 @@ def test_settings_file_is_valid(tmp_path: Path) -> None:
     assert str(settings.data_dir) == "/var/lib/imaging"
 
 
+def test_settings_of_the_gateway_are_valid(tmp_path: Path) -> None:
+    (tmp_path / "imaging.toml").write_text(snippet("toml", "[gateway]"))
+    gateway = load_settings(tmp_path / "imaging.toml", env={}).gateway
+    assert gateway.peers["ct-1"].may == {"echo", "store"}
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Path]:
     """A folder like site-packages with the README's model in it, installed as a wheel is: module and entry point."""

@@ -99,6 +99,10 @@ postgresql://imaging@{{ include "imaging.fullname" . }}-postgresql:5432/imaging
 {{- end -}}
 {{- $hosts := concat (fromYamlArray (include "imaging.hostnames" .)) .Values.web.hosts -}}
 {{- $_ := set $own "gateway" (mustMerge $own.gateway (dict "http_address" (printf "%s-gateway:50057" $full) "dimse_address" (printf "%s-gateway:50058" $full) "http_hosts" $hosts)) -}}
+{{- if .Values.dimse.enabled -}}
+{{- /* Modalities speak no TLS; who may connect is the network policy's, who may ask for what that of gateway.peers. */ -}}
+{{- $_ := set $own.gateway "dimse_plain_text" true -}}
+{{- end -}}
 {{- if .Values.recipes -}}
 {{- $_ := set $own.pipeline "recipes_dir" "/etc/imaging/recipes" -}}
 {{- end -}}

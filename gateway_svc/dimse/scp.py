@@ -1,0 +1,131 @@
+"""What we do as SCP: each request of an association, one after the other, to its answer."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from gateway_svc.dimse import status
+from gateway_svc.dimse.association import Association, Message
+from gateway_svc.dimse.c_store import HeldBytes, c_store
+from gateway_svc.dimse.command import Command, CommandField
+from gateway_svc.dimse.data_set import AssociationLost
+from gateway_svc.dimse.door import Caller
+from gateway_svc.dimse.pdu import AbortReason
+from gateway_svc.dimse.storage_upload import StorageUpload
+from imaging.errors import ImagingError, Internal
+
+if TYPE_CHECKING:
+    from imaging.client.stub import StorageStub
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What an association came to, for its span and its line in the log."""
+
+    requests: int = 0
+    failed: int = 0
+
+
+class Scp:
+    """Serves associations.
+
+    Parameters
+    ----------
+    storage
+        Where instances come from and go to.
+    answer_seconds
+        Longest wait for storage.
+    """
+
+    def __init__(self, storage: StorageStub, *, answer_seconds: float) -> None:
+        self._storage = storage
+        self._answer_seconds = answer_seconds
+        self._held = HeldBytes()
+
+    async def serve(self, association: Association, caller: Caller) -> None:
+        """Answer requests until the peer releases the association.
+
+        Raises
+        ------
+        AssociationLost
+            If it ends in another way.
+        """
+        counts = Counts()
+        upload = StorageUpload(self._storage, answer_seconds=self._answer_seconds)
+        with trace.get_tracer("gateway_svc.dimse").start_as_current_span(
+            "DIMSE association",
+            kind=SpanKind.SERVER,
+            attributes={"imaging.ae_title": caller.ae_title, "network.peer.address": caller.host},
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                while (message := await association.next_request()) is not None:
+                    await self._answer(association, message, caller, upload, counts)
+            finally:
+                await upload.close()
+                span.set_attribute("imaging.requests", counts.requests)
+                span.set_attribute("imaging.failed_requests", counts.failed)
+                if counts.requests or counts.failed:
+                    _log.info(
+                        "an association ended",
+                        extra={"ae_title": caller.ae_title, "requests": counts.requests, "failed": counts.failed},
+                    )
+
+    async def _answer(
+        self, association: Association, message: Message, caller: Caller, upload: StorageUpload, counts: Counts
+    ) -> None:
+        command = message.command
+        if command.is_response or command.message_id is None:
+            association.abort(AbortReason.UNEXPECTED_PARAMETER, why="a message that is no request")
+            raise AssociationLost("a message that is no request")
+        counts.requests += 1
+        try:
+            response = await self._response(message, caller, upload)
+        except ImagingError as error:
+            counts.failed += 1
+            _log.warning(
+                "a request was refused",
+                extra={
+                    "ae_title": caller.ae_title,
+                    "request": _name(command),
+                    "reason": error.reason,
+                    "error": error.text,
+                },
+            )
+            response = command.response(status.status_of(error), status.comment_of(error))
+        except AssociationLost:
+            raise
+        except Exception:  # noqa: BLE001 - the association and its other requests go on
+            counts.failed += 1
+            _log.exception("unforeseen error in a request", extra={"request": _name(command)})
+            response = command.response(status.PROCESSING_FAILURE, Internal("The service met a defect").what)
+        if message.data is not None and not message.data.is_whole:
+            await message.data.skip()
+        await association.send(message.context, response)
+
+    async def _response(self, message: Message, caller: Caller, upload: StorageUpload) -> Command:
+        command = message.command
+        if not message.context.is_scp:
+            return command.response(status.SOP_CLASS_NOT_SUPPORTED, "Not the role that was negotiated")
+        match command.command_field:
+            case CommandField.C_ECHO:
+                return command.response(status.SUCCESS)
+            case CommandField.C_STORE:
+                return await c_store(message, upload, caller.ae_title, self._held)
+            case _:
+                return command.response(status.UNRECOGNIZED_OPERATION)
+
+
+def _name(command: Command) -> str:
+    try:
+        return CommandField(command.command_field).name
+    except ValueError:
+        return f"{command.command_field:#06x}"

@@ -1,0 +1,90 @@
+"""DCMTK's programs as modality and PACS."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian
+
+from tests.ct_series import ct_series
+from tests.dicom.wheel_files import wheel_file
+from tests.gateway.dimse.archive import Archive, data_set_of
+from tests.gateway.dimse.conftest import Start
+
+pytestmark = [
+    pytest.mark.peers,
+    pytest.mark.skipif(shutil.which("storescu") is None, reason="DCMTK is not installed, so its programs do not call"),
+]
+
+
+async def run(*command: str | Path) -> str:
+    """What a program says; it must succeed within its time."""
+    process = await asyncio.create_subprocess_exec(
+        *map(str, command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode(errors="replace")
+    return output.decode(errors="replace")
+
+
+def written(folder: Path, instances: Mapping[str, bytes]) -> list[Path]:
+    """Instances as files named by their UIDs."""
+    folder.mkdir(exist_ok=True)
+    for uid, content in instances.items():
+        (folder / uid).write_bytes(content)
+    return [folder / uid for uid in instances]
+
+
+async def test_echoscu(archive: Archive) -> None:
+    await run("echoscu", "127.0.0.1", str(archive.port))
+
+
+@pytest.mark.parametrize("associations", [1, 4, 16])
+async def test_storescu_over_many_associations_at_once(start: Start, tmp_path: Path, associations: int) -> None:
+    series = ct_series("storescu", slices=32)
+    files = written(tmp_path / "sent", series.instances)
+    async with start(gateway__dimse_acceptors=2) as archive:
+        to = ("storescu", "-xe", "--max-send-pdu", "131072", "127.0.0.1", str(archive.port))
+        await asyncio.gather(*(run(*to, *files[first::associations]) for first in range(associations)))
+        stored = await archive.objects(series.study)
+    assert {uid: data_set_of(content) for uid, content in stored.items()} == {
+        uid: data_set_of(content) for uid, content in series.instances.items()
+    }
+
+
+MIXED: Sequence[str] = (
+    "CT_small.dcm",
+    "MR_small_RLE.dcm",
+    "JPEG2000.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",
+    "image_dfl.dcm",
+    "ExplVR_BigEnd.dcm",
+    "rtplan.dcm",
+    "reportsi.dcm",
+)
+CONVERTED = ("ExplVR_BigEnd.dcm", "rtplan.dcm")
+
+
+async def test_dcmsend_with_mixed_transfer_syntaxes(archive: Archive, tmp_path: Path) -> None:
+    for name in MIXED:
+        (tmp_path / name).write_bytes(wheel_file(name))
+    said = await run("dcmsend", "-v", "127.0.0.1", str(archive.port), *(tmp_path / name for name in MIXED))
+    assert f"with status SUCCESS  : {len(MIXED)}" in said, said
+    kept: dict[str, str] = {}
+    for study in await archive.study_uids():
+        instances = archive.client.search_instances(f"studies/{study}")
+        kept |= {instance.sop_instance_uid: instance.transfer_syntax_uid async for instance in instances}
+    # The two that it could send as Explicit VR Little Endian too, it converts to that, which we like better.
+    sent = {name: pydicom.dcmread(tmp_path / name) for name in MIXED}
+    assert kept == {
+        str(data_set.SOPInstanceUID): ExplicitVRLittleEndian
+        if name in CONVERTED
+        else data_set.file_meta.TransferSyntaxUID
+        for name, data_set in sent.items()
+    }
