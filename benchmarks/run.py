@@ -19,8 +19,10 @@ from benchmarks.figures import (
     metadata_cold,
     metadata_warm,
     rss_mib,
+    s3_of_bare,
     store,
     store_cpu,
+    store_of_plain_loop,
     store_one_stream,
     telemetry_cost,
 )
@@ -32,6 +34,8 @@ _MEASURES: dict[str, Callable[[Bench], Figure]] = {
     "store": store.measure,
     "store_one_stream": store_one_stream.measure,
     "store_cpu": store_cpu.measure,
+    "store_of_plain_loop": store_of_plain_loop.measure,
+    "s3_of_bare": s3_of_bare.measure,
     "frames": frames.measure,
     "frames_of_limit": frames_of_limit.measure,
     "metadata_warm": metadata_warm.measure,
@@ -106,7 +110,7 @@ def _line(figure: Figure) -> str:
     ratio = "-" if figure.ratio is None else f"{figure.ratio:.2f}"
     sign = "<=" if figure.at_most else ">="
     target = "" if figure.target is None else f"target {sign} {figure.target}"
-    return f"{figure.name:18} {figure.ours:12,.2f} {peer:>12} {figure.unit:12} ratio {ratio:>6}  {target}"
+    return f"{figure.name:20} {figure.ours:12,.2f} {peer:>12} {figure.unit:12} ratio {ratio:>6}  {target}"
 
 
 if __name__ == "__main__":
