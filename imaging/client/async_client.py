@@ -23,6 +23,7 @@ from imaging.client.runs import AsyncRuns
 from imaging.client.search_keys import search_keys
 from imaging.client.series_array import SeriesArray, series_array
 from imaging.client.storage import Selection, StorageClient
+from imaging.client.storage_admin import AsyncStorageAdmin
 from imaging.rpc.channel import open_channel
 from imaging.rpc.status import domain_errors
 from imaging.settings import Settings, load_settings
@@ -54,6 +55,7 @@ class AsyncClient:
         self.storage = StorageClient(channels["storage"], patience=patience)
         """The lower level: uploads, headers, frames and volumes one by one."""
         self._stack.push_async_callback(self.storage.close)
+        self.storage_admin = AsyncStorageAdmin(channels["storage"])
         self.runs = AsyncRuns(channels["pipeline"], patience or Patience())
         self.reports = AsyncReports(channels["reporting"])
         self._analysis: analysis_service_pb2_grpc.AnalysisServiceAsyncStub = (

@@ -175,6 +175,49 @@ def test_from_files_to_report_and_back(installation: Installation, tmp_path: Pat
     assert found == series.instances
 
 
+def test_what_is_kept_is_verified_held_deleted_and_restored(installation: Installation, tmp_path: Path) -> None:
+    series = ct_series("cli-keeping", slices=3, size=16)
+    for uid, content in series.instances.items():
+        (tmp_path / f"{uid}.dcm").write_bytes(content)
+    assert imaging(installation, "store", str(tmp_path)).returncode == ExitCode.OK
+    sound = imaging(installation, "storage", "verify", series.study)
+    assert sound.returncode == ExitCode.OK, sound.stderr
+    assert "3 objects verified" in sound.stdout
+
+    folder = installation.data_dir / "storage" / "objects" / "studies" / series.study_instance_uid
+    damaged = sorted(folder.rglob("*.dcm"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
+    result = imaging(installation, "storage", "verify", series.study, "--json")
+    assert result.returncode == ExitCode.DATA_LOSS
+    found, summary = json_lines(result.stdout)
+    assert found["condition"] == "differing"
+    assert str(found["object_key"]).endswith(damaged.name)
+    assert summary["summary"]["damaged"] == 1  # type: ignore[index]
+    assert imaging(installation, "storage", "scrub").returncode == ExitCode.DATA_LOSS
+    assert (
+        imaging(installation, "retrieve", series.study, "--out", str(tmp_path / "o")).returncode == ExitCode.DATA_LOSS
+    )
+    assert imaging(installation, "store", str(tmp_path)).returncode == ExitCode.OK
+    scrub = imaging(installation, "storage", "scrub", "--now")
+    assert scrub.returncode == ExitCode.OK, scrub.stdout + scrub.stderr
+
+    assert imaging(installation, "storage", "hold", series.study).returncode == ExitCode.USAGE
+    assert imaging(installation, "storage", "hold", series.study, "--reason", "case 7").returncode == ExitCode.OK
+    refused = imaging(installation, "storage", "delete", series.series)
+    assert refused.returncode == ExitCode.REFUSED
+    assert "legal hold" in refused.stderr
+    assert imaging(installation, "storage", "hold", series.study, "--release").returncode == ExitCode.OK
+    for name in (f"{series.series}/instances/{next(iter(series.instances))}", series.series, series.study):
+        deleted = imaging(installation, "storage", "delete", name, "--reason", "a test")
+        assert deleted.returncode == ExitCode.OK, deleted.stderr
+        assert "purged after" in deleted.stdout
+        assert imaging(installation, "storage", "restore", name).returncode == ExitCode.OK
+    assert imaging(installation, "storage", "restore", "studies/1.2.9").returncode == ExitCode.NOT_FOUND
+    back = imaging(installation, "retrieve", series.study, "--out", str(tmp_path / "back"))
+    assert back.returncode == ExitCode.OK
+    assert "3 instances" in back.stdout
+
+
 def test_second_up_on_the_same_data_folder_is_refused(installation: Installation) -> None:
     result = imaging(installation, "up", "--port-base", "0")
     assert result.returncode == ExitCode.REFUSED

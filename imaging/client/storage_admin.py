@@ -1,0 +1,222 @@
+"""Looking after what storage keeps: verifying, deleting, restoring, holding."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from imaging.errors import InvalidArgument
+from imaging.rpc.status import domain_errors
+from imaging.storage.v1 import storage_admin_pb2, storage_admin_service_pb2_grpc, storage_pb2, storage_service_pb2
+from imaging.storage.v1 import storage_admin_service_pb2 as pb
+from imaging.storage.v1 import storage_service_pb2_grpc as storage_grpc
+
+if TYPE_CHECKING:
+    from imaging.client.stub import StorageStub
+
+Condition = Literal["unspecified", "ok", "missing", "differing"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptObject:
+    """An object that must stay: a version of an instance, or a quarantined instance."""
+
+    name: str
+    instance: str
+    version: int
+    """0 in quarantine."""
+
+    served: bool
+    object_key: str
+    size_bytes: int
+    data_set_sha256: str
+    condition: Condition
+    create_time: datetime | None
+    verify_time: datetime | None
+    """None: never since it was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How far verifying is, and what was found since the last step."""
+
+    objects_done: int
+    objects_total: int
+    bytes_done: int
+    bytes_total: int
+    damaged: tuple[KeptObject, ...]
+    recovered: tuple[KeptObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubStatus:
+    """How far the background scrub is."""
+
+    period_days: float
+    bytes_per_second: int
+    object_count: int
+    size_bytes: int
+    overdue_count: int
+    missing_count: int
+    differing_count: int
+    wanted_count: int
+    """Objects that are still to be verified because somebody wants everything verified now."""
+
+    oldest_verify_time: datetime | None
+
+
+class AsyncStorageAdmin:
+    """The administration of storage. Names are resource names, or the UID of a study."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._admin: storage_admin_service_pb2_grpc.StorageAdminServiceAsyncStub = (
+            storage_admin_service_pb2_grpc.StorageAdminServiceStub(channel)
+        )
+        self._storage: StorageStub = storage_grpc.StorageServiceStub(channel)
+
+    async def verify(self, names: Sequence[str] = (), *, only_size: bool = False) -> AsyncGenerator[Verified]:
+        """Verify now what is kept below the names, or everything; each step tells what it found.
+
+        Parameters
+        ----------
+        only_size
+            Look only whether objects are there with their size.
+        """
+        depth = pb.VerifyObjectsRequest.DEPTH_SIZE if only_size else pb.VerifyObjectsRequest.DEPTH_CONTENT
+        request = pb.VerifyObjectsRequest(names=map(_name, names), depth=depth)
+        with domain_errors("storage"):
+            async for step in self._admin.VerifyObjects(request):
+                yield Verified(
+                    step.objects_done,
+                    step.objects_total,
+                    step.bytes_done,
+                    step.bytes_total,
+                    tuple(map(_kept, step.damaged)),
+                    tuple(map(_kept, step.recovered)),
+                )
+
+    async def scrub_status(self) -> ScrubStatus:
+        """How far the background scrub is, and what it has found."""
+        with domain_errors("storage"):
+            return _status((await self._admin.GetScrubStatus(pb.GetScrubStatusRequest())).status)
+
+    async def start_scrub(self) -> ScrubStatus:
+        """Let the background scrub verify everything now, as fast as its rate allows."""
+        with domain_errors("storage"):
+            return _status((await self._admin.StartScrub(pb.StartScrubRequest())).status)
+
+    async def damaged(self) -> list[KeptObject]:
+        """All objects that are known to be damaged."""
+        request = pb.ListDamagedObjectsRequest(page_size=1000)
+        found: list[KeptObject] = []
+        while True:
+            with domain_errors("storage"):
+                page = await self._admin.ListDamagedObjects(request)
+            found.extend(map(_kept, page.objects))
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return found
+
+    async def delete(self, name: str, *, reason: str = "", grace_days: float | None = None) -> datetime | None:
+        """Delete a study, series or instance softly; when it will be purged.
+
+        Raises
+        ------
+        OnHold
+            If its study is under legal hold.
+        """
+        name = _name(name)
+        grace = None if grace_days is None else Duration(seconds=round(grace_days * 86400))
+        with domain_errors(name):
+            match _level(name):
+                case 1:
+                    study = storage_service_pb2.DeleteStudyRequest(name=name, reason=reason, grace_period=grace)
+                    return _time((await self._storage.DeleteStudy(study)).study.purge_time)
+                case 2:
+                    series = storage_service_pb2.DeleteSeriesRequest(name=name, reason=reason, grace_period=grace)
+                    return _time((await self._storage.DeleteSeries(series)).series.purge_time)
+                case _:
+                    one = storage_service_pb2.DeleteInstanceRequest(name=name, reason=reason, grace_period=grace)
+                    return _time((await self._storage.DeleteInstance(one)).instance.purge_time)
+
+    async def restore(self, name: str, *, reason: str = "") -> None:
+        """Bring a softly deleted study, series or instance back."""
+        name = _name(name)
+        with domain_errors(name):
+            match _level(name):
+                case 1:
+                    await self._storage.RestoreStudy(storage_service_pb2.RestoreStudyRequest(name=name, reason=reason))
+                case 2:
+                    series = storage_service_pb2.RestoreSeriesRequest(name=name, reason=reason)
+                    await self._storage.RestoreSeries(series)
+                case _:
+                    instance = storage_service_pb2.RestoreInstanceRequest(name=name, reason=reason)
+                    await self._storage.RestoreInstance(instance)
+
+    async def hold(self, study: str, *, reason: str) -> None:
+        """Put a study under legal hold: nothing of it can be deleted or purged."""
+        await self._update(storage_pb2.Study(name=_name(study), legal_hold=storage_pb2.LegalHold(reason=reason)))
+
+    async def release(self, study: str) -> None:
+        """End the legal hold of a study."""
+        await self._update(storage_pb2.Study(name=_name(study)))
+
+    async def _update(self, study: storage_pb2.Study) -> None:
+        mask = FieldMask(paths=["legal_hold"])
+        with domain_errors(study.name):
+            await self._storage.UpdateStudy(storage_service_pb2.UpdateStudyRequest(study=study, update_mask=mask))
+
+
+def _name(name: str) -> str:
+    return name if "/" in name else f"studies/{name}"
+
+
+def _level(name: str) -> int:
+    """1 study, 2 series, 3 instance; storage refuses what is none of them in full."""
+    level = len(name.split("/")) // 2
+    if level not in (1, 2, 3):
+        raise InvalidArgument(
+            "The name is not valid", where=name, hint="Give studies/UID[/series/UID[/instances/UID]]."
+        )
+    return level
+
+
+def _time(message: Timestamp) -> datetime | None:
+    return message.ToDatetime(UTC) if message.seconds or message.nanos else None
+
+
+def _kept(message: storage_admin_pb2.KeptObject) -> KeptObject:
+    words: dict[int, Condition] = {1: "ok", 2: "missing", 3: "differing"}
+    return KeptObject(
+        message.name,
+        message.instance,
+        message.version,
+        message.served,
+        message.object_key,
+        message.size_bytes,
+        message.data_set_sha256,
+        words.get(message.condition, "unspecified"),
+        _time(message.create_time),
+        _time(message.verify_time),
+    )
+
+
+def _status(message: pb.ScrubStatus) -> ScrubStatus:
+    return ScrubStatus(
+        message.period.ToTimedelta().total_seconds() / 86400,
+        message.bytes_per_second,
+        message.object_count,
+        message.size_bytes,
+        message.overdue_count,
+        message.missing_count,
+        message.differing_count,
+        message.wanted_count,
+        _time(message.oldest_verify_time),
+    )
