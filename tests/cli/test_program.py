@@ -26,7 +26,10 @@ from imaging.cli.exit_codes import ExitCode, exit_code_of
 from imaging.cli.printable import printable
 from imaging.cli.program import main
 
-COMMANDS = ("up", "serve", "demo", "store", "search", "retrieve", "runs", "db", "report", "backup", "restore", "doctor")
+COMMANDS = (
+    *("up", "serve", "demo", "store", "search", "retrieve", "runs", "storage", "db", "report", "backup", "restore"),
+    "doctor",
+)
 
 
 def imaging(*arguments: str, cwd: Path, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
