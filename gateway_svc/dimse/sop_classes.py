@@ -11,13 +11,6 @@ from pydicom.uid import UID_dictionary
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
-STORAGE_COMMITMENT_INSTANCE: Final = "1.2.840.10008.1.20.1.1"
-PATIENT_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.1.1"
-PATIENT_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.1.2"
-PATIENT_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.1.3"
-STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
-STUDY_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
-STUDY_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
 
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 """All below it are composite objects to be stored (PS3.4 B.5), those of later editions too."""
@@ -46,16 +39,8 @@ class Verb(StrEnum):
 
 ALL_VERBS: Final = frozenset(Verb)
 
-_VERBS: Final = {
-    VERIFICATION: Verb.ECHO,
-    STORAGE_COMMITMENT: Verb.COMMIT,
-    PATIENT_ROOT_FIND: Verb.FIND,
-    STUDY_ROOT_FIND: Verb.FIND,
-    PATIENT_ROOT_MOVE: Verb.MOVE,
-    STUDY_ROOT_MOVE: Verb.MOVE,
-    PATIENT_ROOT_GET: Verb.GET,
-    STUDY_ROOT_GET: Verb.GET,
-}
+_VERBS: Final = {VERIFICATION: Verb.ECHO}
+"""Besides storage. What is not served is not accepted either: query, retrieval and commitment are to come."""
 
 
 class SopClasses:

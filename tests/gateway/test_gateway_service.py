@@ -93,7 +93,8 @@ def test_destination_that_cannot_be_is_refused_with_its_line(tmp_path: Path, wro
 
 
 async def test_http_door_answers_beside_grpc(tmp_path: Path) -> None:
-    overrides = {"data_dir": tmp_path, "gateway.address": "127.0.0.1:0", "gateway.http_address": "127.0.0.1:0"}
+    doors = ("gateway.address", "gateway.http_address", "gateway.dimse_address")
+    overrides = {"data_dir": tmp_path, **dict.fromkeys(doors, "127.0.0.1:0")}
     service = build(load_settings(env={}, overrides=overrides))
     await service.start()
     try:
