@@ -28,9 +28,9 @@ def demo(
         bool,
         typer.Option("--running", help="Use the services that run where the settings say, instead of starting some."),
     ] = False,
-    phantom: Annotated[
-        bool, typer.Option("--phantom/--no-phantom", help="Without a PATH, also send a generated CT of known truth.")
-    ] = True,
+    no_phantom: Annotated[
+        bool, typer.Option("--no-phantom", help="Without a PATH, send the images of pydicom alone.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the services' data in OUT/.data.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Minutes to wait for the runs.")] = 30.0,
     config: ConfigOption = None,
@@ -57,7 +57,7 @@ def demo(
                 audience,
                 settings,
                 running=running,
-                with_phantom=phantom,
+                with_phantom=not no_phantom,
                 keep=keep or stay,
                 timeout=timedelta(minutes=timeout),
             )
