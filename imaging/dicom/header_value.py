@@ -88,7 +88,7 @@ def values(dataset: Dataset | None, keyword: str) -> list[object]:
         value = dataset[keyword].value
     except UNREADABLE:
         return [math.nan]
-    if value is None or value == "" or value == b"":
+    if value is None or (isinstance(value, str | bytes) and not value):
         return []
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         return [value]

@@ -76,7 +76,7 @@ async def test_sound_instances_are_stored_first(
         answer = await sent(calls, content)
         assert answer.HasField("stored"), (number, answer)
         await read_all(calls, answer.stored.instance.name)
-    baseline["bytes"] = storage.resident_bytes()
+    baseline["bytes"] = storage.private_bytes()
 
 
 @pytest.mark.parametrize(("number", "case"), list(enumerate(BAD_INPUTS)), ids=[case.name for case in BAD_INPUTS])
@@ -151,7 +151,7 @@ async def read_all(calls: StorageCalls, name: str) -> None:
 
 
 async def test_memory_is_back_where_it_was(storage: StorageProcess, baseline: dict[str, int]) -> None:
-    assert storage.resident_bytes() - baseline["bytes"] < BASELINE_BYTES
+    assert storage.private_bytes() - baseline["bytes"] < BASELINE_BYTES
 
 
 def test_the_log_names_nothing_of_what_came(storage: StorageProcess) -> None:

@@ -35,7 +35,11 @@ async def test_a_file_is_never_closed_under_a_thread_that_uses_it(
     monkeypatch.setattr(os, "pwrite", slowly(os.pwrite))
     monkeypatch.setattr(os, "fsync", slowly(os.fsync))
     monkeypatch.setattr(Path, "rename", slowly(Path.rename))
-    calls = {"write": lambda: upload.write(0, CONTENT, None), "persist": upload.persist, "finish": upload.finish}
+    calls = {
+        "write": lambda: upload.write(0, CONTENT, None),
+        "persist": upload.persist,
+        "finish": lambda: upload.finish(len(CONTENT)),
+    }
     running = asyncio.create_task(calls[call]())
     assert await asyncio.to_thread(at_work.wait, 20)
     running.cancel()
