@@ -213,7 +213,7 @@ def test_what_is_kept_is_verified_held_deleted_and_restored(installation: Instal
         assert "purged after" in deleted.stdout
         assert imaging(installation, "storage", "restore", name).returncode == ExitCode.OK
     assert imaging(installation, "storage", "restore", "studies/1.2.9").returncode == ExitCode.NOT_FOUND
-    back = imaging(installation, "retrieve", series.study, "--out", str(tmp_path / "back"))
+    back = imaging(installation, "retrieve", series.series, "--out", str(tmp_path / "back"))
     assert back.returncode == ExitCode.OK
     assert "3 instances" in back.stdout
 
