@@ -30,9 +30,11 @@ def serve(
     import uvloop
 
     from imaging.settings import SERVICE_NAMES
+    from imaging.supervisor.allocator import give_memory_back
     from imaging.supervisor.death_signal import die_with_parent
     from imaging.supervisor.service_main import run_service
 
+    give_memory_back()
     if parent_pid is not None:
         die_with_parent(parent_pid)
     if service not in SERVICE_NAMES:

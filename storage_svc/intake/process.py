@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from imaging.errors import ImagingError
 from imaging.objectstore.folder import FolderObjectStore
+from imaging.supervisor.allocator import give_memory_back
 from imaging.supervisor.death_signal import die_with_parent
 from storage_svc.examine import Examined, examine, with_file_meta
 from storage_svc.intake.jobs import Done, ExamineJob, KeepJob, Unpacker, packed
@@ -105,6 +106,7 @@ def _without_values(error: Exception) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Serve the socket that was handed down."""
     descriptor, arena_descriptor, parent = (int(argument) for argument in arguments[:3])
+    give_memory_back()
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the service's to handle
     arena = memoryview(mmap.mmap(arena_descriptor, 0))

@@ -37,6 +37,12 @@ def visible(data_dir: Path) -> Visible:
     return Visible(rows, frozenset(str(path.relative_to(objects)) for path in objects.rglob("*") if path.is_file()))
 
 
+def persisted_bytes(data_dir: Path) -> int:
+    """How much is promised to be kept of uploads that are not finished."""
+    with _index(data_dir) as index:
+        return int(index.execute("SELECT coalesce(sum(persisted_bytes), 0) FROM upload").fetchone()[0])
+
+
 def rejections(data_dir: Path) -> list[Rejection]:
     """The audit, oldest first."""
     with _index(data_dir) as index:

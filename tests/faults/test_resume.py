@@ -16,11 +16,12 @@ from imaging.client.file_store import store_files
 from imaging.client.results import StoreProgress
 from imaging.client.storage import Patience, StorageClient, Upload
 from imaging.rpc.channel import open_channel
+from storage_svc.upload_stream import PERSIST_BYTES
 from tests.dicom.part10 import image, part10
 from tests.faults.bad_input import SOP_INSTANCE_UID
 from tests.faults.bad_pixels import FRAMES
 from tests.faults.cutting_proxy import CuttingProxy
-from tests.faults.index_snapshot import visible
+from tests.faults.index_snapshot import persisted_bytes, visible
 from tests.installation.storage_process import StorageProcess, storage_process
 from tests.storage.storage_under_test import calls_to, chunks
 
@@ -76,6 +77,13 @@ def _left_over(storage: StorageProcess) -> bool:
     return bool(left.rows["upload"]) or any(file.startswith(".") for file in left.files)
 
 
+async def said_to_be_persisted(storage: StorageProcess) -> None:
+    """Wait until the service has promised to keep what it has of an upload."""
+    async with asyncio.timeout(60):
+        while persisted_bytes(storage.data_dir) < PERSIST_BYTES:  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.05)
+
+
 @given(cuts=st.lists(st.integers(0, SIZE + 4096), min_size=1, max_size=4))
 @settings(max_examples=20, suppress_health_check=list(HealthCheck))
 def test_an_upload_goes_on_wherever_its_line_is_cut(storage: StorageProcess, cuts: list[int]) -> None:
@@ -112,7 +120,11 @@ async def test_what_came_before_the_cut_need_not_come_again_and_the_bar_goes_on(
 
 @pytest.mark.parametrize("at", [1 * MIB, 20 * MIB, 41 * MIB])
 async def test_an_upload_goes_on_after_the_service_was_killed_in_the_middle(storage: StorageProcess, at: int) -> None:
+    again = at if at < PERSIST_BYTES else at - PERSIST_BYTES
+
     async def kill_and_start() -> None:
+        if at >= PERSIST_BYTES:  # the disk may be slower than the line
+            await said_to_be_persisted(storage)
         await asyncio.to_thread(storage.kill)
         await asyncio.to_thread(storage.start)
 
@@ -120,7 +132,6 @@ async def test_an_upload_goes_on_after_the_service_was_killed_in_the_middle(stor
     async with CuttingProxy(storage.address, [at], kill_and_start) as proxy:
         name = await store(proxy.address, content)
         assert proxy.cuts_made == 1
-        again = at if at < 32 * MIB else at - 32 * MIB  # made durable each 32 MiB
         assert proxy.bytes_sent < len(content) + again + ON_THE_WAY
     await check_stored(storage, name, content)
 
