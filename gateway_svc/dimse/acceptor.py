@@ -39,7 +39,11 @@ async def accept(settings: Settings, sockets: Sequence[socket.socket], ended: as
     """Take associations until `ended`, then let them end within `drain_seconds`."""
     own = settings.gateway
     async with open_channel(settings.storage.address, settings.channel()) as channel:
-        scp = Scp(storage_service_pb2_grpc.StorageServiceStub(channel), answer_seconds=own.dimse_answer_seconds)
+        scp = Scp(
+            storage_service_pb2_grpc.StorageServiceStub(channel),
+            ae_title=own.ae_title,
+            answer_seconds=own.dimse_answer_seconds,
+        )
         door = Door(
             callers=Callers(own.peers.values(), own.ae_title),
             sop_classes=SopClasses(own.dimse_storage_classes),

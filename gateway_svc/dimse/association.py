@@ -275,5 +275,7 @@ class Association:
             return
         if len(self._waiting) >= _MOST_WAITING:
             raise InvalidPdu("too many requests before the answers to those before", AbortReason.UNEXPECTED_PDU)
+        if command.message_id is not None:
+            self.cancelled.discard(command.message_id)  # of an earlier request that had ended when its cancel came
         self._waiting.append(Message(context, command, data))
         self._wake()

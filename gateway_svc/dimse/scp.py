@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from gateway_svc.dimse import status
 from gateway_svc.dimse.association import Association, Message
+from gateway_svc.dimse.c_find import c_find
 from gateway_svc.dimse.c_store import HeldBytes, c_store
 from gateway_svc.dimse.command import Command, CommandField
 from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.door import Caller
 from gateway_svc.dimse.pdu import AbortReason
+from gateway_svc.dimse.sop_classes import Verb, service_verb
 from gateway_svc.dimse.storage_upload import StorageUpload
 from imaging.errors import ImagingError, Internal
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
 
 _log = logging.getLogger(__name__)
+
+_VERBS: Final[Mapping[int, Verb]] = {CommandField.C_ECHO: Verb.ECHO, CommandField.C_FIND: Verb.FIND}
+"""What the class of a presentation context must allow for a request. Storage looks at its own more closely."""
 
 
 @dataclass(slots=True)
@@ -40,12 +46,15 @@ class Scp:
     ----------
     storage
         Where instances come from and go to.
+    ae_title
+        Ours.
     answer_seconds
         Longest wait for storage.
     """
 
-    def __init__(self, storage: StorageStub, *, answer_seconds: float) -> None:
+    def __init__(self, storage: StorageStub, *, ae_title: str, answer_seconds: float) -> None:
         self._storage = storage
+        self._ae_title = ae_title
         self._answer_seconds = answer_seconds
         self._held = HeldBytes()
 
@@ -88,7 +97,7 @@ class Scp:
             raise AssociationLost("a message that is no request")
         counts.requests += 1
         try:
-            response = await self._response(message, caller, upload)
+            response = await self._response(association, message, caller, upload)
         except ImagingError as error:
             counts.failed += 1
             _log.warning(
@@ -111,15 +120,22 @@ class Scp:
             await message.data.skip()
         await association.send(message.context, response)
 
-    async def _response(self, message: Message, caller: Caller, upload: StorageUpload) -> Command:
+    async def _response(
+        self, association: Association, message: Message, caller: Caller, upload: StorageUpload
+    ) -> Command:
         command = message.command
         if not message.context.is_scp:
             return command.response(status.SOP_CLASS_NOT_SUPPORTED, "Not the role that was negotiated")
+        verb = _VERBS.get(command.command_field)
+        if verb is not None and service_verb(message.context.abstract_syntax) is not verb:
+            return command.response(status.SOP_CLASS_NOT_SUPPORTED, "The presentation context is of another class")
         match command.command_field:
             case CommandField.C_ECHO:
                 return command.response(status.SUCCESS)
             case CommandField.C_STORE:
                 return await c_store(message, upload, caller.ae_title, self._held)
+            case CommandField.C_FIND:
+                return await c_find(message, association, self._storage, self._ae_title)
             case _:
                 return command.response(status.UNRECOGNIZED_OPERATION)
 

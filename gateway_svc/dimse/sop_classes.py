@@ -11,6 +11,16 @@ from pydicom.uid import UID_dictionary
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
+STORAGE_COMMITMENT_INSTANCE: Final = "1.2.840.10008.1.20.1.1"
+"""The well-known instance that commitment is asked of (PS3.4 J.3.5)."""
+
+PATIENT_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.1.1"
+PATIENT_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.1.2"
+PATIENT_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.1.3"
+STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
+PATIENT_ROOT: Final = frozenset({PATIENT_ROOT_FIND, PATIENT_ROOT_MOVE, PATIENT_ROOT_GET})
 
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 """All below it are composite objects to be stored (PS3.4 B.5), those of later editions too."""
@@ -39,8 +49,17 @@ class Verb(StrEnum):
 
 ALL_VERBS: Final = frozenset(Verb)
 
-_VERBS: Final = {VERIFICATION: Verb.ECHO}
-"""Besides storage. What is not served is not accepted either: query, retrieval and commitment are to come."""
+_VERBS: Final = {
+    VERIFICATION: Verb.ECHO,
+    PATIENT_ROOT_FIND: Verb.FIND,
+    STUDY_ROOT_FIND: Verb.FIND,
+}
+"""Besides storage. What is not served is not accepted either."""
+
+
+def service_verb(abstract_syntax: str) -> Verb | None:
+    """The verb of a class that is not one of storage; None for others."""
+    return _VERBS.get(abstract_syntax)
 
 
 class SopClasses:

@@ -88,3 +88,21 @@ async def test_dcmsend_with_mixed_transfer_syntaxes(archive: Archive, tmp_path: 
         else data_set.file_meta.TransferSyntaxUID
         for name, data_set in sent.items()
     }
+
+
+async def test_findscu_at_every_level_of_both_models(archive: Archive, tmp_path: Path) -> None:
+    series = ct_series("findscu", slices=5)
+    await run("storescu", "-xe", "127.0.0.1", str(archive.port), *written(tmp_path, series.instances))
+
+    async def find(model: str, level: str, *keys: str) -> str:
+        own = [part for key in (f"QueryRetrieveLevel={level}", *keys) for part in ("-k", key)]
+        return await run("findscu", "-v", model, *own, "127.0.0.1", str(archive.port))
+
+    study, uid = f"StudyInstanceUID={series.study_instance_uid}", series.series_instance_uid
+    for model in ("-P", "-S"):
+        assert series.study_instance_uid in await find(model, "STUDY", "StudyInstanceUID", "PatientName=*")
+        assert uid in await find(model, "SERIES", study, "SeriesInstanceUID", "Modality=C*")
+        said = await find(model, "IMAGE", study, f"SeriesInstanceUID={uid}", "SOPInstanceUID")
+        assert all(sop in said for sop in series.instances)
+    assert "Find Response: 1 (Pending)" in await find("-P", "PATIENT", "PatientID", "PatientName")
+    assert "Find Response: 1 " not in await find("-S", "STUDY", "PatientID=NOBODY")
