@@ -17,6 +17,7 @@ from gateway_svc.http.refusals import (
 )
 from imaging import errors
 from imaging.errors import ImagingError
+from imaging.rpc.status import retry_seconds
 
 STATUS: Final[dict[type[ImagingError], int]] = {
     NotAcceptable: 406,
@@ -46,7 +47,7 @@ STATUS: Final[dict[type[ImagingError], int]] = {
 """The status of an error is that of its nearest class in this table."""
 
 RETRY_SECONDS: Final = 2
-"""After which a client may come again when a service is away."""
+"""After which a client may come again whose request was ended with the service."""
 
 
 def status_of(error: ImagingError) -> int:
@@ -68,8 +69,8 @@ def problem(error: ImagingError) -> tuple[int, list[Header], bytes]:
         **({"facts": error.metadata} if error.metadata else {}),
     }
     headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
-    if status == 503:
-        seconds = error.retry_after_seconds if isinstance(error, errors.Overloaded) else RETRY_SECONDS
+    if status in (503, 507):
+        seconds = retry_seconds(error) or RETRY_SECONDS
         headers.append((b"retry-after", b"%d" % max(1, round(seconds))))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="imaging"'))

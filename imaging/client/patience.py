@@ -12,13 +12,21 @@ from imaging.errors import Cancelled, ImagingError, Overloaded, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Limits of trying again: the delay doubles from `first_delay` to `longest_delay`."""
+    """Limits of trying again: the delay doubles from `first_delay` to `longest_delay`.
+
+    A service that tells when to come again (`google.rpc.RetryInfo`) is not asked earlier.
+    """
 
     first_delay: timedelta = timedelta(milliseconds=100)
     longest_delay: timedelta = timedelta(seconds=3)
 
     give_up_after: timedelta = timedelta(seconds=60)
     """Without any progress; a service that was killed is back within a few seconds under every supervisor we know."""
+
+    def delay_seconds(self, failures: int, error: ImagingError) -> float:
+        """How long to wait after so many failures in a row before this last one."""
+        own = min(self.first_delay.total_seconds() * 2.0 ** min(failures, 30), self.longest_delay.total_seconds())
+        return max(own, min(error.retry_after_seconds, self.give_up_after.total_seconds()))
 
 
 def is_worth_retrying(error: ImagingError) -> bool:
@@ -55,9 +63,6 @@ class Attempts:
             self._since = now
         if not is_worth_retrying(error) or now - self._since >= self._patience.give_up_after.total_seconds():
             raise error
-        delay = min(
-            self._patience.first_delay.total_seconds() * 2**self._failures, self._patience.longest_delay.total_seconds()
-        )
-        delay = max(delay, min(error.retry_after_seconds, self._patience.longest_delay.total_seconds()))
-        self._failures = min(self._failures + 1, 30)
+        delay = self._patience.delay_seconds(self._failures, error)
+        self._failures += 1
         await asyncio.sleep(delay)

@@ -130,10 +130,9 @@ class UploadStream:
     def _rejected(self, pending: PendingUpload, error: ImagingError) -> StoreResult | None:
         if is_worth_retrying(error) and pending.rejections < _MOST_REJECTIONS:
             pending.forget_persisted()
+            delay = self._patience.delay_seconds(pending.rejections, error)
             pending.rejections += 1
-            delay = error.retry_after_seconds or 0.05 * 2**pending.rejections
-            longest = self._patience.longest_delay.total_seconds()
-            asyncio.get_running_loop().call_later(min(delay, longest), self._queue.send_again, pending)
+            asyncio.get_running_loop().call_later(delay, self._queue.send_again, pending)
             return None
         self._queue.answer(pending)
         return StoreResult(pending.upload.id, None, storage_pb2.STORE_OUTCOME_UNSPECIFIED, error)

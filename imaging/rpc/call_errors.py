@@ -13,7 +13,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from imaging.errors import ImagingError, Internal
 from imaging.rpc.around import Call
-from imaging.rpc.status import STATUS_DETAILS_KEY, code_of, to_status
+from imaging.rpc.status import RETRY_PUSHBACK_KEY, STATUS_DETAILS_KEY, code_of, retry_seconds, to_status
 
 log = logging.getLogger(__name__)
 
@@ -39,5 +39,7 @@ async def _abort(call: Call, error: ImagingError) -> None:
     span = trace.get_current_span()
     span.set_attribute("error.type", error.reason)
     span.set_status(Status(StatusCode.ERROR, error.reason))
-    details = ((STATUS_DETAILS_KEY, to_status(error).SerializeToString()),)
+    details: tuple[tuple[str, str | bytes], ...] = ((STATUS_DETAILS_KEY, to_status(error).SerializeToString()),)
+    if seconds := retry_seconds(error):
+        details += ((RETRY_PUSHBACK_KEY, str(int(seconds * 1000))),)
     await call.context.abort(code_of(error), error.text, details)

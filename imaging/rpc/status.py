@@ -41,6 +41,18 @@ CODES: Final[dict[type[ImagingError], grpc.StatusCode]] = {
 }
 """The code of an error is that of its nearest class in this table."""
 
+RETRY_SECONDS: Final[dict[type[ImagingError], float]] = {
+    errors.Overloaded: 1.0,
+    errors.Unavailable: 1.0,
+    errors.StorageFull: 30.0,
+}
+"""When a request may succeed that failed for what passes by itself, or by an operator's hand, if the error tells no
+better. Told when it leaves the process: an error that a client makes up itself, of a service that it does not reach,
+says nothing of when that is back."""
+
+RETRY_PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
+"""Trailer that gRPC's own retries heed; they do not look into a status."""
+
 _FROM_CODE: Final[dict[int, type[ImagingError]]] = {
     **{code.value[0]: kind for kind, code in CODES.items()},
     grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]: errors.Overloaded,
@@ -56,6 +68,13 @@ def code_of(error: ImagingError) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
+def retry_seconds(error: ImagingError) -> float:
+    """When the same request may succeed; 0: never, as far as we know."""
+    if error.retry_after_seconds:
+        return error.retry_after_seconds
+    return next((RETRY_SECONDS[kind] for kind in type(error).__mro__ if kind in RETRY_SECONDS), 0.0)
+
+
 def to_status(error: ImagingError) -> status_pb2.Status:
     """The error as `google.rpc.Status` with one ErrorInfo, and RetryInfo where a retry may help."""
     status = status_pb2.Status(code=code_of(error).value[0], message=_cut(error.text))
@@ -65,9 +84,9 @@ def to_status(error: ImagingError) -> status_pb2.Status:
             reason=error.reason, domain=DOMAIN, metadata={key: _cut(value) for key, value in facts.items() if value}
         )
     )
-    if error.retry_after_seconds:
+    if seconds := retry_seconds(error):
         delay = Duration()
-        delay.FromMilliseconds(int(error.retry_after_seconds * 1000))
+        delay.FromMilliseconds(int(seconds * 1000))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return status
 

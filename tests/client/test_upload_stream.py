@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,21 @@ async def test_upload_turned_away_for_lack_of_room_comes_again() -> None:
         (result,) = [result async for result in client.store([Upload("one", b"content")])]
     assert result.error is None
     assert len(turned_away) == 3
+
+
+async def test_upload_is_not_sent_again_before_the_service_has_said_that_it_may_be() -> None:
+    asked: list[float] = []
+
+    def judge(content: bytes) -> Exception | None:
+        asked.append(time.monotonic())
+        return Unavailable("the disk failed", retry_after_seconds=0.3) if len(asked) < 3 else None
+
+    service = ScriptedStorage()
+    service.judge = judge
+    async with serving(service) as client:
+        (result,) = [result async for result in client.store([Upload("one", b"content")])]
+    assert result.error is None
+    assert all(later - earlier >= 0.29 for earlier, later in pairwise(asked))  # by itself after 5 and 10 ms
 
 
 async def test_conflict_is_told_with_its_type() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -29,6 +31,7 @@ class ScriptedPipeline(pipeline_service_pb2_grpc.PipelineServiceServicer):
         self.closed_streams = 0
         self.watching = asyncio.Event()
         self.seen: dict[str, Any] = {}
+        self.calls: list[float] = []
 
     async def GetRun(self, request: Any, context: Any) -> Any:
         self.seen["remaining"] = remaining_seconds()
@@ -38,6 +41,10 @@ class ScriptedPipeline(pipeline_service_pb2_grpc.PipelineServiceServicer):
                 raise errors.NotFound("there is no such run", where=request.name, hint="`imaging runs list` shows all")
             case "runs/busy":
                 raise errors.Overloaded("too much work in flight", retry_after_seconds=2.5)
+            case "runs/away":
+                self.calls.append(time.monotonic())
+                if len(self.calls) < 3:
+                    raise errors.Unavailable("it is away", retry_after_seconds=0.5)
             case "runs/defect":
                 raise ZeroDivisionError("secret of a patient")
             case "runs/garbled":
@@ -99,6 +106,13 @@ async def test_overload_tells_when_to_come_back(stub: Any) -> None:
     with pytest.raises(errors.Overloaded) as caught, domain_errors():
         await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/busy"))
     assert caught.value.retry_after_seconds == 2.5
+
+
+async def test_a_call_is_repeated_no_earlier_than_the_service_has_said(stub: Any, scripted: ScriptedPipeline) -> None:
+    answer = await stub.GetRun(pipeline_service_pb2.GetRunRequest(name="runs/away"))
+    assert answer.run.name == "runs/away"
+    assert len(scripted.calls) == 3
+    assert all(later - earlier >= 0.49 for earlier, later in pairwise(scripted.calls))  # by itself after 0.2 s
 
 
 async def test_a_defect_tells_nothing_but_that_it_is_one(stub: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from imaging import errors
 from imaging.errors import ImagingError
-from imaging.rpc.status import code_of, from_status, to_status
+from imaging.rpc.status import RETRY_SECONDS, code_of, from_status, retry_seconds, to_status
 
 
 def _all_classes(kind: type[ImagingError]) -> list[type[ImagingError]]:
@@ -26,6 +26,15 @@ def test_every_error_survives_the_way_over_the_wire(kind: type[ImagingError]) ->
     assert type(back) is kind
     assert (back.what, back.where, back.hint, back.metadata) == (error.what, error.where, error.hint, {"fact": "7"})
     assert back.retry_after_seconds == 2.5
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _all_classes(ImagingError) if kind is not ImagingError])
+def test_an_error_that_passes_by_itself_tells_when_to_come_again_and_no_other_does(kind: type[ImagingError]) -> None:
+    passes = issubclass(kind, errors.Unavailable | errors.Overloaded | errors.StorageFull)
+    assert from_status(to_status(kind("It failed"))).retry_after_seconds == (retry_seconds(kind("")) if passes else 0)
+    assert (retry_seconds(kind("It failed")) > 0) is passes
+    assert from_status(to_status(kind("It failed", retry_after_seconds=7))).retry_after_seconds == 7
+    assert set(RETRY_SECONDS) == {errors.Unavailable, errors.Overloaded, errors.StorageFull}
 
 
 def test_endless_texts_are_cut_so_that_the_error_arrives() -> None:
