@@ -58,6 +58,8 @@ def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> t
         return Verdict.EQUIVALENT, ""
     if sameness is Sameness.OTHER_CONTENT:
         return Verdict.QUARANTINE, "its pixels or main content differ"
+    if sameness is Sameness.KEPT_IS_DAMAGED:
+        return Verdict.QUARANTINE, "the one that is kept is damaged, so that they cannot be compared"
     # A PACS that coerces attributes of our results does not change the results.
     return (Verdict.ALREADY_STORED if known.is_derived else Verdict.NEW_VERSION), ""
 

@@ -20,6 +20,7 @@ from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
 from imaging.errors import Conflict, DataLoss, ImagingError, StaleAttempt, StorageFull, Unavailable
 from imaging.objectstore import ObjectStore
+from imaging.objectstore.os_failure import os_failures
 from imaging.storage.v1 import storage_pb2
 from storage_svc.arrival import Arrival, Content
 from storage_svc.attempt_fence import AttemptFence
@@ -37,7 +38,7 @@ from storage_svc.same_content import Sameness, compare
 from storage_svc.schema import QUARANTINE
 from storage_svc.uid_turns import UidTurns
 from storage_svc.upload_header import Announced
-from storage_svc.verified_object import is_sound
+from storage_svc.verified_object import is_sound, proven_pieces
 
 T = TypeVar("T")
 Outcome = storage_pb2.StoreOutcome
@@ -47,7 +48,6 @@ _EXAMINING = 3
 _WRITING = 24
 """Threads that write to an object store elsewhere, take files over and delete: nearly all of their time is waiting."""
 
-_PIECE = 8 * 1024 * 1024
 _BUG_DELAY_SECONDS = 0.3
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,13 @@ class Stored:
 
 
 class Ingest:
-    """Stores instances; any number at the same time."""
+    """Stores instances; any number at the same time.
+
+    Parameters
+    ----------
+    suspect
+        Is told the key of an object that was found damaged.
+    """
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class Ingest:
         pool: DecodePool,
         in_flight: InFlight,
         intake: Intake,
+        suspect: Callable[[str], None],
     ) -> None:
         self._database = database
         self._store = store
@@ -80,6 +87,7 @@ class Ingest:
         self._pool = pool
         self._in_flight = in_flight
         self._intake = intake
+        self._suspect = suspect
         self._lookup = Lookup(database, linger=in_flight.linger_to_ask)
         self._turns = UidTurns()
         self._fence = AttemptFence(writer)
@@ -223,21 +231,24 @@ class Ingest:
     async def _compare(self, arrival: Arrival, row: Mapping[str, Any]) -> Sameness:
         def run() -> Sameness:
             try:
-                with self._copy(row["object_key"], row["size_bytes"]) as old:
+                with self._copy(row) as old:
                     return compare(old, arrival.content, self._pool)
             except DataLoss:
-                return Sameness.OTHER_CONTENT
+                return Sameness.KEPT_IS_DAMAGED
 
-        return await asyncio.to_thread(run)
+        sameness = await asyncio.to_thread(run)
+        if sameness is Sameness.KEPT_IS_DAMAGED:
+            self._suspect(row["object_key"])
+        return sameness
 
     @contextmanager
-    def _copy(self, object_key: str, size_bytes: int) -> Iterator[Path]:
+    def _copy(self, row: Mapping[str, Any]) -> Iterator[Path]:
         """A local copy of an object, so that a comparison maps it instead of holding it in memory."""
         path = self._store.spool / f"compare-{secrets.token_hex(8)}"
         try:
-            with path.open("wb") as file:
-                for start in range(0, size_bytes, _PIECE):
-                    file.write(self._store.read(object_key, start, min(_PIECE, size_bytes - start)))
+            with os_failures("comparing instances"), path.open("wb") as file:
+                for piece in proven_pieces(self._store, row):
+                    file.write(piece)
             yield path
         finally:
             path.unlink(missing_ok=True)

@@ -37,6 +37,8 @@ class Sameness(Enum):
     """Equal pixels or other main content, but other attributes: a correction."""
     OTHER_CONTENT = auto()
     """Other pixels, waveform, document or structured content; or they cannot be compared."""
+    KEPT_IS_DAMAGED = auto()
+    """The bytes of the one that is kept are gone or are not those that were stored: they prove nothing."""
 
 
 _OF_THE_ENCODING = frozenset(

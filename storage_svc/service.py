@@ -73,7 +73,12 @@ class Service:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="retrieve")
         in_flight = InFlight()
         writer = IndexWriter(changes, quiet_time_us=quiet_time, linger=in_flight.linger)
-        self._ingest = Ingest(self._database, store, writer, open_uploads, self._pool, in_flight, self._intake)
+        metrics = StorageMetrics(self._arena, self._pool, settings.data_dir)
+        record = ConditionRecord(changes, metrics)
+        self._suspects = Suspects(self._database, store, record)
+        self._ingest = Ingest(
+            self._database, store, writer, open_uploads, self._pool, in_flight, self._intake, self._suspects.report
+        )
         self._storing: set[asyncio.Task[None]] = set()
         uploads = UploadServices(self._ingest, spool, self._arena, self._database, self._storing)
         self._completion = Completion(self._database, changes, open_uploads)
@@ -86,9 +91,6 @@ class Service:
             interval=timedelta(seconds=own.sweep_interval_seconds),
             upload_expiry=timedelta(hours=own.upload_expiry_hours),
         )
-        metrics = StorageMetrics(self._arena, self._pool, settings.data_dir)
-        record = ConditionRecord(changes, metrics)
-        self._suspects = Suspects(self._database, store, record)
         self.scrubber = Scrubber(
             self._database,
             store,

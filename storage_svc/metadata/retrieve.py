@@ -33,6 +33,7 @@ from storage_svc.metadata.segment_rows import (
     Listing,
     Live,
     SeriesKey,
+    damaged_instances,
     list_segments,
     live_instances,
     live_series,
@@ -124,6 +125,9 @@ class MetadataReader:
         if request.if_none_match == etag:
             yield Response(etag=etag, not_modified=True).SerializeToString()
             return
+        if request.format == Format.FORMAT_DICOM_JSON_GZIP:
+            # Segments are given without a look at rows and objects: what is refused in other forms is refused here.
+            await self._require_sound(state)
         # Messages that stand one after the other are one message with the fields of both.
         first = Response(etag=etag).SerializeToString()
         messages = (
@@ -208,6 +212,12 @@ class MetadataReader:
                     metadata={"sop_instance_uid": min(missing)},
                 )
         return {series: lives for series, lives in state.items() if lives}
+
+    async def _require_sound(self, state: Mapping[SeriesKey, Sequence[Live]]) -> None:
+        wanted = {live.sop_instance_uid for lives in state.values() for live in lives}
+        for row in await self._database.read(lambda connection: damaged_instances(connection, list(state))):
+            if row["sop_instance_uid"] in wanted:
+                require_sound(row)
 
     async def _steps(
         self, state: Mapping[SeriesKey, Sequence[Live]], request: pb.RetrieveMetadataRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
@@ -12,6 +12,7 @@ from storage_svc import clock
 from storage_svc.metadata.gzip_stream import Deflated
 from storage_svc.metadata.segment import Entry, Segment, content_name, entries_from_bytes, entries_to_bytes
 from storage_svc.names import Name
+from storage_svc.object_check import OK
 from storage_svc.schema import INSTANCE, METADATA_SEGMENT, SERIES
 from storage_svc.search import NO_NUMBER
 
@@ -68,6 +69,20 @@ def live_instances(connection: Connection, series: SeriesKey, sop_instance_uid: 
     if sop_instance_uid:
         query = query.where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
     return [Live(uid, content_name(digest)) for uid, digest in connection.execute(query)]
+
+
+def damaged_instances(connection: Connection, of: Sequence[SeriesKey]) -> list[Mapping[str, Any]]:
+    """The instances of these series whose objects are known to be damaged."""
+    columns = (INSTANCE.c.sop_instance_uid, INSTANCE.c.object_key, INSTANCE.c.condition)
+    found: list[Mapping[str, Any]] = []
+    for series in of:
+        query = select(*columns).where(
+            INSTANCE.c.study_instance_uid == series.study_instance_uid,
+            INSTANCE.c.series_instance_uid == series.series_instance_uid,
+            INSTANCE.c.condition != OK,
+        )
+        found += [dict(row) for row in connection.execute(query).mappings()]
+    return found
 
 
 def list_segments(connection: Connection, series: SeriesKey) -> dict[str, Listing]:

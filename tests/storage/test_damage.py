@@ -10,7 +10,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from imaging.errors import DataLoss, Unavailable
+from imaging.errors import Conflict, DataLoss, Unavailable
 from imaging.storage.v1 import storage_admin_pb2, storage_pb2
 from tests.storage.storage_under_test import Storage, chunks, ct, encoded
 
@@ -59,6 +59,7 @@ READS: dict[str, tuple[str, dict[str, Any]]] = {
     "rest": ("RetrieveInstances", {"name": INSTANCE, "start_offset": 300}),
     "header": ("RetrieveMetadata", {"name": INSTANCE}),
     "json": ("RetrieveMetadata", {"name": INSTANCE, "format": 2}),
+    "gzip": ("RetrieveMetadata", {"name": INSTANCE, "format": 3}),
     "frames": ("RetrieveFrames", {"selections": [{"instance": INSTANCE}]}),
 }
 HEADER, PIXELS = 1000, -500
@@ -92,6 +93,40 @@ async def test_damage_ends_in_data_loss_and_is_told(storage: Storage, damage: An
 def _id_of(damage: Any) -> bytes:
     at = damage.__closure__[0].cell_contents if damage.__closure__ else 0
     return b"pixels" if at == PIXELS else b"header"
+
+
+async def test_metadata_that_are_kept_are_refused_with_the_object_that_is_known_to_be_damaged(storage: Storage) -> None:
+    series, other = INSTANCE.rpartition("/instances/")[0], "studies/1.2.3/series/1.2.3.2"
+    await storage.store(ct(), ct(sop="1.2.3.1.2"), ct(series="1.2.3.2", sop="1.2.3.2.1"))
+    await storage.service.segments.catch_up()
+    flip(PIXELS)(next(path for path in storage.objects() if path.name.startswith("1.2.3.1.1_")))
+    with pytest.raises(DataLoss):
+        await storage.stream("RetrieveFrames", selections=[{"instance": INSTANCE}])
+    await told(storage)
+    for name in (series, INSTANCE, "studies/1.2.3"):
+        for form in (1, 2, 3):
+            with pytest.raises(DataLoss):
+                await storage.stream("RetrieveMetadata", name=name, format=form)
+    for form in (1, 2, 3):
+        assert await storage.stream("RetrieveMetadata", name=f"{series}/instances/1.2.3.1.2", format=form)
+        assert await storage.stream("RetrieveMetadata", name=other, format=form)
+    await storage.store_one(ct())
+    assert await storage.stream("RetrieveMetadata", name=series, format=3)
+
+
+@pytest.mark.parametrize("damage", [flip(HEADER), flip(PIXELS), truncate, remove])
+async def test_nothing_is_judged_by_comparing_with_damaged_bytes(storage: Storage, damage: Any) -> None:
+    await storage.store_one(ct())
+    (path,) = storage.objects()
+    damage(path)
+    corrected = ct(PatientComments="corrected")
+    with pytest.raises(Conflict, match="the one that is kept is damaged"):
+        await storage.store_one(corrected)
+    assert (await told(storage)).name == f"{INSTANCE}/versions/1"
+    (kept,) = [found for found in storage.objects() if found != path]
+    assert kept.read_bytes() == corrected  # in quarantine: nothing is lost
+    assert (await storage.store_one(ct())).outcome == storage_pb2.STORE_OUTCOME_ALREADY_STORED
+    assert (await storage.store_one(ct(PatientComments="later"))).outcome == storage_pb2.STORE_OUTCOME_NEW_VERSION
 
 
 async def test_a_frame_of_a_large_object_is_never_wrong(storage: Storage) -> None:
