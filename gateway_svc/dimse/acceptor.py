@@ -22,6 +22,7 @@ import uvloop
 from gateway_svc.dimse.associate_pdu import AssociateRequest
 from gateway_svc.dimse.callers import Callers
 from gateway_svc.dimse.door import Door, DoorLimits
+from gateway_svc.dimse.remote_aes import RemoteAes
 from gateway_svc.dimse.scp import Scp
 from gateway_svc.dimse.sop_classes import SopClasses
 from imaging.rpc.channel import open_channel
@@ -41,7 +42,7 @@ async def accept(settings: Settings, sockets: Sequence[socket.socket], ended: as
     async with open_channel(settings.storage.address, settings.channel()) as channel:
         scp = Scp(
             storage_service_pb2_grpc.StorageServiceStub(channel),
-            ae_title=own.ae_title,
+            remote_aes=RemoteAes(settings),
             answer_seconds=own.dimse_answer_seconds,
         )
         door = Door(

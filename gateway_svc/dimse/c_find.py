@@ -32,7 +32,7 @@ from gateway_svc.dimse.query_model import (
     searched_tag,
 )
 from gateway_svc.index_search import json_objects, search_page
-from imaging.errors import InvalidArgument, StorageFull
+from imaging.errors import StorageFull
 from imaging.storage.v1 import storage_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -81,10 +81,7 @@ async def c_find(message: Message, association: Association, storage: StorageStu
     """
     command, context = message.command, message.context
     identifier = await read_identifier(message.data, context)
-    try:
-        level = level_of(identifier.values.get(QUERY_RETRIEVE_LEVEL, ""), context.abstract_syntax)
-    except InvalidArgument as error:
-        return command.response(status.DATA_SET_MISMATCH, status.comment_of(error))
+    level = level_of(identifier.values.get(QUERY_RETRIEVE_LEVEL, ""), context.abstract_syntax)
     query = read_query(identifier, level)
     pending = command.response(query.status)
     fixed = (Element(QUERY_RETRIEVE_LEVEL, "CS", level.name), Element(RETRIEVE_AE_TITLE, "AE", ae_title))

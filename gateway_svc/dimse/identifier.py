@@ -14,7 +14,7 @@ from imaging.dicom.element_walk import walk_data_set
 from imaging.dicom.limits import DEFAULT_LIMITS
 from imaging.dicom.scan_warning import WarningLog
 from imaging.dicom.transfer_syntax import IMPLICIT_VR_LITTLE_ENDIAN
-from imaging.errors import InvalidDicom, LimitExceeded
+from imaging.errors import InvalidArgument, InvalidDicom, LimitExceeded
 
 MOST_BYTES: Final = 256 * 1024
 """Of an identifier: a list of some thousand UIDs."""
@@ -65,6 +65,10 @@ class Identifier:
     values: Mapping[int, str]
     character_set: str
     """Specific Character Set (0008,0005) as it stands there; empty: ASCII."""
+
+
+class UnfitIdentifier(InvalidArgument):
+    """An identifier that does not fit the SOP Class: no level, or no unique key where one is needed."""
 
 
 async def read_identifier(data: IncomingDataSet | None, context: Context) -> Identifier:

@@ -8,8 +8,8 @@ from typing import Final
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
+from gateway_svc.dimse.identifier import UnfitIdentifier
 from gateway_svc.dimse.sop_classes import PATIENT_ROOT
-from imaging.errors import InvalidArgument
 
 QUERY_RETRIEVE_LEVEL: Final = 0x00080052
 RETRIEVE_AE_TITLE: Final = 0x00080054
@@ -67,12 +67,12 @@ def level_of(text: str, sop_class_uid: str) -> Level:
 
     Raises
     ------
-    InvalidArgument
+    UnfitIdentifier
         If the model has no such level.
     """
     level = Level.__members__.get(text.upper())
     if level is None or (level is Level.PATIENT and sop_class_uid not in PATIENT_ROOT):
-        raise InvalidArgument(
+        raise UnfitIdentifier(
             "The model has no such Query/Retrieve Level",
             where="(0008,0052)",
             hint="STUDY, SERIES or IMAGE; PATIENT in the Patient Root model.",

@@ -13,11 +13,14 @@ from opentelemetry.trace import SpanKind
 from gateway_svc.dimse import status
 from gateway_svc.dimse.association import Association, Message
 from gateway_svc.dimse.c_find import c_find
+from gateway_svc.dimse.c_get import c_get
+from gateway_svc.dimse.c_move import c_move
 from gateway_svc.dimse.c_store import HeldBytes, c_store
 from gateway_svc.dimse.command import Command, CommandField
 from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.door import Caller
 from gateway_svc.dimse.pdu import AbortReason
+from gateway_svc.dimse.remote_aes import RemoteAes
 from gateway_svc.dimse.sop_classes import Verb, service_verb
 from gateway_svc.dimse.storage_upload import StorageUpload
 from imaging.errors import ImagingError, Internal
@@ -27,7 +30,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_VERBS: Final[Mapping[int, Verb]] = {CommandField.C_ECHO: Verb.ECHO, CommandField.C_FIND: Verb.FIND}
+_VERBS: Final[Mapping[int, Verb]] = {
+    CommandField.C_ECHO: Verb.ECHO,
+    CommandField.C_FIND: Verb.FIND,
+    CommandField.C_MOVE: Verb.MOVE,
+    CommandField.C_GET: Verb.GET,
+}
 """What the class of a presentation context must allow for a request. Storage looks at its own more closely."""
 
 
@@ -46,15 +54,15 @@ class Scp:
     ----------
     storage
         Where instances come from and go to.
-    ae_title
-        Ours.
+    remote_aes
+        Whom we may call, and by what name.
     answer_seconds
         Longest wait for storage.
     """
 
-    def __init__(self, storage: StorageStub, *, ae_title: str, answer_seconds: float) -> None:
+    def __init__(self, storage: StorageStub, *, remote_aes: RemoteAes, answer_seconds: float) -> None:
         self._storage = storage
-        self._ae_title = ae_title
+        self._remote_aes = remote_aes
         self._answer_seconds = answer_seconds
         self._held = HeldBytes()
 
@@ -96,8 +104,9 @@ class Scp:
             association.abort(AbortReason.UNEXPECTED_PARAMETER, why="a message that is no request")
             raise AssociationLost("a message that is no request")
         counts.requests += 1
+        data: bytes | None = None
         try:
-            response = await self._response(association, message, caller, upload)
+            response, data = await self._response(association, message, caller, upload)
         except ImagingError as error:
             counts.failed += 1
             _log.warning(
@@ -118,26 +127,32 @@ class Scp:
             response = command.response(status.PROCESSING_FAILURE, Internal("The service met a defect").what)
         if message.data is not None and not message.data.is_whole:
             await message.data.skip()
-        await association.send(message.context, response)
+        await association.send(message.context, response, data)
 
     async def _response(
         self, association: Association, message: Message, caller: Caller, upload: StorageUpload
-    ) -> Command:
+    ) -> tuple[Command, bytes | None]:
         command = message.command
         if not message.context.is_scp:
-            return command.response(status.SOP_CLASS_NOT_SUPPORTED, "Not the role that was negotiated")
+            return command.response(status.SOP_CLASS_NOT_SUPPORTED, "Not the role that was negotiated"), None
         verb = _VERBS.get(command.command_field)
         if verb is not None and service_verb(message.context.abstract_syntax) is not verb:
-            return command.response(status.SOP_CLASS_NOT_SUPPORTED, "The presentation context is of another class")
+            return command.response(
+                status.SOP_CLASS_NOT_SUPPORTED, "The presentation context is of another class"
+            ), None
         match command.command_field:
             case CommandField.C_ECHO:
-                return command.response(status.SUCCESS)
+                return command.response(status.SUCCESS), None
             case CommandField.C_STORE:
-                return await c_store(message, upload, caller.ae_title, self._held)
+                return await c_store(message, upload, caller.ae_title, self._held), None
             case CommandField.C_FIND:
-                return await c_find(message, association, self._storage, self._ae_title)
+                return await c_find(message, association, self._storage, self._remote_aes.ae_title), None
+            case CommandField.C_MOVE:
+                return await c_move(message, association, self._storage, self._remote_aes, caller.ae_title)
+            case CommandField.C_GET:
+                return await c_get(message, association, self._storage, caller.ae_title)
             case _:
-                return command.response(status.UNRECOGNIZED_OPERATION)
+                return command.response(status.UNRECOGNIZED_OPERATION), None
 
 
 def _name(command: Command) -> str:

@@ -53,6 +53,10 @@ _VERBS: Final = {
     VERIFICATION: Verb.ECHO,
     PATIENT_ROOT_FIND: Verb.FIND,
     STUDY_ROOT_FIND: Verb.FIND,
+    PATIENT_ROOT_MOVE: Verb.MOVE,
+    STUDY_ROOT_MOVE: Verb.MOVE,
+    PATIENT_ROOT_GET: Verb.GET,
+    STUDY_ROOT_GET: Verb.GET,
 }
 """Besides storage. What is not served is not accepted either."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from gateway_svc.dimse.identifier import UnfitIdentifier
 from imaging import errors
 from imaging.errors import ImagingError
 
@@ -24,6 +25,8 @@ NO_SUCH_ACTION: Final = 0x0123
 UNRECOGNIZED_OPERATION: Final = 0x0211
 MISTYPED_ARGUMENT: Final = 0x0212
 OUT_OF_RESOURCES: Final = 0xA700
+CANNOT_PERFORM_SUB_OPERATIONS: Final = 0xA702
+"""None of them was done."""
 MOVE_DESTINATION_UNKNOWN: Final = 0xA801
 DATA_SET_MISMATCH: Final = 0xA900
 CANNOT_UNDERSTAND: Final = 0xC000
@@ -31,6 +34,7 @@ CANNOT_UNDERSTAND: Final = 0xC000
 STATUSES: Final[Mapping[type[ImagingError], int]] = {
     errors.InvalidArgument: CANNOT_UNDERSTAND,
     errors.InstanceMismatch: DATA_SET_MISMATCH,
+    UnfitIdentifier: DATA_SET_MISMATCH,
     errors.Conflict: DUPLICATE_INSTANCE,
     errors.StorageFull: OUT_OF_RESOURCES,
     errors.Overloaded: OUT_OF_RESOURCES,

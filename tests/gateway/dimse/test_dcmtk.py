@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.ct_series import ct_series
 from tests.dicom.wheel_files import wheel_file
-from tests.gateway.dimse.archive import Archive, data_set_of
+from tests.gateway.dimse.archive import Archive, data_set_of, free_port
 from tests.gateway.dimse.conftest import Start
 
 pytestmark = [
@@ -31,6 +31,19 @@ async def run(*command: str | Path) -> str:
         output, _ = await process.communicate()
     assert process.returncode == 0, output.decode(errors="replace")
     return output.decode(errors="replace")
+
+
+async def until_listening(port: int) -> None:
+    """Wait until somebody takes connections there."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
 
 
 def written(folder: Path, instances: Mapping[str, bytes]) -> list[Path]:
@@ -106,3 +119,38 @@ async def test_findscu_at_every_level_of_both_models(archive: Archive, tmp_path:
         assert all(sop in said for sop in series.instances)
     assert "Find Response: 1 (Pending)" in await find("-P", "PATIENT", "PatientID", "PatientName")
     assert "Find Response: 1 " not in await find("-S", "STUDY", "PatientID=NOBODY")
+
+
+async def test_getscu_gets_back_what_storescu_has_sent(archive: Archive, tmp_path: Path) -> None:
+    series = ct_series("getscu", slices=6)
+    await run("storescu", "-xe", "127.0.0.1", str(archive.port), *written(tmp_path / "sent", series.instances))
+    got = tmp_path / "got"
+    got.mkdir()
+    keys = ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={series.study_instance_uid}")
+    await run("getscu", "-S", "+B", "-od", got, *keys, "127.0.0.1", str(archive.port))
+    assert sorted(data_set_of(file.read_bytes()) for file in got.iterdir()) == sorted(
+        data_set_of(content) for content in series.instances.values()
+    )
+
+
+async def test_movescu_has_storescp_sent_what_is_stored(start: Start, tmp_path: Path) -> None:
+    series = ct_series("movescu", slices=6)
+    port = free_port()
+    got = tmp_path / "got"
+    got.mkdir()
+    there = {"storescp": {"ae_title": "STORESCP", "address": f"127.0.0.1:{port}"}}
+    async with start(gateway__destinations=there) as archive:
+        await run("storescu", "-xe", "127.0.0.1", str(archive.port), *written(tmp_path / "sent", series.instances))
+        server = await asyncio.create_subprocess_exec("storescp", "+B", "-od", str(got), str(port))
+        try:
+            await until_listening(port)
+            keys = ("-k", "QueryRetrieveLevel=SERIES", "-k", f"StudyInstanceUID={series.study_instance_uid}")
+            keys += ("-k", f"SeriesInstanceUID={series.series_instance_uid}")
+            to = ("-aem", "STORESCP", *keys, "127.0.0.1", str(archive.port))
+            assert "Received Final Move Response (Success)" in await run("movescu", "-v", "-S", *to)
+        finally:
+            server.terminate()
+            await server.wait()
+    assert sorted(data_set_of(file.read_bytes()) for file in got.iterdir()) == sorted(
+        data_set_of(content) for content in series.instances.values()
+    )

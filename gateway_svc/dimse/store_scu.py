@@ -1,0 +1,151 @@
+"""C-STORE as SCU (PS3.4 B): stored instances go to a peer, as they are stored where it takes them so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from gateway_svc.dimse import status
+from gateway_svc.dimse.association import Association, Context
+from gateway_svc.dimse.command import Command, CommandField, Priority
+from gateway_svc.dimse.conversion import MOST_BYTES, TARGETS, converted, is_convertible
+from gateway_svc.dimse.data_set import AssociationLost
+from gateway_svc.dimse.requestor import MOST_CONTEXTS
+from gateway_svc.dimse.stored_object import StoredObject
+from gateway_svc.dimse.wanted_instances import Wanted
+from imaging.errors import FailedPrecondition, ImagingError, UnsupportedTransferSyntax
+
+if TYPE_CHECKING:
+    from imaging.client.stub import StorageStub
+
+ANSWER_SECONDS: Final = 60.0
+"""Longest wait for the peer to answer for an instance that it has."""
+
+SLOWEST_BYTES_PER_SECOND: Final = 16 * 1024
+"""Of a peer that is waited for."""
+
+_WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007})
+"""Stored, but not all is well (PS3.7 C.3, PS3.4 B.2.3)."""
+
+
+def proposed_contexts(wanted: Iterable[Wanted]) -> list[tuple[str, tuple[str, ...]]]:
+    """Presentation contexts: each class in each syntax in which it is stored, then in those it can be converted to."""
+    stored = dict.fromkeys((item.sop_class_uid, item.transfer_syntax_uid) for item in wanted)
+    contexts = [(sop_class, (syntax,)) for sop_class, syntax in stored]
+    convertible = dict.fromkeys(sop_class for sop_class, syntax in stored if is_convertible(syntax))
+    return [*contexts, *((sop_class, TARGETS) for sop_class in convertible)][:MOST_CONTEXTS]
+
+
+class StoreScu:
+    """Sends instances over an association, one after the other.
+
+    Parameters
+    ----------
+    association
+        May be the one of a C-GET, whose requestor is SCP of storage.
+    move_originator
+        AE title and message id of the C-MOVE that this is for.
+    """
+
+    def __init__(
+        self,
+        association: Association,
+        storage: StorageStub,
+        *,
+        move_originator: tuple[str, int | None] = ("", None),
+    ) -> None:
+        self._association = association
+        self._storage = storage
+        self._originator = move_originator
+        self._message_id = 0
+        self._contexts: dict[tuple[str, str], Context] = {
+            (context.abstract_syntax, context.transfer_syntax): context
+            for context in association.contexts.values()
+            if context.is_scu
+        }
+
+    @property
+    def is_open(self) -> bool:
+        """True while more can be sent."""
+        return self._association.is_open
+
+    async def send(self, item: Wanted, stored: StoredObject) -> bool:
+        """Send an instance; True if the peer has stored it without a warning.
+
+        Raises
+        ------
+        ImagingError
+            Why it was not sent, or not taken. The association can still be used unless it is not open any more.
+        AssociationLost
+            If the association ended meanwhile.
+        """
+        context = self._context(item)
+        if context.transfer_syntax == item.transfer_syntax_uid:
+            data = await stored.data_set()
+        else:
+            content = await stored.file_bytes(MOST_BYTES)
+            data = await converted(self._storage, item.name, content, item.transfer_syntax_uid, context.transfer_syntax)
+        self._message_id = self._message_id % 0xFFFF + 1
+        ae_title, message_id = self._originator
+        command = Command(
+            CommandField.C_STORE,
+            affected_sop_class_uid=item.sop_class_uid,
+            affected_sop_instance_uid=item.sop_instance_uid,
+            message_id=self._message_id,
+            priority=Priority.MEDIUM,
+            move_originator_ae_title=ae_title,
+            move_originator_message_id=message_id,
+        )
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS + item.size_bytes / SLOWEST_BYTES_PER_SECOND):
+                await self._association.send(context, command, data)
+        except TimeoutError:
+            self._association.abort(why="the peer takes too long")
+            raise AssociationLost("the peer takes too long") from None
+        except ImagingError:  # in the middle of the data set: there is no other way to take it back
+            self._association.abort(why="an instance could not be read to its end")
+            raise
+        return _is_success(await self._answer(), item)
+
+    def _context(self, item: Wanted) -> Context:
+        for syntax in (item.transfer_syntax_uid, *TARGETS):
+            context = self._contexts.get((item.sop_class_uid, syntax))
+            if context is not None:
+                return context
+        raise UnsupportedTransferSyntax(
+            "The peer takes this SOP Class neither as it is stored nor in little endian",
+            where=item.name,
+            metadata={"transfer_syntax_uid": item.transfer_syntax_uid},
+        )
+
+    async def _answer(self) -> Command:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                message = await self._association.receive()
+        except TimeoutError:
+            self._association.abort(why="the peer did not answer")
+            raise AssociationLost(f"the peer did not answer within {ANSWER_SECONDS:g} s") from None
+        if message is None:
+            raise AssociationLost("the peer released it before it had answered")
+        if message.data is not None:
+            await message.data.skip()
+        command = message.command
+        if not command.is_response or command.message_id_responded_to != self._message_id:
+            self._association.abort(why="the peer sent something else than the answer")
+            raise AssociationLost("the peer sent something else than the answer")
+        return command
+
+
+def _is_success(answer: Command, item: Wanted) -> bool:
+    if answer.status == status.SUCCESS:
+        return True
+    if answer.status in _WARNINGS:
+        return False
+    raise FailedPrecondition(
+        f"The peer has not stored the instance: status {answer.status or 0:#06x}"
+        + (f", {answer.error_comment!r}" if answer.error_comment.isascii() and answer.error_comment else ""),
+        where=item.name,
+        hint="Its log tells more.",
+        metadata={"dimse_status": f"{answer.status or 0:#06x}"},
+    )
