@@ -60,10 +60,7 @@ def commit_changes(connection: Connection, changes: Sequence[Any]) -> None:
     their order, and a watcher that has seen n can never meet a smaller one later.
     """
     taken = update(CHANGE_HEAD).values(revision=CHANGE_HEAD.c.revision + len(changes)).returning(CHANGE_HEAD.c.revision)
-    head = connection.execute(taken).scalar()
-    if head is None:
-        connection.execute(insert(CHANGE_HEAD).values(id=1, revision=len(changes), oldest_revision=1))
-        head = len(changes)
+    head = connection.execute(taken).scalar_one()
     first, time = head - len(changes) + 1, clock.now()
     connection.execute(
         insert(CHANGE),
@@ -99,8 +96,8 @@ class ChangeLog:
         """(oldest revision that is kept, newest revision); (1, 0) for an empty log."""
 
         def read(connection: Connection) -> tuple[int, int]:
-            row = connection.execute(select(CHANGE_HEAD.c.oldest_revision, CHANGE_HEAD.c.revision)).first()
-            return (1, 0) if row is None else (row[0], row[1])
+            row = connection.execute(select(CHANGE_HEAD.c.oldest_revision, CHANGE_HEAD.c.revision)).one()
+            return row[0], row[1]
 
         return await self._database.read(read)
 
@@ -108,7 +105,7 @@ class ChangeLog:
         """Up to `limit` changes from a revision on, and the revision up to which all were looked at."""
 
         def read(connection: Connection) -> tuple[list[dict[str, Any]], int]:
-            head = connection.execute(select(CHANGE_HEAD.c.revision)).scalar() or 0
+            head = connection.execute(select(CHANGE_HEAD.c.revision)).scalar_one()
             query = select(CHANGE).where(CHANGE.c.revision >= start_revision).order_by(CHANGE.c.revision).limit(limit)
             if kinds:
                 query = query.where(CHANGE.c.kind.in_(kinds))

@@ -14,15 +14,19 @@ from imaging.database import Database
 from imaging.errors import FailedPrecondition, NotFound
 from storage_svc import clock
 from storage_svc.change_log import ChangeLog
+from storage_svc.index_studies import lock_studies
 from storage_svc.manifest import Expectation, complete_study
 from storage_svc.names import study_name
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import STUDY
+from storage_svc.upload_spool import is_awaited
 
 _LOOK_SECONDS = 0.25
 """Between looks at what is due: small beside the quiet time, and one indexed query."""
 _HELD_SECONDS = 1.0
 """How much later a study comes up again whose uploads are still open."""
+_AHEAD_SECONDS = 1.0
+"""So long before it is due, a study with open uploads is held where other processes might complete it."""
 _log = logging.getLogger(__name__)
 
 
@@ -42,16 +46,23 @@ class Completion:
         NotFound, FailedPrecondition
             As `complete_study`; also if uploads of the study are open.
         """
-        if study_instance_uid in self._open_uploads:
-            raise FailedPrecondition(
-                "Uploads of the study are open",
-                where=study_name(study_instance_uid),
-                hint="Wait for the outcome of each upload, or finish those that were broken off, then complete it.",
-            )
-        return await self._changes.write(lambda connection: complete_study(connection, study_instance_uid, expected))
+
+        def write(connection: Connection) -> Mapping[str, Any]:
+            if study_instance_uid in self._open_uploads or is_awaited(connection, study_instance_uid):
+                raise FailedPrecondition(
+                    "Uploads of the study are open",
+                    where=study_name(study_instance_uid),
+                    hint="Wait for the outcome of each upload, or finish those that were broken off, then complete it.",
+                )
+            return complete_study(connection, study_instance_uid, expected)
+
+        return await self._changes.write(write)
 
     async def run(self) -> None:
-        """Complete studies when their quiet time is over, until cancelled."""
+        """Complete studies when their quiet time is over, until cancelled.
+
+        Each process on the database does; the lock of a study's row lets one of them complete it.
+        """
         while True:
             try:
                 await self._complete_due()
@@ -60,30 +71,41 @@ class Completion:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _complete_due(self) -> None:
-        def due(connection: Connection) -> list[str]:
-            query = select(STUDY.c.study_instance_uid).where(STUDY.c.quiet_due <= clock.now()).limit(100)
-            return list(connection.execute(query).scalars())
+        now = clock.now()
+        # Only this process knows of its small uploads: what they hold is put off before others find it due.
+        ahead = now + int(_AHEAD_SECONDS * 1_000_000) if self._database.is_shared else now
 
-        for uid in await self._database.read(due):
+        def soon(connection: Connection) -> list[tuple[str, int]]:
+            query = select(STUDY.c.study_instance_uid, STUDY.c.quiet_due).where(STUDY.c.quiet_due <= ahead)
+            return [(row[0], row[1]) for row in connection.execute(query.order_by(STUDY.c.quiet_due).limit(100))]
+
+        for uid, due in await self._database.read(soon):
             if uid in self._open_uploads:
                 await self._database.write(partial(_postpone, uid=uid))
-                continue
-            try:
-                await self._changes.write(partial(_complete_if_due, uid=uid))
-            except (NotFound, FailedPrecondition) as error:
-                _log.info("a quiet study is not completed: %s", error.text)
-                await self._database.write(partial(_forget, uid=uid))
+            elif due <= now:
+                await self._complete(uid)
+
+    async def _complete(self, uid: str) -> None:
+        try:
+            await self._changes.write(partial(_complete_if_due, uid=uid))
+        except (NotFound, FailedPrecondition) as error:
+            _log.info("a quiet study is not completed", extra={"error": error.text})
+            await self._database.write(partial(_forget, uid=uid))
 
 
 def _complete_if_due(connection: Connection, uid: str) -> None:
     """An instance may have come between the look and now: then it is not due any more."""
-    due = connection.execute(select(STUDY.c.quiet_due).where(STUDY.c.study_instance_uid == uid)).scalar()
-    if due is not None and due <= clock.now():
+    row = lock_studies(connection, [uid]).get(uid)
+    if row is None or row["quiet_due"] is None or row["quiet_due"] > clock.now():
+        return
+    if is_awaited(connection, uid):
+        _postpone(connection, uid)
+    else:
         complete_study(connection, uid, Expectation())
 
 
 def _postpone(connection: Connection, uid: str) -> None:
-    later = clock.now() + int(_HELD_SECONDS * 1_000_000)
+    later = clock.now() + int((_AHEAD_SECONDS + _HELD_SECONDS) * 1_000_000)
     earlier = (STUDY.c.study_instance_uid == uid) & (STUDY.c.quiet_due < later)
     connection.execute(update(STUDY).where(earlier).values(quiet_due=later))
 

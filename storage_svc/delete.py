@@ -16,7 +16,7 @@ from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
 from storage_svc.audit import Action, Asked, record_audit
 from storage_svc.change_log import record_change
-from storage_svc.index_studies import lock_series, opened_manifest, recount
+from storage_svc.index_studies import opened_manifest, recount
 from storage_svc.legal_hold import require_no_hold, study_for_update
 from storage_svc.names import Name
 from storage_svc.origin import RECEIVED
@@ -46,7 +46,6 @@ def delete(
     FailedPrecondition
         If its etag is another one by now.
     """
-    lock_series(connection, name.study_instance_uid, name.series_instance_uid)
     study = study_for_update(connection, name)
     row = _row(connection, name)
     require_no_hold(study)
@@ -80,7 +79,6 @@ def restore(connection: Connection, name: Name, asked: Asked, *, quiet_time_us: 
     FailedPrecondition
         If all that is left of it had been deleted by itself.
     """
-    lock_series(connection, name.study_instance_uid, name.series_instance_uid)
     study_for_update(connection, name)
     _row(connection, name)
     coming = _below(name) & _IS_DELETED & (INSTANCE.c.deleted_level <= name.level)

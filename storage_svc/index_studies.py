@@ -1,13 +1,14 @@
-"""The rows of studies and series: kept up with each new instance, counted anew after anything rarer."""
+"""The rows of studies and series: locked, kept up with each new instance, counted anew after anything rarer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, tuple_, update
+from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 
+from imaging.database.insert_new import insert_new
 from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
 from storage_svc.arrival import Arrival
@@ -16,6 +17,7 @@ from storage_svc.names import study_name
 from storage_svc.origin import RECEIVED, OriginOf
 from storage_svc.schema import INSTANCE, MANIFEST, SERIES, STUDY
 
+Row = Mapping[str, Any]
 _STUDY_CHANGED = storage_pb2.Change.KIND_STUDY_CHANGED
 
 
@@ -27,6 +29,39 @@ class NewInstance:
     origin: OriginOf
 
 
+def lock_studies(connection: Connection, study_instance_uids: Iterable[str]) -> dict[str, Row]:
+    """The rows of studies that are there, locked until the end of the transaction.
+
+    Who has locked a study is the only one to change anything below it. Whatever changes series or instances does this
+    first; in sorted order, so that two processes do not wait for each other.
+    """
+    column = STUDY.c.study_instance_uid
+    query = select(STUDY).where(column.in_(sorted(study_instance_uids))).order_by(column).with_for_update()
+    return {row["study_instance_uid"]: dict(row) for row in connection.execute(query).mappings()}
+
+
+def lock_or_make_studies(connection: Connection, adding: Sequence[NewInstance]) -> dict[str, Row | None]:
+    """The rows of the studies of instances that are to be added, locked; None for those that were made for them."""
+    of_study = _by_study(adding)
+    found: dict[str, Row | None] = {**lock_studies(connection, of_study)}
+    missing = [
+        {
+            "study_instance_uid": uid,
+            "create_time": group[0].arrival.time,
+            "update_time": group[0].arrival.time,
+            **_attributes(group),
+            **_last_manifest(connection, uid),
+        }
+        for uid, group in sorted(of_study.items())
+        if uid not in found
+    ]
+    made = insert_new(connection, STUDY, missing)
+    found |= dict.fromkeys(made)
+    # Another process was first with the rest, and has committed.
+    found |= lock_studies(connection, [uid for uid in of_study if uid not in found])
+    return found
+
+
 def add_to_series(connection: Connection, adding: Sequence[NewInstance]) -> dict[str, int]:
     """Count new instances in their series, making those that are not there; the new live series of each study."""
     groups: dict[tuple[str, str], list[NewInstance]] = {}
@@ -34,9 +69,9 @@ def add_to_series(connection: Connection, adding: Sequence[NewInstance]) -> dict
         examined = new.arrival.examined
         groups.setdefault((examined.study_instance_uid, examined.series_instance_uid), []).append(new)
     key = tuple_(SERIES.c.study_instance_uid, SERIES.c.series_instance_uid)
-    query = select(SERIES).where(key.in_(sorted(groups))).order_by(*key).with_for_update()
     rows = {
-        (row["study_instance_uid"], row["series_instance_uid"]): row for row in connection.execute(query).mappings()
+        (row["study_instance_uid"], row["series_instance_uid"]): row
+        for row in connection.execute(select(SERIES).where(key.in_(sorted(groups)))).mappings()
     }
     new_live: dict[str, int] = {}
     for uids in sorted(groups):
@@ -80,47 +115,57 @@ def _grown_series(row: Any, group: Sequence[NewInstance]) -> dict[str, Any]:
 
 
 def add_to_studies(
-    connection: Connection, adding: Sequence[NewInstance], new_series: dict[str, int], quiet_time_us: int
+    connection: Connection,
+    adding: Sequence[NewInstance],
+    rows: Mapping[str, Row | None],
+    new_series: Mapping[str, int],
+    quiet_time_us: int,
 ) -> None:
-    """Count new instances in their studies, making those that are not there; received ones open the manifest."""
-    groups: dict[str, list[NewInstance]] = {}
-    for new in adding:
-        groups.setdefault(new.arrival.examined.study_instance_uid, []).append(new)
-    query = (
-        select(STUDY)
-        .where(STUDY.c.study_instance_uid.in_(sorted(groups)))
-        .order_by(STUDY.c.study_instance_uid)
-        .with_for_update()
-    )
-    rows = {row["study_instance_uid"]: row for row in connection.execute(query).mappings()}
-    for uid in sorted(groups):  # sorted: two writers lock rows in the same order
-        group, row = groups[uid], rows.get(uid)
+    """Count new instances in their studies; received ones open the manifest.
+
+    Parameters
+    ----------
+    rows
+        What `lock_or_make_studies` has given. A study that was made in vain goes again.
+    """
+    groups = _by_study(adding)
+    for uid, row in rows.items():
+        own = STUDY.c.study_instance_uid == uid
+        group = groups.get(uid)
+        if group is None:
+            if row is None:
+                connection.execute(delete(STUDY).where(own))
+            continue
         received = [new.arrival for new in group if new.origin.kind == RECEIVED]
+        before = row or {"instance_count": 0, "size_bytes": 0, "series_count": 0, "generation": 0}
         values: dict[str, Any] = {
             "update_time": clock.now(),
             "purge_time": None,
-            "instance_count": (row["instance_count"] if row else 0) + len(group),
-            "size_bytes": (row["size_bytes"] if row else 0) + sum(new.arrival.examined.size_bytes for new in group),
-            "series_count": (row["series_count"] if row else 0) + new_series.get(uid, 0),
-            "generation": (row["generation"] if row else 0) + 1,
+            "instance_count": before["instance_count"] + len(group),
+            "size_bytes": before["size_bytes"] + sum(new.arrival.examined.size_bytes for new in group),
+            "series_count": before["series_count"] + new_series.get(uid, 0),
+            "generation": before["generation"] + 1,
         }
+        if row is None:
+            values |= _attributes(group)  # some may have been stored meanwhile by another process
         if received:
             values |= opened_manifest(quiet_time_us)
-        if row is None:
-            attributes = (received[-1] if received else group[-1].arrival).study_columns()
-            connection.execute(
-                insert(STUDY).values(
-                    study_instance_uid=uid,
-                    create_time=group[0].arrival.time,
-                    **attributes,
-                    **values,
-                    **_last_manifest(connection, uid),
-                )
-            )
-            continue
-        if received:
-            values |= changed_attributes(connection, row, received[-1])
-        connection.execute(update(STUDY).where(STUDY.c.study_instance_uid == uid).values(**values))
+            if row is not None:
+                values |= changed_attributes(connection, row, received[-1])
+        connection.execute(update(STUDY).where(own).values(**values))
+
+
+def _by_study(news: Sequence[NewInstance]) -> dict[str, list[NewInstance]]:
+    groups: dict[str, list[NewInstance]] = {}
+    for new in news:
+        groups.setdefault(new.arrival.examined.study_instance_uid, []).append(new)
+    return groups
+
+
+def _attributes(group: Sequence[NewInstance]) -> dict[str, str]:
+    """Patient and study attributes of a new study: those of the last received instance, if there is one."""
+    received = [new for new in group if new.origin.kind == RECEIVED]
+    return (received or group)[-1].arrival.study_columns()
 
 
 def opened_manifest(quiet_time_us: int) -> dict[str, Any]:
@@ -145,21 +190,20 @@ def _last_manifest(connection: Connection, study_instance_uid: str) -> dict[str,
     return {"manifest_version": version or 0}
 
 
-def lock_series(connection: Connection, study_instance_uid: str, series_instance_uid: str = "") -> list[str]:
-    """The UIDs of the series of a study, or of the one that is named if it is there; held until the commit.
-
-    Writers that change a study hold its series first, in the order of their UIDs, and then the study.
-    """
+def _series_of(connection: Connection, study_instance_uid: str, series_instance_uid: str) -> list[str]:
+    """The UIDs of the series of a study, or of the one that is named if it is there."""
     own = [SERIES.c.study_instance_uid == study_instance_uid]
     if series_instance_uid:
         own.append(SERIES.c.series_instance_uid == series_instance_uid)
-    query = select(SERIES.c.series_instance_uid).where(*own).order_by(SERIES.c.series_instance_uid).with_for_update()
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(select(SERIES.c.series_instance_uid).where(*own)).scalars())
 
 
 def recount(connection: Connection, study_instance_uid: str, series_instance_uid: str = "") -> None:
-    """Count the live instances of all series of a study anew, or of the one that has changed, and of the study."""
-    changed = lock_series(connection, study_instance_uid, series_instance_uid)
+    """Count the live instances of all series of a study anew, or of the one that has changed, and of the study.
+
+    The study must be locked.
+    """
+    changed = _series_of(connection, study_instance_uid, series_instance_uid)
     own = INSTANCE.c.study_instance_uid == study_instance_uid
     if series_instance_uid:
         own &= INSTANCE.c.series_instance_uid == series_instance_uid

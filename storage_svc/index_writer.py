@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, tuple_, update
 
+from imaging.database.insert_new import insert_new
 from imaging.errors import StaleAttempt
 from imaging.storage.v1 import storage_pb2
 from storage_svc.arrival import Arrival
@@ -18,6 +19,8 @@ from storage_svc.index_studies import (
     add_to_series,
     add_to_studies,
     changed_attributes,
+    lock_or_make_studies,
+    lock_studies,
     opened_manifest,
     recount,
 )
@@ -71,27 +74,32 @@ class IndexWriter:
         column = INSTANCE.c.sop_instance_uid
         known = set(connection.execute(select(column).where(column.in_(uids))).scalars())
         newest = _newest_attempts(connection, (new.origin for new in batch))
-        results: list[Row | Exception] = []
+        results: list[Row | Exception] = [Overtaken()] * len(batch)
         adding: dict[str, NewInstance] = {}
-        rows: list[Row] = []
-        for new, uid in zip(batch, uids, strict=True):
+        rows: dict[str, Row] = {}
+        for index, (new, uid) in enumerate(zip(batch, uids, strict=True)):
             if uid in known or uid in adding:
-                results.append(Overtaken())
-            elif new.origin.kind == DERIVED and new.origin.attempt < newest.get((new.origin.run, new.origin.stage), 0):
-                results.append(stale(new.origin))
+                continue
+            if new.origin.kind == DERIVED and new.origin.attempt < newest.get((new.origin.run, new.origin.stage), 0):
+                results[index] = stale(new.origin)
             else:
                 adding[uid] = new
-                rows.append({**new.arrival.instance_columns, **new.origin.columns, "version": 1})
-                results.append(rows[-1])
-        if adding:
-            news = list(adding.values())
-            add_to_studies(connection, news, add_to_series(connection, news), self._quiet_time_us)
+                rows[uid] = {**new.arrival.instance_columns, **new.origin.columns, "version": 1}
+                results[index] = rows[uid]
+        if not adding:
+            return results
+        studies = lock_or_make_studies(connection, list(adding.values()))
+        added = insert_new(connection, INSTANCE, [rows[uid] for uid in sorted(rows)], all_new=True)
+        news = [new for uid, new in adding.items() if uid in added]
+        add_to_studies(connection, news, studies, add_to_series(connection, news), self._quiet_time_us)
+        if news:
             connection.execute(insert(KEPT_OBJECT), [new.arrival.object_columns(1) for new in news])
-            connection.execute(insert(INSTANCE), rows)
             _remember_derived(connection, news)
-            for new in news:
-                _record_stored(connection, new.arrival, new.origin)
-        return results
+        for new in news:
+            _record_stored(connection, new.arrival, new.origin)
+        # Another process may have been first with some.
+        lost = {id(row) for uid, row in rows.items() if uid not in added}
+        return [Overtaken() if id(result) in lost else result for result in results]
 
     async def begin_attempt(self, origin: OriginOf) -> None:
         """Fence off older attempts of a stage: from now on they can store nothing.
@@ -103,15 +111,19 @@ class IndexWriter:
         """
 
         def write(connection: Connection) -> None:
-            newest = _newest_attempts(connection, [origin]).get((origin.run, origin.stage))
-            if newest is None:
-                values = {"run": origin.run, "stage": origin.stage, "attempt": origin.attempt}
-                connection.execute(insert(STAGE_ATTEMPT).values(**values))
-            elif newest > origin.attempt:
+            insert_new(connection, STAGE_ATTEMPT, [{"run": origin.run, "stage": origin.stage, "attempt": 0}])
+            # Waits for what older attempts are committing just now; they wait for this, and are refused then.
+            begun = connection.execute(
+                update(STAGE_ATTEMPT)
+                .where(
+                    STAGE_ATTEMPT.c.run == origin.run,
+                    STAGE_ATTEMPT.c.stage == origin.stage,
+                    STAGE_ATTEMPT.c.attempt <= origin.attempt,
+                )
+                .values(attempt=origin.attempt)
+            )
+            if begun.rowcount == 0:
                 raise stale(origin)
-            else:
-                own = (STAGE_ATTEMPT.c.run == origin.run) & (STAGE_ATTEMPT.c.stage == origin.stage)
-                connection.execute(update(STAGE_ATTEMPT).where(own).values(attempt=origin.attempt))
 
         await self._changes.write(write)
 
@@ -129,6 +141,7 @@ class IndexWriter:
                 replaced["origin_kind"], replaced["origin_run"], replaced["origin_stage"], replaced["origin_attempt"]
             )
             version = replaced["version"] + 1
+            lock_studies(connection, [replaced["study_instance_uid"]])
             row = {**arrival.instance_columns, **origin.columns, "version": version}
             _change_current(connection, replaced, row)
             connection.execute(insert(KEPT_OBJECT).values(**arrival.object_columns(version)))
@@ -144,6 +157,7 @@ class IndexWriter:
         def write(connection: Connection) -> Row:
             live = {"purge_time": None, "deleted_level": 0}
             row = {**deleted, **live}
+            lock_studies(connection, [deleted["study_instance_uid"]])
             _change_current(connection, deleted, live)
             origin = OriginOf(
                 deleted["origin_kind"], deleted["origin_run"], deleted["origin_stage"], deleted["origin_attempt"]
@@ -163,6 +177,7 @@ class IndexWriter:
         def write(connection: Connection) -> Row:
             columns = arrival.instance_columns
             changed = {name: columns[name] for name in _OF_THE_OBJECT}
+            lock_studies(connection, [damaged["study_instance_uid"]])
             _change_current(connection, damaged, changed)
             connection.execute(delete(KEPT_OBJECT).where(KEPT_OBJECT.c.object_key == damaged["object_key"]))
             connection.execute(insert(KEPT_OBJECT).values(**arrival.object_columns(damaged["version"])))
@@ -173,10 +188,21 @@ class IndexWriter:
         return await self._changes.write(write)
 
     async def quarantine(self, arrival: Arrival, reason: str) -> None:
-        """Keep an arrival aside under its UID, listed with the reason."""
+        """Keep an arrival aside under its UID, listed with the reason.
+
+        Raises
+        ------
+        Overtaken
+            If the same bytes are in quarantine by now.
+        """
 
         def write(connection: Connection) -> None:
             examined = arrival.examined
+            uid = examined.sop_instance_uid
+            # Whoever puts something aside under this UID holds the row of the one that is served.
+            connection.execute(select(INSTANCE.c.version).where(INSTANCE.c.sop_instance_uid == uid).with_for_update())
+            if is_quarantined(connection, uid, arrival.examined.data_set_sha256):
+                raise Overtaken
             connection.execute(insert(KEPT_OBJECT).values(**arrival.object_columns(0)))
             connection.execute(
                 insert(QUARANTINE).values(
@@ -211,6 +237,12 @@ class IndexWriter:
             connection.execute(update(STUDY).where(STUDY.c.study_instance_uid == uid).values(**values))
 
 
+def is_quarantined(connection: Connection, sop_instance_uid: str, data_set_sha256: str) -> bool:
+    """True if the same bytes are in quarantine under the UID already."""
+    same = (QUARANTINE.c.sop_instance_uid == sop_instance_uid) & (QUARANTINE.c.data_set_sha256 == data_set_sha256)
+    return connection.execute(select(QUARANTINE.c.object_key).where(same)).first() is not None
+
+
 def stale(origin: OriginOf) -> StaleAttempt:
     """The error for an attempt that was overtaken."""
     return StaleAttempt(
@@ -224,16 +256,14 @@ def _newest_attempts(connection: Connection, origins: Iterable[OriginOf]) -> dic
     stages = {(origin.run, origin.stage) for origin in origins if origin.kind == DERIVED}
     if not stages:
         return {}
-    query = select(STAGE_ATTEMPT).where(tuple_(STAGE_ATTEMPT.c.run, STAGE_ATTEMPT.c.stage).in_(sorted(stages)))
+    key = tuple_(STAGE_ATTEMPT.c.run, STAGE_ATTEMPT.c.stage)
+    # Locked against `begin_attempt` of another process, which waits until this is committed.
+    query = select(STAGE_ATTEMPT).where(key.in_(sorted(stages))).order_by(*key).with_for_update(read=True)
     return {(row.run, row.stage): row.attempt for row in connection.execute(query)}
 
 
 def _remember_derived(connection: Connection, news: Sequence[NewInstance]) -> None:
     derived = {new.arrival.examined.sop_instance_uid: new.origin for new in news if new.origin.kind == DERIVED}
-    if not derived:
-        return
-    column = DERIVED_INSTANCE.c.sop_instance_uid
-    there = set(connection.execute(select(column).where(column.in_(list(derived)))).scalars())
     values = [
         {
             "sop_instance_uid": uid,
@@ -241,11 +271,9 @@ def _remember_derived(connection: Connection, news: Sequence[NewInstance]) -> No
             "origin_stage": origin.stage,
             "origin_attempt": origin.attempt,
         }
-        for uid, origin in derived.items()
-        if uid not in there
+        for uid, origin in sorted(derived.items())
     ]
-    if values:
-        connection.execute(insert(DERIVED_INSTANCE), values)
+    insert_new(connection, DERIVED_INSTANCE, values)  # some were purged before: the first origin stays
 
 
 def _change_current(connection: Connection, expected: Row, values: Mapping[str, Any]) -> None:

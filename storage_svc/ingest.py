@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
-
 from imaging import deliberate_bug
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
@@ -27,7 +25,7 @@ from storage_svc.attempt_fence import AttemptFence
 from storage_svc.examine import examine_file
 from storage_svc.identity import Verdict, judge
 from storage_svc.in_flight import InFlight
-from storage_svc.index_writer import IndexWriter, Overtaken
+from storage_svc.index_writer import IndexWriter, Overtaken, is_quarantined
 from storage_svc.intake.arena import Slot
 from storage_svc.intake.intake import Intake
 from storage_svc.known import Known, Lookup
@@ -35,7 +33,6 @@ from storage_svc.object_check import OK
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.origin import DERIVED, OriginOf
 from storage_svc.same_content import Sameness, compare
-from storage_svc.schema import QUARANTINE
 from storage_svc.uid_turns import UidTurns
 from storage_svc.upload_header import Announced
 from storage_svc.verified_object import is_sound, proven_pieces
@@ -255,14 +252,8 @@ class Ingest:
 
     async def _quarantine(self, arrival: Arrival, reason: str) -> Conflict:
         """The error to raise, once the arrival is safe in quarantine; the same bytes are kept there once."""
-
-        def listed(connection: Connection) -> bool:
-            same = (QUARANTINE.c.sop_instance_uid == arrival.examined.sop_instance_uid) & (
-                QUARANTINE.c.data_set_sha256 == arrival.examined.data_set_sha256
-            )
-            return connection.execute(select(QUARANTINE.c.object_key).where(same)).first() is not None
-
-        if not await self._database.read(listed):
+        uid, sha256 = arrival.examined.sop_instance_uid, arrival.examined.data_set_sha256
+        if not await self._database.read(lambda connection: is_quarantined(connection, uid, sha256)):
             async with self._durable(arrival):
                 await self._writer.quarantine(arrival, reason)
         return Conflict(

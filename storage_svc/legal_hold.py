@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from imaging.errors import OnHold
 from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
 from storage_svc.audit import Action, Asked, record_audit
 from storage_svc.change_log import record_change
+from storage_svc.index_studies import lock_studies
 from storage_svc.names import Name, study_name
 from storage_svc.schema import STUDY
 
@@ -27,11 +28,10 @@ def study_for_update(connection: Connection, name: Name) -> Row:
     NotFound
         If it is not there.
     """
-    query = select(STUDY).where(STUDY.c.study_instance_uid == name.study_instance_uid).with_for_update()
-    row = connection.execute(query).mappings().first()
+    row = lock_studies(connection, [name.study_instance_uid]).get(name.study_instance_uid)
     if row is None:
         raise Name(name.study_instance_uid).not_found()
-    return dict(row)
+    return row
 
 
 def require_no_hold(row: Row) -> None:

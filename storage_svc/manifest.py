@@ -18,6 +18,7 @@ from imaging.rpc.tracing import context_of, traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
 from storage_svc.change_log import record_change
+from storage_svc.index_studies import lock_studies
 from storage_svc.names import Name, study_name
 from storage_svc.origin import RECEIVED
 from storage_svc.schema import INSTANCE, KEPT_OBJECT, MANIFEST, STUDY
@@ -49,7 +50,7 @@ def complete_study(connection: Connection, study_instance_uid: str, expected: Ex
         If what is expected is no UID.
     """
     own = STUDY.c.study_instance_uid == study_instance_uid
-    row = connection.execute(select(STUDY).where(own).with_for_update()).mappings().first()
+    row = lock_studies(connection, [study_instance_uid]).get(study_instance_uid)
     if row is None or row["instance_count"] == 0:
         raise Name(study_instance_uid).not_found()
     received = connection.execute(

@@ -1,14 +1,13 @@
-"""Which studies have uploads on their way: their quiet time waits, and they cannot be completed."""
+"""Which studies have uploads on their way in this process: their quiet time waits, and they cannot be completed.
+
+Of the resumable ones the database knows, too, also when they are broken off: `upload_spool.is_awaited`.
+"""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-RESUME_SECONDS = 60.0
-"""How long a broken resumable upload holds its study: a sender that lives comes back within this."""
 
 
 class OpenUploads:
@@ -16,7 +15,6 @@ class OpenUploads:
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
-        self._broken: dict[str, float] = {}
 
     @contextmanager
     def hold(self, study_instance_uid: str) -> Iterator[None]:
@@ -30,23 +28,12 @@ class OpenUploads:
     def enter(self, study_instance_uid: str) -> None:
         """One more upload of the study has begun, or goes on."""
         self._open[study_instance_uid] += 1
-        self._broken.pop(study_instance_uid, None)
 
-    def leave(self, study_instance_uid: str, *, broken: bool = False) -> None:
-        """One has ended; a broken one may come back and holds the study for a while."""
+    def leave(self, study_instance_uid: str) -> None:
+        """One has ended."""
         self._open[study_instance_uid] -= 1
         if self._open[study_instance_uid] <= 0:
             del self._open[study_instance_uid]
-        if broken:
-            self._broken[study_instance_uid] = time.monotonic() + RESUME_SECONDS
 
     def __contains__(self, study_instance_uid: str) -> bool:
-        if study_instance_uid in self._open:
-            return True
-        until = self._broken.get(study_instance_uid)
-        if until is None:
-            return False
-        if until < time.monotonic():
-            del self._broken[study_instance_uid]
-            return False
-        return True
+        return study_instance_uid in self._open

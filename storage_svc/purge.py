@@ -8,8 +8,7 @@ from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
 from storage_svc.audit import BY_ITSELF, Action, record_audit
 from storage_svc.change_log import record_change
-from storage_svc.index_studies import lock_series
-from storage_svc.legal_hold import study_for_update
+from storage_svc.index_studies import lock_studies
 from storage_svc.names import Name
 from storage_svc.schema import INSTANCE, KEPT_OBJECT, METADATA_SEGMENT, QUARANTINE, SERIES, STUDY
 
@@ -30,9 +29,9 @@ def purge(connection: Connection, study_instance_uid: str) -> list[str]:
 
     The study goes with its last instance; its manifest versions and the origin of derived UIDs stay remembered.
     """
-    lock_series(connection, study_instance_uid)
-    if study_for_update(connection, Name(study_instance_uid))["hold_time"] is not None:
-        return []  # set since it was found to be due
+    study = lock_studies(connection, [study_instance_uid]).get(study_instance_uid)
+    if study is None or study["hold_time"] is not None:
+        return []  # purged by another process, or set since it was found to be due
     own = INSTANCE.c.study_instance_uid == study_instance_uid
     due = own & (INSTANCE.c.purge_time <= clock.now())
     uids = select(INSTANCE.c.sop_instance_uid).where(due)

@@ -26,8 +26,8 @@ METADATA = MetaData()
 TABLES = Tables(METADATA, Path(__file__).with_name("migrations"))
 
 
-def _text(name: str) -> Column[str]:
-    return Column(name, text(), nullable=False, default="")
+def _text(name: str, server_default: str | None = None) -> Column[str]:
+    return Column(name, text(), nullable=False, default="", server_default=server_default)
 
 
 def _count(name: str) -> Column[int]:
@@ -303,8 +303,10 @@ UPLOAD = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("persisted_bytes", BigInteger, nullable=False),
     Column("spool_name", text(), nullable=False),
+    _text("study_instance_uid", server_default=""),  # what it seems to be of; empty while that is not known
     Column("update_time", BigInteger, nullable=False),
     Index("upload_by_update_time", "update_time"),
+    Index("upload_by_study", "study_instance_uid"),
 )
 """Uploads that may be resumed after a break or a restart."""
 
@@ -315,6 +317,7 @@ CHANGE_HEAD = Table(
     Column("revision", BigInteger, nullable=False),
     Column("oldest_revision", BigInteger, nullable=False),
 )
+"""One row, which a migration has made: two processes that commit their first changes find it."""
 
 CHANGE = Table(
     "change",

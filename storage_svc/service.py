@@ -39,7 +39,7 @@ from storage_svc.scrubber import Scrubber
 from storage_svc.servicer import Parts, StorageServicer
 from storage_svc.storage_metrics import StorageMetrics
 from storage_svc.suspects import Suspects
-from storage_svc.sweeper import Sweeper
+from storage_svc.sweeper import ORPHAN_GRACE, Sweeper
 from storage_svc.upload_spool import UploadSpool
 from storage_svc.upload_stream import UploadServices
 
@@ -61,13 +61,17 @@ class Service:
             finish=commit_changes,
         )
         objects = folder.absolute() / "objects"
-        store = MeasuredObjectStore(bucket or FolderObjectStore(objects), "s3" if bucket else "folder")
+        # Another process may be at work in the same folder.
+        left_over_age = ORPHAN_GRACE if self._database.is_shared else timedelta(0)
+        store = MeasuredObjectStore(
+            bucket or FolderObjectStore(objects, keep_unfinished=left_over_age), "s3" if bucket else "folder"
+        )
         self._arena = Arena(own.bytes_in_flight)
         self._intake = Intake(self._arena.descriptor, None if bucket else objects)
         open_uploads = OpenUploads()
         changes = ChangeLog(self._database)
         spool = UploadSpool(self._database, store.spool, open_uploads)
-        spool.remove_left_over()
+        spool.remove_left_over(left_over_age)
         quiet_time = clock.microseconds(timedelta(seconds=own.quiet_time_seconds))
         self._pool = DecodePool()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="retrieve")

@@ -63,6 +63,7 @@ class Sweeper:
         purged = await self.purge_deleted()
         orphans = await self.remove_orphans(ORPHAN_GRACE)
         uploads = await self._spool.sweep(self._upload_expiry)
+        await asyncio.to_thread(self._spool.remove_left_over, ORPHAN_GRACE)
         changes = await self._changes.forget_before(clock.now() - clock.microseconds(CHANGES_KEPT))
         await self._database.write(_trim_rejections)
         if purged or orphans or uploads or changes:

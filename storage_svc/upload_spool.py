@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 import uuid
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from imaging.database import Database
+from imaging.database.insert_new import insert_new
 from imaging.dicom.uid import is_valid_uid
 from imaging.errors import FailedPrecondition, ImagingError
 from storage_svc import clock
@@ -23,6 +26,9 @@ from storage_svc.upload_header import Announced
 
 RESUMABLE_BYTES = 8 * 1024 * 1024
 """Larger uploads can be resumed; smaller ones are sent again."""
+
+RESUME_SECONDS = 60.0
+"""How long a broken resumable upload holds its study: a sender that lives comes back within this."""
 
 _STUDY = re.compile(rb"\x20\x00\x0d\x00(?:UI[\x00-\x40]\x00|[\x00-\x40]\x00\x00\x00)([0-9.]{1,64})", re.DOTALL)
 
@@ -45,6 +51,13 @@ def study_hint(first_bytes: bytes) -> str:
     match = _STUDY.search(first_bytes)
     uid = match[1].decode("ascii") if match else ""
     return uid if is_valid_uid(uid) else ""
+
+
+def is_awaited(connection: Connection, study_instance_uid: str) -> bool:
+    """True if a resumable upload of the study goes on, or was broken off lately, in whatever process."""
+    since = clock.now() - int(RESUME_SECONDS * 1_000_000)
+    own = (UPLOAD.c.study_instance_uid == study_instance_uid) & (UPLOAD.c.update_time >= since)
+    return connection.execute(select(UPLOAD.c.upload_id).where(own).limit(1)).first() is not None
 
 
 class UploadSpool:
@@ -72,7 +85,7 @@ class UploadSpool:
             while True:
                 while (before := self._live.pop(upload_id, None)) is not None:
                     await self._keep(upload_id, before)
-                name, persisted = await self._recorded(upload_id, announced.size_bytes)
+                name, persisted = await self._recorded(upload_id, announced)
                 if upload_id not in self._live:
                     break
             # Nothing is awaited from here on, so that no second stream can open the same file in between.
@@ -93,7 +106,9 @@ class UploadSpool:
     async def persist(self, upload_id: str, upload: SpooledUpload) -> int:
         """Make what was received durable and record it; its size in bytes."""
         persisted = await upload.persist()
-        values = {"persisted_bytes": persisted, "update_time": clock.now()}
+        values: dict[str, Any] = {"persisted_bytes": persisted, "update_time": clock.now()}
+        if upload.study_hint:
+            values["study_instance_uid"] = upload.study_hint
 
         def write(connection: Connection) -> None:
             connection.execute(update(UPLOAD).where(UPLOAD.c.upload_id == upload_id).values(**values))
@@ -108,7 +123,7 @@ class UploadSpool:
             await self._keep(upload_id, upload)
         else:
             await upload.close()
-        self._leave(upload, broken=resumable)
+        self._leave(upload)
         if self._live.get(upload_id) is upload:
             del self._live[upload_id]
         if upload.is_whole or not resumable:
@@ -124,7 +139,7 @@ class UploadSpool:
     async def forget(self, upload_id: str, upload: SpooledUpload) -> None:
         """The upload has its outcome: nothing of it is needed any more."""
         await upload.close()
-        self._leave(upload, broken=False)
+        self._leave(upload)
         if self._live.get(upload_id) is upload:
             del self._live[upload_id]
         await asyncio.to_thread(upload.path.unlink, missing_ok=True)
@@ -135,19 +150,25 @@ class UploadSpool:
 
             await self._database.write(write)
 
-    def _leave(self, upload: SpooledUpload, *, broken: bool) -> None:
+    def _leave(self, upload: SpooledUpload) -> None:
         if upload.study_hint:
-            self._open_uploads.leave(upload.study_hint, broken=broken)
+            self._open_uploads.leave(upload.study_hint)
             upload.study_hint = ""
 
-    async def _recorded(self, upload_id: str, size_bytes: int) -> tuple[str, int]:
+    async def _recorded(self, upload_id: str, announced: Announced) -> tuple[str, int]:
+        new = {
+            "upload_id": upload_id,
+            "size_bytes": announced.size_bytes,
+            "persisted_bytes": 0,
+            "spool_name": f"part-{secrets.token_hex(8)}",
+            "study_instance_uid": announced.expected.study_instance_uid,
+            "update_time": clock.now(),
+        }
+
         def write(connection: Connection) -> tuple[str, int]:
-            row = connection.execute(select(UPLOAD).where(UPLOAD.c.upload_id == upload_id)).mappings().first()
-            if row is None:
-                values = {"size_bytes": size_bytes, "persisted_bytes": 0, "spool_name": f"part-{secrets.token_hex(8)}"}
-                connection.execute(insert(UPLOAD).values(upload_id=upload_id, update_time=clock.now(), **values))
-                return str(values["spool_name"]), 0
-            if row["size_bytes"] != size_bytes:
+            insert_new(connection, UPLOAD, [new])
+            row = connection.execute(select(UPLOAD).where(UPLOAD.c.upload_id == upload_id)).mappings().one()
+            if row["size_bytes"] != announced.size_bytes:
                 raise FailedPrecondition(
                     f"An upload of {row['size_bytes']} bytes is known under this upload_id",
                     where=upload_id,
@@ -178,8 +199,11 @@ class UploadSpool:
                 with suppress(FileNotFoundError):
                     path.unlink()
 
-    def remove_left_over(self) -> None:
-        """At the start: files of uploads that cannot be resumed, and copies made for comparing."""
+    def remove_left_over(self, older_than: timedelta) -> None:
+        """Files of uploads that cannot be resumed, and copies made for comparing, that nobody has written to lately."""
+        before = time.time() - older_than.total_seconds()
         for pattern in ("once-*", "whole-*", "compare-*"):
             for path in self._folder.glob(pattern):
-                path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime <= before:
+                        path.unlink()

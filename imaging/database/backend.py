@@ -25,8 +25,11 @@ class Backend:
     reader: Engine
     """With the connections that read one snapshot a transaction, and cannot write."""
 
-    recovers: bool
-    """True if a new connection may write after a commit that failed for another reason than want of room."""
+    is_shared: bool
+    """True for a server, which other processes use too, and which a new connection finds sound after a failed commit.
+
+    A file is ours alone; after a failed fsync only a restart may write to it again.
+    """
 
     migrating: Callable[[], AbstractContextManager[Connection]]
     """One transaction in which tables may be made anew; other processes that open the database wait until its end."""

@@ -85,6 +85,11 @@ class Database:
             raise domain_error(error, doing="opening") from error
         return cls(backend, finish=finish, readers=readers)
 
+    @property
+    def is_shared(self) -> bool:
+        """True if other processes may use the database at the same time."""
+        return self._backend.is_shared
+
     async def read(self, function: Callable[[Connection], T]) -> T:
         """What `function` returns, run on one snapshot by a connection that cannot write.
 

@@ -157,7 +157,7 @@ class GroupCommit:
 
     def _unsure(self, error: Exception) -> Unavailable | None:
         """What to tell the writers if their group may or may not be committed; None if it surely is not."""
-        if self._backend.recovers:
+        if self._backend.is_shared:
             if not has_lost_connection(error):
                 return None
             return Unavailable(

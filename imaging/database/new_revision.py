@@ -72,9 +72,12 @@ def differences(connection: Connection, tables: Tables) -> Any:
     def is_ours(name: str | None, kind: str, parents: object) -> bool:
         return not (name or "").startswith(("schema_version", *tables.made_by_migrations))
 
-    context = MigrationContext.configure(
-        connection, opts={"target_metadata": tables.metadata, "include_name": is_ours, "compare_server_default": True}
-    )
+    options = {
+        "target_metadata": tables.metadata,
+        "include_name": is_ours,
+        "compare_server_default": connection.dialect.name == "postgresql",  # alembic misreads empty ones of SQLite
+    }
+    context = MigrationContext.configure(connection, opts=options)
     return produce_migrations(context, tables.metadata)
 
 

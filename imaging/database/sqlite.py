@@ -46,7 +46,7 @@ def open_sqlite(access: DatabaseAccess, readers: int) -> Backend:
         os.close(lock)
 
     return Backend(
-        path.stem, str(path), writer, reader, recovers=False, migrating=lambda: _migrating(writer), close=close
+        path.stem, str(path), writer, reader, is_shared=False, migrating=lambda: _migrating(writer), close=close
     )
 
 

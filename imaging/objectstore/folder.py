@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from imaging.errors import DataLoss, FailedPrecondition, ImagingError, Unavailable
@@ -20,23 +22,27 @@ _SPOOL = ".spool"
 
 
 class FolderObjectStore:
-    """An `ObjectStore` below `root`, of one service: unfinished files are removed when it starts.
+    """An `ObjectStore` below `root`. Several processes may use it at the same time.
 
-    A child process of the service may write beside it (`keep_unfinished=True`).
+    Unfinished files are removed at the start, but for those that another process may still be writing: what is younger
+    than `keep_unfinished`.
 
     A file system that lies about fsync cannot be helped; one that reports an error is believed: the write fails and
     is never tried again as if it were the same one.
     """
 
-    def __init__(self, root: Path, *, keep_unfinished: bool = False) -> None:
+    def __init__(self, root: Path, *, keep_unfinished: timedelta = timedelta(0)) -> None:
         self._root = root.absolute()
         self._incoming = self._root / _INCOMING
         self._spool = self._root / _SPOOL
         for folder in (self._incoming, self._spool):
             folder.mkdir(parents=True, exist_ok=True)
-        if not keep_unfinished:
-            for left_over in self._incoming.iterdir():
-                left_over.unlink()
+        before = time.time() - keep_unfinished.total_seconds()
+        for left_over in self._incoming.iterdir():
+            with suppress(FileNotFoundError):
+                if left_over.stat().st_mtime <= before:
+                    left_over.unlink()
+        self._process = secrets.token_hex(8)  # more than a process id: those of two containers may be the same
         self._folders = DurableFolders(self._root)
         self._numbers = itertools.count()
 
@@ -56,7 +62,7 @@ class FolderObjectStore:
         All are written before the first is synced: the disk then works on many at a time, and its journal takes them
         together, also in this one thread.
         """
-        files = [FileAside(key, self._incoming / f"{os.getpid()}-{next(self._numbers)}") for key, _ in objects]
+        files = [FileAside(key, self._incoming / f"{self._process}-{next(self._numbers)}") for key, _ in objects]
         for file, (_, content) in zip(files, objects, strict=True):
             file.write(content)
         for file in files:

@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str]) -> None:
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the service's to handle
     arena = memoryview(mmap.mmap(arena_descriptor, 0))
-    store = FolderObjectStore(Path(arguments[3]), keep_unfinished=True) if len(arguments) > 3 else None
+    store = FolderObjectStore(Path(arguments[3]), keep_unfinished=timedelta.max) if len(arguments) > 3 else None
     with socket.socket(fileno=descriptor) as connection:
         IntakeProcess(connection, arena, store).run()
 

@@ -40,7 +40,7 @@ async def start(tmp_path: Path, databases: Databases) -> AsyncIterator[Any]:
 
     run.stop = stop  # type: ignore[attr-defined]
     yield run
-    for storage in running:
+    for storage in [*running]:
         await stop(storage)
 
 

@@ -1,0 +1,20 @@
+"""What several processes on one database need: the head of the change log from the start, uploads known by study."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from imaging.database.column_types import text
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    op.execute(
+        "INSERT INTO change_head (id, revision, oldest_revision)"
+        " SELECT 1, 0, 1 WHERE NOT EXISTS (SELECT id FROM change_head)"
+    )
+    op.add_column("upload", sa.Column("study_instance_uid", text(), server_default="", nullable=False))
+    op.create_index("upload_by_study", "upload", ["study_instance_uid"])
