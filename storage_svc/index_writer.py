@@ -74,7 +74,7 @@ class IndexWriter:
         column = INSTANCE.c.sop_instance_uid
         known = set(connection.execute(select(column).where(column.in_(uids))).scalars())
         newest = _newest_attempts(connection, (new.origin for new in batch))
-        results: list[Row | Exception] = [Overtaken()] * len(batch)
+        results: list[Row | Exception] = [Overtaken() for _ in batch]
         adding: dict[str, NewInstance] = {}
         rows: dict[str, Row] = {}
         for index, (new, uid) in enumerate(zip(batch, uids, strict=True)):

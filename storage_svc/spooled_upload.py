@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
@@ -22,29 +24,47 @@ MAX_CHUNK_BYTES = 1024 * 1024
 class SpooledUpload:
     """Chunks in, a file out. One caller at a time; file work runs in threads.
 
+    The file is locked while it is open: another process on the same folder neither cuts it short nor writes to it.
+
     Parameters
     ----------
     persisted_bytes
         What an earlier stream has left in the file and the database has recorded; the rest of the file is dropped.
+
+    Raises
+    ------
+    Unavailable
+        If another process has the file open.
     """
 
     def __init__(self, path: Path, announced: Announced, persisted_bytes: int = 0) -> None:
         self.path = path
         self.announced = announced
-        self.persisted_bytes = persisted_bytes
         self.study_hint = ""
         self.is_whole = False
         """Set when it has its own name as a finished file."""
 
-        self._written = persisted_bytes
         self._lock = asyncio.Lock()
         with os_failures("receiving an upload"):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
-                os.ftruncate(self._file, persisted_bytes)
-            except OSError:
+                self._make_ours()
+                self.persisted_bytes = min(persisted_bytes, os.fstat(self._file).st_size)
+                os.ftruncate(self._file, self.persisted_bytes)
+            except BaseException:
                 self._close()
                 raise
+        self._written = self.persisted_bytes
+
+    def _make_ours(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(self._file), self.path.stat()):
+                return
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        # Held by another process, or finished by it between the opening and the lock.
+        raise _elsewhere()
 
     @property
     def written_bytes(self) -> int:
@@ -115,9 +135,11 @@ class SpooledUpload:
         async with self._lock:
             self._check_open()
             check_size(self._written, size_bytes)
-            self._close()
-            with os_failures("receiving an upload"):
-                await _to_its_end(self._give_own_name)
+            try:
+                with os_failures("receiving an upload"):
+                    await _to_its_end(self._give_own_name)
+            finally:
+                self._close()
             return self.path
 
     def _give_own_name(self) -> None:
@@ -131,12 +153,22 @@ class SpooledUpload:
 
     def _close(self) -> None:
         if self._file >= 0:
+            with suppress(OSError):  # a child process that is just being started may hold the file a moment longer
+                fcntl.flock(self._file, fcntl.LOCK_UN)
             os.close(self._file)
             self._file = -1
 
     def _check_open(self) -> None:
         if self._file < 0:
-            raise Unavailable("The upload goes on elsewhere", hint="Only one stream at a time sends an upload.")
+            raise _elsewhere()
+
+
+def _elsewhere() -> Unavailable:
+    return Unavailable(
+        "The upload goes on elsewhere",
+        hint="Only one stream at a time sends an upload; try again when the other has ended.",
+        retry_after_seconds=1.0,
+    )
 
 
 async def _to_its_end(function: Callable[[], T]) -> T:

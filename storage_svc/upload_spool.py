@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 import uuid
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -78,6 +79,8 @@ class UploadSpool:
         ------
         FailedPrecondition
             If an upload of another size is known under this id.
+        Unavailable
+            If another process is receiving it.
         """
         if not is_resumable(upload_id, announced.size_bytes):
             upload = SpooledUpload(self._folder / f"once-{secrets.token_hex(8)}", announced)
@@ -89,9 +92,7 @@ class UploadSpool:
                 if upload_id not in self._live:
                     break
             # Nothing is awaited from here on, so that no second stream can open the same file in between.
-            path = self._folder / name
-            there = path.stat().st_size if path.exists() else 0
-            upload = SpooledUpload(path, announced, min(persisted, there))
+            upload = SpooledUpload(self._folder / name, announced, persisted)
             self._live[upload_id] = upload
         if announced.expected.study_instance_uid:
             self.hold(upload, announced.expected.study_instance_uid)
@@ -190,20 +191,18 @@ class UploadSpool:
             return dropped, set(connection.execute(select(UPLOAD.c.spool_name)).scalars())
 
         dropped, kept = await self._database.write(expire)
-        await asyncio.to_thread(self._remove_files, kept | live_files)
+        # A file that is younger may be of an upload that began since the look at the database.
+        await asyncio.to_thread(self._remove, ["part-*"], expiry, kept | live_files)
         return dropped
-
-    def _remove_files(self, kept: set[str]) -> None:
-        for path in self._folder.glob("part-*"):
-            if path.name not in kept:
-                with suppress(FileNotFoundError):
-                    path.unlink()
 
     def remove_left_over(self, older_than: timedelta) -> None:
         """Files of uploads that cannot be resumed, and copies made for comparing, that nobody has written to lately."""
+        self._remove(["once-*", "whole-*", "compare-*"], older_than, set())
+
+    def _remove(self, patterns: Sequence[str], older_than: timedelta, kept: Set[str]) -> None:
         before = time.time() - older_than.total_seconds()
-        for pattern in ("once-*", "whole-*", "compare-*"):
+        for pattern in patterns:
             for path in self._folder.glob(pattern):
                 with suppress(FileNotFoundError):
-                    if path.stat().st_mtime <= before:
+                    if path.name not in kept and path.stat().st_mtime <= before:
                         path.unlink()

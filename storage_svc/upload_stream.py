@@ -143,8 +143,7 @@ class UploadStream:
                 del self._spooled[upload_id]
                 self._start(upload_id, path, announced, lambda: self._services.spool.forget(upload_id, upload))
         except ImagingError as error:
-            self._spooled.pop(upload_id, None)
-            await self._services.spool.let_go(upload_id, upload)
+            await self._drop(upload_id)
             await self._reject(upload_id, error, upload.announced.source, upload.announced.size_bytes)
 
     async def _take_whole(self, upload_id: str, message: pb.StoreInstancesRequest, announced: Announced) -> None:
@@ -247,9 +246,10 @@ class UploadStream:
 
     async def _drop(self, upload_id: str) -> None:
         """An upload that ends without having been stored: kept if its sender can resume it."""
-        upload = self._spooled.pop(upload_id, None)
+        upload = self._spooled.get(upload_id)
         if upload is not None:
             await self._services.spool.let_go(upload_id, upload)
+            del self._spooled[upload_id]  # not before: if this is cancelled, `serve` lets go of what is still here
 
     async def _reject_message(self, message: pb.StoreInstancesRequest, error: ImagingError) -> None:
         await self._reject(message.upload_id[:MAX_ID_LENGTH], error, "", 0)
