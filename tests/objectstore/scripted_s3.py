@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.server.knows_conditions and self.headers.get("If-None-Match") == "*" and key in objects:
                 self._error(412, "PreconditionFailed")
                 return
-            objects[key] = body[:-1] + b"?" if trouble == "damage" else body
+            objects[key] = _damaged(body) if trouble == "damage" else body
             if trouble == "lose":
                 self.close_connection = True
                 return
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "NoSuchUpload")
             return
         elif self.command == "PUT":
-            content = body[:-1] + b"?" if trouble == "damage" else body
+            content = _damaged(body) if trouble == "damage" else body
             self.server.parts[upload][int(query["partNumber"][0])] = content
             headers = {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
         elif self.command == "DELETE":
@@ -220,3 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
+
+
+def _damaged(body: bytes) -> bytes:
+    return body[:-1] + bytes([body[-1] ^ 1])
