@@ -310,6 +310,14 @@ UPLOAD = Table(
 )
 """Uploads that may be resumed after a break or a restart."""
 
+INSTALLATION = Table(
+    "installation",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("identity", text(32), nullable=False),
+)
+"""One row with a random word, which a migration has made: the bucket of an S3 server holds it, too."""
+
 CHANGE_HEAD = Table(
     "change_head",
     METADATA,

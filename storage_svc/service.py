@@ -8,6 +8,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy import Connection, select
+
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
 from imaging.objectstore import FolderObjectStore, MeasuredObjectStore, ObjectStore
@@ -34,7 +36,7 @@ from storage_svc.intake.intake import Intake
 from storage_svc.metadata.builder import SegmentBuilder
 from storage_svc.metadata.retrieve import MetadataReader
 from storage_svc.open_uploads import OpenUploads
-from storage_svc.schema import TABLES
+from storage_svc.schema import INSTALLATION, KEPT_OBJECT, TABLES
 from storage_svc.scrubber import Scrubber
 from storage_svc.servicer import Parts, StorageServicer
 from storage_svc.storage_metrics import StorageMetrics
@@ -54,12 +56,12 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         own = settings.storage
         folder = settings.data_dir / "storage"
-        bucket = _bucket(settings, folder)  # before anything is open that a refusal would leave so
-        self._database = Database.open(
-            database_access(settings, "storage"),
-            TABLES,
-            finish=commit_changes,
-        )
+        self._database = Database.open(database_access(settings, "storage"), TABLES, finish=commit_changes)
+        try:
+            bucket = _bucket(settings, folder, self._database)
+        except BaseException:
+            self._database.close_now()
+            raise
         objects = folder.absolute() / "objects"
         # Another process may be at work in the same folder.
         left_over_age = ORPHAN_GRACE if self._database.is_shared else timedelta(0)
@@ -156,13 +158,18 @@ class Service:
         await self._database.close()
 
 
-def _bucket(settings: Settings, folder: Path) -> ObjectStore | None:
+def _bucket(settings: Settings, folder: Path, database: Database) -> ObjectStore | None:
     access = s3_access(settings)
     if access is None:
         return None
     from imaging.objectstore.s3 import S3ObjectStore  # its client takes time to load
+    from imaging.objectstore.s3_bucket import BucketOwner
 
-    return S3ObjectStore(folder / "s3", access)
+    def owner(connection: Connection) -> BucketOwner:
+        identity = connection.execute(select(INSTALLATION.c.identity)).scalar_one()
+        return BucketOwner(identity, connection.execute(select(KEPT_OBJECT.c.object_key).limit(1)).first() is not None)
+
+    return S3ObjectStore(folder / "s3", access, database.read_now(owner))
 
 
 def build(settings: Settings) -> Service:
@@ -172,7 +179,7 @@ def build(settings: Settings) -> Service:
     ------
     FailedPrecondition
         If another process uses the data directory, the database has another schema version or could lose data, or the
-        bucket belongs to another installation.
+        bucket belongs to another database or lacks the objects of this one.
     SettingsInvalid, Unavailable
         If the database or the S3 server cannot be used as the settings say, or does not answer.
     """

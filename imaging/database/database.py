@@ -101,16 +101,17 @@ class Database:
         if self._closed:
             raise Unavailable("The database is closed", hint="The service is stopping; try again later.")
         with self._durations.of("read"):
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, function)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, function)
 
-    def _read(self, function: Callable[[Connection], T], *, again: bool = True) -> T:
+    def read_now(self, function: Callable[[Connection], T], *, again: bool = True) -> T:
+        """What `read` returns. Blocks: for threads, and for the start of a service."""
         try:
             with self._backend.reader.connect() as connection, connection.begin():
                 return function(connection)
         except Exception as error:
             let_cursors_go(error)
             if again and is_passing(error):  # as after a restart of the server: connections from before it are dead
-                return self._read(function, again=False)
+                return self.read_now(function, again=False)
             shown = domain_error(error, doing="reading")
             if shown is error:
                 raise
@@ -136,9 +137,10 @@ class Database:
 
     async def close(self) -> None:
         """Commit what has queued up and close all connections. May be called twice."""
-        await asyncio.to_thread(self._close)
+        await asyncio.to_thread(self.close_now)
 
-    def _close(self) -> None:
+    def close_now(self) -> None:
+        """What `close` does. Blocks."""
         if self._closed:
             return
         self._closed = True

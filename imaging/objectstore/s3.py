@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 from imaging.errors import DataLoss, FailedPrecondition, ImagingError, InvalidArgument, Unavailable
 from imaging.objectstore.os_failure import os_failures
 from imaging.objectstore.s3_access import S3Access
-from imaging.objectstore.s3_bucket import open_bucket
+from imaging.objectstore.s3_bucket import BucketOwner, open_bucket
 from imaging.objectstore.s3_failure import S3_ERRORS, Kind, explain
 from imaging.objectstore.s3_proof import Proof
 from imaging.objectstore.s3_write import S3Writer
@@ -28,7 +28,7 @@ _RESTORE: Final = "Restore it from a backup, or send the instance again."
 
 
 class S3ObjectStore:
-    """An `ObjectStore` in one bucket, which belongs to it alone; `root` is a local folder for the spool.
+    """An `ObjectStore` in one bucket, which belongs to `owner` alone; `root` is a local folder for the spool.
 
     How far an acknowledged object survives a power cut is the server's promise. Ours is that the server has told, by a
     checksum, that it keeps exactly these bytes (see `S3Writer`), and that a key is written once: the server refuses a
@@ -40,14 +40,14 @@ class S3ObjectStore:
         If the bucket cannot be used, see `open_bucket`.
     """
 
-    def __init__(self, root: Path, access: S3Access) -> None:
+    def __init__(self, root: Path, access: S3Access, owner: BucketOwner) -> None:
         root = root.absolute()
         self._spool = root / ".spool"
         self._spool.mkdir(parents=True, exist_ok=True)
         self._bucket = access.bucket
         self._client = access.client(CONNECTIONS)
         sse = access.encryption()
-        self._conditional = open_bucket(self._client, self._bucket, root / "bucket-identity", sse)
+        self._conditional = open_bucket(self._client, self._bucket, owner, sse)
         self._writer = S3Writer(self._client, self._bucket, sse)
 
     @property

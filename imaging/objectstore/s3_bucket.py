@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import secrets
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 from minio import Minio
@@ -14,8 +13,6 @@ from minio.error import S3Error
 from minio.sse import Sse
 
 from imaging.errors import FailedPrecondition
-from imaging.objectstore.folder_sync import DurableFolders
-from imaging.objectstore.os_failure import os_failures
 from imaging.objectstore.s3_failure import S3_ERRORS, Kind, explain
 
 _MARKER: Final = ".imaging-installation"
@@ -25,26 +22,38 @@ _PROBE: Final = ".imaging-probe"
 _log = logging.getLogger(__name__)
 
 
-def open_bucket(client: Minio, bucket: str, identity_file: Path, sse: Sse | None) -> bool:
+@dataclass(frozen=True, slots=True)
+class BucketOwner:
+    """The index whose objects a bucket keeps."""
+
+    identity: str
+    """A random word that the index keeps; an object in its bucket holds the same."""
+
+    has_objects: bool
+    """Whether it knows objects already; then an empty bucket is not the right one."""
+
+
+def open_bucket(client: Minio, bucket: str, owner: BucketOwner, sse: Sse | None) -> bool:
     """Look at the bucket, make it if there is none; whether it refuses to write a key twice (`If-None-Match`).
 
-    A bucket belongs to one installation, because objects that an index does not know are swept from it: that of
-    another index, or of one that was lost, would be emptied. `identity_file` and an object in the bucket hold the same
-    random word; the file belongs to the index and has to be kept with it.
+    A bucket belongs to one index, because objects that an index does not know are swept from it: that of another
+    index, or of one that was lost, would be emptied.
 
     Raises
     ------
     SettingsInvalid
         If the bucket is missing and may not be made, or keys, rights, clock, region or encryption are not right.
     FailedPrecondition
-        If the bucket belongs to another installation.
+        If the bucket belongs to another index, or lacks the objects of this one.
     Unavailable, StorageFull
         If the object store does not answer, or has no room.
     """
     try:
         if not _exists(client, bucket):
+            if owner.has_objects:
+                raise _without_objects(bucket)
             _make(client, bucket)
-        _check_owner(client, bucket, identity_file, sse)
+        _check_owner(client, bucket, owner, sse)
         conditional = _probe(client, bucket, sse)
     except S3_ERRORS as error:
         raise explain(error).error_at_start() from error
@@ -87,35 +96,32 @@ def _make(client: Minio, bucket: str) -> None:
             raise
 
 
-def _check_owner(client: Minio, bucket: str, identity_file: Path, sse: Sse | None) -> None:
-    ours = identity_file.read_text().strip() if identity_file.exists() else ""
+def _check_owner(client: Minio, bucket: str, owner: BucketOwner, sse: Sse | None) -> None:
     marked = _content(client, bucket, _MARKER)
     if marked is None and next(iter(client.list_objects(bucket)), None) is None:
-        ours = ours or secrets.token_hex(16)
-        _keep_identity(identity_file, ours)
+        if owner.has_objects:
+            raise _without_objects(bucket)
         try:
-            _write(client, bucket, _MARKER, ours, sse)
+            _write(client, bucket, _MARKER, owner.identity, sse)
         except S3_ERRORS as error:
             if explain(error).kind is not Kind.TAKEN:
                 raise
         marked = _content(client, bucket, _MARKER)
-    if not ours or marked != ours:
+    if marked != owner.identity:
         raise FailedPrecondition(
-            "The bucket belongs to another installation, or holds other objects",
+            f"The bucket {bucket} belongs to another database, or holds other objects",
             where="storage.s3_bucket",
-            hint=f"Name an empty bucket of its own. To use this one with a restored index, restore {identity_file} too;"
-            f" it holds what the object {_MARKER} of the bucket holds.",
+            hint="Name the bucket of this database, or an empty one for a new database. If the database was lost,"
+            f" restore it: what it does not know would be removed. The object {_MARKER} says whose the bucket is.",
         )
 
 
-def _keep_identity(file: Path, identity: str) -> None:
-    with os_failures("writing the bucket's identity"):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("w") as writer:
-            writer.write(f"{identity}\n")
-            writer.flush()
-            os.fsync(writer.fileno())
-        DurableFolders(file.parent).sync(file.parent)
+def _without_objects(bucket: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"The bucket {bucket} is empty, but the database knows objects",
+        where="storage.s3_bucket",
+        hint=f"Name the bucket that holds them, or restore it as it was, also its object {_MARKER}.",
+    )
 
 
 def _probe(client: Minio, bucket: str, sse: Sse | None) -> bool:

@@ -25,7 +25,6 @@ DATABASES: Final = ("pipeline", "reporting", "analysis", "storage")
 """In the order of copying."""
 
 _OBJECTS: Final = Path("storage") / "objects"
-_IDENTITY: Final = Path("storage") / "s3" / "bucket-identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,6 @@ def back_up(data_dir: Path, into: Path) -> Copied:
         into.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in found:
             _copy_database(_database(data_dir, name), _database(into, name))
-        if (data_dir / _IDENTITY).exists():
-            _copy_file(data_dir / _IDENTITY, into / _IDENTITY)
         return _copy_objects(data_dir, into, len(found))
     except OSError as error:
         raise _told(error, into) from error
@@ -92,8 +89,6 @@ def restore(backup: Path, data_dir: Path) -> Copied:
             )
         # The index last: what is broken off has no index, and can be begun anew once it is removed.
         copied = _copy_objects(backup, data_dir, len(found))
-        if (backup / _IDENTITY).exists():
-            _copy_file(backup / _IDENTITY, data_dir / _IDENTITY)
         for name in found:
             _copy_file(_database(backup, name), _database(data_dir, name))
         return copied

@@ -191,7 +191,7 @@ def test_of_two_processes_that_start_at_once_one_migrates_and_the_other_waits(
     with ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(lambda _: Database.open(access, slow), range(4)))
     for database in opened:
-        database._close()
+        database.close_now()
     backend = open_backend(access)
     with backend.migrating() as connection:
         assert connection.execute(select(ITEM.c.name)).scalars().all() == ["by the migration"]

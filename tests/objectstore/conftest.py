@@ -11,7 +11,7 @@ import pytest
 
 from imaging.objectstore import FolderObjectStore, ObjectStore
 from imaging.objectstore.s3 import S3ObjectStore
-from tests.objectstore.s3_servers import SERVERS, S3Server, program
+from tests.objectstore.s3_servers import OWNER, SERVERS, S3Server, program
 
 Open = Callable[[Path], ObjectStore]
 
@@ -44,7 +44,7 @@ def open_store(request: pytest.FixtureRequest, s3_server: Callable[[str], S3Serv
 
     def open_s3(root: Path) -> ObjectStore:
         bucket = buckets.setdefault(root, f"test-{secrets.token_hex(6)}")
-        return S3ObjectStore(root, server.access(bucket))
+        return S3ObjectStore(root, server.access(bucket), OWNER)
 
     yield open_s3
     client = server.client()

@@ -19,10 +19,12 @@ from pathlib import Path
 from minio import Minio
 
 from imaging.objectstore.s3_access import S3Access
+from imaging.objectstore.s3_bucket import BucketOwner
 from tests.house_certificates import ServerCertificate
 from tests.tool_folder import tool_folder
 
 ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key-0123"
+OWNER = BucketOwner("the-word-of-a-test", has_objects=False)
 _READY_SECONDS = 60
 
 

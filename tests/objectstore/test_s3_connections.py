@@ -15,6 +15,7 @@ from imaging.errors import ImagingError, Unavailable
 from imaging.objectstore import s3, s3_connections, s3_write
 from imaging.objectstore.s3 import S3ObjectStore
 from imaging.objectstore.s3_proof import PART_BYTES
+from tests.objectstore.s3_servers import OWNER
 from tests.objectstore.scripted_s3 import ScriptedS3, scripted_s3
 
 TROUBLES = ["drop", "lose", "wait", "text", "damage", "cut", "hidden", "InternalError:500", "AccessDenied:403"]
@@ -32,7 +33,7 @@ def store(server: ScriptedS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(s3_write, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(s3, "CONNECTIONS", 2)
     monkeypatch.setattr(s3_connections, "_HARMLESS", s3_connections._HARMLESS.new(backoff_factor=0))
-    return S3ObjectStore(tmp_path / "s3", server.access(timeout_seconds=0.1))
+    return S3ObjectStore(tmp_path / "s3", server.access(timeout_seconds=0.1), OWNER)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

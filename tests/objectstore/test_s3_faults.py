@@ -10,6 +10,8 @@ import pytest
 
 from imaging.errors import DataLoss, FailedPrecondition, ImagingError, SettingsInvalid, StorageFull, Unavailable
 from imaging.objectstore.s3 import S3ObjectStore
+from imaging.objectstore.s3_bucket import BucketOwner
+from tests.objectstore.s3_servers import OWNER
 from tests.objectstore.scripted_s3 import BUCKET, ScriptedS3, scripted_s3
 
 
@@ -21,7 +23,7 @@ def server() -> Iterator[ScriptedS3]:
 
 @pytest.fixture
 def store(server: ScriptedS3, tmp_path: Path) -> S3ObjectStore:
-    opened = S3ObjectStore(tmp_path / "s3", server.access())
+    opened = S3ObjectStore(tmp_path / "s3", server.access(), OWNER)
     server.requests.clear()
     return opened
 
@@ -151,7 +153,7 @@ def test_a_server_that_ignores_conditions_cannot_make_a_key_be_written_twice(
     server: ScriptedS3, tmp_path: Path
 ) -> None:
     server.knows_conditions = False
-    store = S3ObjectStore(tmp_path / "s3", server.access())
+    store = S3ObjectStore(tmp_path / "s3", server.access(), OWNER)
     store.put("a", b"first")
     with pytest.raises(FailedPrecondition):
         store.put("a", b"second")
@@ -171,7 +173,7 @@ SETTINGS = {
 def test_wrong_settings_are_named_at_the_start(server: ScriptedS3, tmp_path: Path, trouble: str) -> None:
     server.always["GET"] = trouble
     with pytest.raises(SettingsInvalid) as raised:
-        S3ObjectStore(tmp_path / "s3", server.access())
+        S3ObjectStore(tmp_path / "s3", server.access(), OWNER)
     assert raised.value.where == SETTINGS[trouble]
     assert raised.value.hint
 
@@ -191,29 +193,41 @@ def test_a_missing_bucket_is_made_or_the_refusal_is_told(server: ScriptedS3, tmp
     server.buckets.clear()
     server.script["PUT"].append("AccessDenied:403")
     with pytest.raises(SettingsInvalid):
-        S3ObjectStore(tmp_path / "s3", server.access())
-    S3ObjectStore(tmp_path / "s3", server.access()).put("a", b"1")
+        S3ObjectStore(tmp_path / "s3", server.access(), OWNER)
+    S3ObjectStore(tmp_path / "s3", server.access(), OWNER).put("a", b"1")
     assert server.objects == {"a": b"1"}
 
 
 def test_rights_that_do_not_allow_to_write_are_told_at_the_start(server: ScriptedS3, tmp_path: Path) -> None:
-    S3ObjectStore(tmp_path / "s3", server.access())
+    S3ObjectStore(tmp_path / "s3", server.access(), OWNER)
     server.always["PUT"] = "AccessDenied:403"
     with pytest.raises(SettingsInvalid, match="PutObject"):
-        S3ObjectStore(tmp_path / "s3", server.access())
+        S3ObjectStore(tmp_path / "s3", server.access(), OWNER)
 
 
-def test_a_bucket_of_another_installation_is_refused(server: ScriptedS3, tmp_path: Path) -> None:
-    S3ObjectStore(tmp_path / "one", server.access()).put("a", b"1")
-    with pytest.raises(FailedPrecondition, match="another installation"):
-        S3ObjectStore(tmp_path / "two", server.access())
-    assert S3ObjectStore(tmp_path / "one", server.access()).read("a") == b"1"
+def test_a_bucket_of_another_database_is_refused(server: ScriptedS3, tmp_path: Path) -> None:
+    S3ObjectStore(tmp_path / "s3", server.access(), OWNER).put("a", b"1")
+    with pytest.raises(FailedPrecondition, match="another database"):
+        S3ObjectStore(tmp_path / "s3", server.access(), BucketOwner("another", has_objects=False))
+    assert S3ObjectStore(tmp_path / "elsewhere", server.access(), OWNER).read("a") == b"1"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_empty_bucket_is_refused_by_a_database_that_knows_objects(
+    server: ScriptedS3, tmp_path: Path, there: bool
+) -> None:
+    if not there:
+        server.buckets.clear()
+    with pytest.raises(FailedPrecondition, match="is empty, but the database knows objects") as raised:
+        S3ObjectStore(tmp_path / "s3", server.access(), BucketOwner(OWNER.identity, has_objects=True))
+    assert raised.value.where == "storage.s3_bucket"
+    assert server.buckets == ({BUCKET: {}} if there else {})
 
 
 def test_a_bucket_with_other_objects_is_refused(server: ScriptedS3, tmp_path: Path) -> None:
     server.buckets[BUCKET]["holiday.jpg"] = b"1"
     with pytest.raises(FailedPrecondition, match="other objects"):
-        S3ObjectStore(tmp_path / "s3", server.access())
+        S3ObjectStore(tmp_path / "s3", server.access(), OWNER)
     assert server.buckets[BUCKET] == {"holiday.jpg": b"1"}
 
 
@@ -221,20 +235,20 @@ def test_a_server_that_is_not_there_is_unavailable_at_the_start(tmp_path: Path) 
     with scripted_s3() as ended:
         access = ended.access()
     with pytest.raises(Unavailable):
-        S3ObjectStore(tmp_path / "s3", access)
+        S3ObjectStore(tmp_path / "s3", access, OWNER)
 
 
 @pytest.mark.parametrize("sse", ["aes", "kms:", "S3"])
 def test_an_unknown_encryption_is_refused(server: ScriptedS3, tmp_path: Path, sse: str) -> None:
     with pytest.raises(SettingsInvalid, match="s3_sse"):
-        S3ObjectStore(tmp_path / "s3", server.access(sse=sse))
+        S3ObjectStore(tmp_path / "s3", server.access(sse=sse), OWNER)
 
 
 def test_keys_are_never_shown(server: ScriptedS3, tmp_path: Path) -> None:
     access = server.access(access_key="access-to-hide", secret_key="secret-to-hide")
     server.always["GET"] = "SignatureDoesNotMatch:403"
     with pytest.raises(ImagingError) as raised:
-        S3ObjectStore(tmp_path / "s3", access)
+        S3ObjectStore(tmp_path / "s3", access, OWNER)
     assert "to-hide" not in f"{access!r} {raised.value} {raised.value.metadata}"
 
 

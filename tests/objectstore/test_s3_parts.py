@@ -12,6 +12,7 @@ from imaging.errors import FailedPrecondition, ImagingError, StorageFull, Unavai
 from imaging.objectstore import s3_connections, s3_write
 from imaging.objectstore.s3 import S3ObjectStore
 from imaging.objectstore.s3_proof import PART_BYTES
+from tests.objectstore.s3_servers import OWNER
 from tests.objectstore.scripted_s3 import ScriptedS3, scripted_s3
 
 CONTENT = secrets.token_bytes(2 * PART_BYTES + 1000)
@@ -29,7 +30,7 @@ def server() -> Iterator[ScriptedS3]:
 def store(server: ScriptedS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3ObjectStore:
     monkeypatch.setattr(s3_write, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(s3_connections, "_HARMLESS", s3_connections._HARMLESS.new(backoff_factor=0))
-    return S3ObjectStore(tmp_path / "s3", server.access())
+    return S3ObjectStore(tmp_path / "s3", server.access(), OWNER)
 
 
 def adopt(store: S3ObjectStore) -> ImagingError | None:

@@ -16,7 +16,7 @@ import pytest
 
 from imaging.errors import FailedPrecondition, ImagingError, SettingsInvalid, Unavailable
 from imaging.objectstore.s3 import S3ObjectStore
-from tests.objectstore.s3_servers import SERVERS, S3Server
+from tests.objectstore.s3_servers import OWNER, SERVERS, S3Server
 
 Named = Callable[[str], S3Server]
 
@@ -38,7 +38,7 @@ def bucket(server: S3Server) -> Iterator[str]:
 
 
 def test_of_many_writers_of_one_key_one_succeeds(server: S3Server, bucket: str, tmp_path: Path) -> None:
-    store = S3ObjectStore(tmp_path, server.access(bucket))
+    store = S3ObjectStore(tmp_path, server.access(bucket), OWNER)
 
     def write(number: int) -> int | None:
         try:
@@ -57,17 +57,17 @@ def test_of_many_writers_of_one_key_one_succeeds(server: S3Server, bucket: str, 
 )
 def test_a_wrong_key_is_named(server: S3Server, bucket: str, tmp_path: Path, wrong: str, setting: str) -> None:
     with pytest.raises(SettingsInvalid) as raised:
-        S3ObjectStore(tmp_path, server.access(bucket, **{wrong: "this-one-is-wrong"}))
+        S3ObjectStore(tmp_path, server.access(bucket, **{wrong: "this-one-is-wrong"}), OWNER)
     assert raised.value.where == setting
 
 
 def test_https_with_a_server_that_has_none_does_not_start(server: S3Server, bucket: str, tmp_path: Path) -> None:
     with pytest.raises((SettingsInvalid, Unavailable)):
-        S3ObjectStore(tmp_path, server.access(bucket, secure=True))
+        S3ObjectStore(tmp_path, server.access(bucket, secure=True), OWNER)
 
 
 def test_encrypted_objects_are_proven_too(server: S3Server, bucket: str, tmp_path: Path) -> None:
-    store = S3ObjectStore(tmp_path, server.access(bucket, sse="s3"))
+    store = S3ObjectStore(tmp_path, server.access(bucket, sse="s3"), OWNER)
     large = secrets.token_bytes(9 * 1024 * 1024)
     store.put("small", b"content")
     store.put("large", large)
@@ -82,7 +82,7 @@ def test_encrypted_objects_are_proven_too(server: S3Server, bucket: str, tmp_pat
 def test_a_clock_that_goes_wrong_is_named(
     server: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: int
 ) -> None:
-    store = S3ObjectStore(tmp_path, server.access(bucket))
+    store = S3ObjectStore(tmp_path, server.access(bucket), OWNER)
     store.put("before", b"content")
     wrong = lambda: datetime.now(UTC) + timedelta(minutes=minutes)  # noqa: E731
     with monkeypatch.context() as patched:
@@ -91,7 +91,7 @@ def test_a_clock_that_goes_wrong_is_named(
         with pytest.raises(Unavailable) as raised:
             store.put("during", b"content")
         with pytest.raises(SettingsInvalid, match="clock"):
-            S3ObjectStore(tmp_path, server.access(bucket))
+            S3ObjectStore(tmp_path, server.access(bucket), OWNER)
     assert "clock" in raised.value.what
     assert "NTP" in raised.value.hint
     assert store.stat("during") is None
@@ -101,7 +101,7 @@ def test_a_clock_that_goes_wrong_is_named(
 def test_after_a_bucket_was_removed_under_way_nothing_is_acknowledged_that_is_not_there(
     server: S3Server, bucket: str, tmp_path: Path
 ) -> None:
-    store = S3ObjectStore(tmp_path, server.access(bucket))
+    store = S3ObjectStore(tmp_path, server.access(bucket), OWNER)
     client = server.client()
     for found in list(client.list_objects(bucket, recursive=True)):
         client.remove_object(bucket, str(found.object_name))
@@ -133,7 +133,7 @@ def read_when_it_answers(store: S3ObjectStore, key: str) -> bytes:
 def test_what_was_acknowledged_before_the_server_was_killed_is_there_after(
     server: S3Server, bucket: str, tmp_path: Path
 ) -> None:
-    store = S3ObjectStore(tmp_path, server.access(bucket))
+    store = S3ObjectStore(tmp_path, server.access(bucket), OWNER)
     contents = {f"a/{number}": secrets.token_bytes(50_000 + number) for number in range(40)}
     contents |= {"large": secrets.token_bytes(20 * 1024 * 1024)}
     kept: dict[str, bytes] = {}

@@ -12,7 +12,7 @@ from imaging.errors import SettingsInvalid
 from imaging.objectstore.s3 import S3ObjectStore
 from imaging.objectstore.s3_proof import PART_BYTES
 from tests.house_certificates import HouseCertificates
-from tests.objectstore.s3_servers import SERVERS, S3Server, program
+from tests.objectstore.s3_servers import OWNER, SERVERS, S3Server, program
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_objects_are_kept_over_tls_when_the_house_authority_is_named(
     server: S3Server, certificates: HouseCertificates, tmp_path: Path
 ) -> None:
     access = server.access(f"test-{secrets.token_hex(6)}", secure=True, ca_file=certificates.authority)
-    store = S3ObjectStore(tmp_path, access)
+    store = S3ObjectStore(tmp_path, access, OWNER)
     large = secrets.token_bytes(PART_BYTES + 100)
     store.put("small", b"content")
     store.put("large", large)
@@ -49,7 +49,7 @@ def test_a_certificate_that_is_not_trusted_is_named_with_its_setting(
 ) -> None:
     other = HouseCertificates(tmp_path / "other").authority if trusted == "another house" else None
     with pytest.raises(SettingsInvalid) as raised:
-        S3ObjectStore(tmp_path / "s3", server.access("any", secure=True, ca_file=other))
+        S3ObjectStore(tmp_path / "s3", server.access("any", secure=True, ca_file=other), OWNER)
     assert raised.value.where == "storage.s3_ca_file"
 
 
@@ -58,5 +58,5 @@ def test_a_certificate_of_another_host_is_refused(
 ) -> None:
     access = server.access("any", secure=True, ca_file=certificates.authority, host="localhost")
     with pytest.raises(SettingsInvalid) as raised:
-        S3ObjectStore(tmp_path / "s3", access)
+        S3ObjectStore(tmp_path / "s3", access, OWNER)
     assert raised.value.where == "storage.s3_ca_file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -16,6 +17,7 @@ from imaging.errors import FailedPrecondition, Unavailable
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
+from tests.database.databases import Databases
 from tests.objectstore.s3_servers import ACCESS_KEY, SECRET_KEY, SERVERS, S3Server, program
 from tests.storage.storage_under_test import Storage, chunks, ct
 
@@ -101,12 +103,50 @@ async def test_after_a_restart_all_is_there_and_deleted_objects_leave_the_bucket
     assert not list(server.client().list_objects(on_s3["s3_bucket"], prefix="studies/", recursive=True))
 
 
-async def test_a_new_index_does_not_take_over_a_used_bucket(start: Any, on_s3: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_lost_data_folder_is_not_missed_but_for_the_index_in_it(
+    start: Any, databases: Databases, on_s3: dict[str, Any]
+) -> None:
     storage = await start(**on_s3)
-    await storage.store_one(ct())
+    stored = await storage.store_one(ct())
     await start.stop(storage)
-    with pytest.raises(FailedPrecondition, match="another installation"):
+    shutil.rmtree(storage.folder)
+    if databases.server is None:
+        with pytest.raises(FailedPrecondition, match="belongs to another database"):
+            await start(storage.folder, **on_s3)
+        return
+    storage = await start(storage.folder, **on_s3)
+    assert await retrieved(storage, stored.instance.name) == ct()
+    assert (await storage.store_one(ct(sop="1.2.3.1.2"))).outcome == STORED
+
+
+async def test_a_new_database_does_not_take_over_a_used_bucket(
+    start: Any, on_s3: dict[str, Any], tmp_path: Path
+) -> None:
+    storage = await start(**on_s3)
+    stored = await storage.store_one(ct())
+    await start.stop(storage)
+    with pytest.raises(FailedPrecondition, match="belongs to another database"):
         await start(tmp_path / "other", **on_s3)
+    storage = await start(storage.folder, **on_s3)
+    assert await retrieved(storage, stored.instance.name) == ct()
+
+
+async def test_a_database_with_objects_is_not_served_from_another_bucket(
+    start: Any, server: S3Server, on_s3: dict[str, Any], tmp_path: Path
+) -> None:
+    storage = await start(**on_s3)
+    stored = await storage.store_one(ct())
+    await start.stop(storage)
+    new = f"{on_s3['s3_bucket']}-new"
+    with pytest.raises(FailedPrecondition, match="is empty, but the database knows objects"):
+        await start(storage.folder, **on_s3 | {"s3_bucket": new})
+    assert not server.client().bucket_exists(new)
+    others = f"{on_s3['s3_bucket']}-others"
+    await start(tmp_path / "other", **on_s3 | {"s3_bucket": others})
+    with pytest.raises(FailedPrecondition, match="belongs to another database"):
+        await start(storage.folder, **on_s3 | {"s3_bucket": others})
+    storage = await start(storage.folder, **on_s3)
+    assert await retrieved(storage, stored.instance.name) == ct()
 
 
 async def test_while_the_server_is_killed_nothing_is_said_to_be_stored_that_is_not(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from imaging.errors import FailedPrecondition, StaleAttempt
+from imaging.errors import FailedPrecondition, StaleAttempt, Unavailable
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
 from storage_svc.origin import DERIVED, OriginOf
@@ -194,6 +194,35 @@ async def test_a_large_upload_broken_off_at_one_forbids_completion_at_the_other_
     answers = await both[1].send(chunks(upload_id, content, start=start))
     assert [answer.stored.outcome for answer in answers if answer.HasField("stored")] == [STORED]
     assert (await both[0].complete("1.2.3")).instance_count == 2
+
+
+async def test_an_upload_that_one_of_them_receives_is_refused_by_the_other_until_it_is_broken_off(
+    both: tuple[Storage, Storage],
+) -> None:
+    """Two on one file would cut it short under each other."""
+    content = large(20)
+    upload_id = str(uuid.uuid4())
+    messages = chunks(upload_id, content)
+    received = asyncio.Event()
+
+    async def never_ending() -> Any:
+        for message in messages[:-1]:
+            yield message
+        received.set()
+        await asyncio.Event().wait()
+
+    call = both[0].stub.StoreInstances(never_ending())
+    await received.wait()
+    *_, answer = await both[1].send(messages)
+    refused = from_status(answer.rejected)
+    assert isinstance(refused, Unavailable)
+    assert "goes on elsewhere" in refused.what
+    call.cancel()
+    async with asyncio.timeout(20):
+        while not answer.HasField("stored"):
+            *_, answer = await both[1].send(messages)
+    messages_back = await both[1].stream("RetrieveInstances", name=answer.stored.instance.name)
+    assert b"".join(message.data.content for message in messages_back) == content
 
 
 async def test_an_attempt_that_was_overtaken_at_the_other_stores_nothing_more(both: tuple[Storage, Storage]) -> None:
