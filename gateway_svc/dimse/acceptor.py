@@ -61,6 +61,7 @@ async def accept(settings: Settings, sockets: Sequence[socket.socket], ended: as
         for server in servers:
             server.close()
         await door.drain(timedelta(seconds=settings.drain_seconds))
+        await scp.close()
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
 

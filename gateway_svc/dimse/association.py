@@ -93,6 +93,7 @@ class Association:
         self._lost: AssociationLost | None = None
         self._release_asked = False
         self._is_between = False
+        self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         stream.handler = self
         stream.resume()
@@ -172,6 +173,10 @@ class Association:
         """False after it was released, aborted or cut."""
         return self._lost is None and not self._release_asked
 
+    async def wait_ended(self) -> None:
+        """Wait until the peer has asked for the release, or the association is lost."""
+        await self._ended.wait()
+
     async def release(self, timeout_seconds: float = 10.0) -> None:
         """End it in order, as requestor; a peer that does not answer is cut off."""
         if self._lost is not None:
@@ -201,6 +206,7 @@ class Association:
     def _lose(self, why: str) -> None:
         if self._lost is None:
             self._lost = AssociationLost(why)
+            self._ended.set()
             if self._incoming is not None:
                 self._incoming[1].lose(self._lost)
         self._wake()
@@ -215,6 +221,7 @@ class Association:
         """A release or an abort; anything else has no place here."""
         if kind is PduType.RELEASE_RQ and not self._release_asked:
             self._release_asked = True
+            self._ended.set()
             self._waiting.append(None)
             self._wake()
         elif kind is PduType.RELEASE_RP:

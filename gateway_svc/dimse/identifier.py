@@ -24,6 +24,7 @@ SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _EXPLICIT = Struct("<HH2sH")
 _IMPLICIT = Struct("<HHI")
 _US = Struct("<H")
+_UL = Struct("<I")
 _PN_DELIMITERS = b"\\^="
 _MOST_VALUE_BYTES = 0xFFFE
 """An element of a short VR has no room for more in Explicit VR."""
@@ -84,13 +85,13 @@ async def read_identifier(data: IncomingDataSet | None, context: Context) -> Ide
     return decode_identifier(await identifier_bytes(data), context.transfer_syntax)
 
 
-async def identifier_bytes(data: IncomingDataSet | None) -> bytes:
+async def identifier_bytes(data: IncomingDataSet | None, most: int = MOST_BYTES) -> bytes:
     """The bytes of the data set of a request; raises as `read_identifier`."""
     if data is None:
         raise InvalidDicom("The command says that no identifier follows", where="(0000,0800)", hint="Send one.")
-    pieces = await data.take(MOST_BYTES)
-    if not data.is_exhausted or sum(map(len, pieces)) > MOST_BYTES:
-        raise LimitExceeded(f"The identifier has more than {MOST_BYTES} bytes", hint="Ask in parts.")
+    pieces = await data.take(most)
+    if not data.is_exhausted or sum(map(len, pieces)) > most:
+        raise LimitExceeded(f"The data set has more than {most} bytes", hint="Ask in parts.")
     return b"".join(pieces)
 
 
@@ -139,6 +140,14 @@ def encode_identifier(elements: Iterable[Element], transfer_syntax_uid: str, ask
     elements.sort(key=lambda element: element.tag)
     is_implicit = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
     return b"".join(_element(element, encoding, is_implicit) for element in elements)
+
+
+def encode_sequence(tag: int, items: Iterable[bytes], transfer_syntax_uid: str) -> bytes:
+    """A sequence of encoded items."""
+    content = b"".join(_IMPLICIT.pack(0xFFFE, 0xE000, len(item)) + item for item in items)
+    if transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN:
+        return _IMPLICIT.pack(tag >> 16, tag & 0xFFFF, len(content)) + content
+    return _EXPLICIT.pack(tag >> 16, tag & 0xFFFF, b"SQ", 0) + _UL.pack(len(content)) + content
 
 
 def _encoding(texts: Iterable[str], asked: str) -> tuple[str, str]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from gateway_svc.dimse import status
-from gateway_svc.dimse.association import Association, Message
+from gateway_svc.dimse.association import Association, Context, Message
 from gateway_svc.dimse.c_find import c_find
 from gateway_svc.dimse.c_get import c_get
 from gateway_svc.dimse.c_move import c_move
 from gateway_svc.dimse.c_store import HeldBytes, c_store
-from gateway_svc.dimse.command import Command, CommandField
+from gateway_svc.dimse.command import RESPONSE, Command, CommandField
+from gateway_svc.dimse.commitment import CommitmentReport, CommitmentRequest
+from gateway_svc.dimse.commitment_reports import CommitmentReports
 from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.door import Caller
+from gateway_svc.dimse.n_action import n_action
 from gateway_svc.dimse.pdu import AbortReason
 from gateway_svc.dimse.remote_aes import RemoteAes
 from gateway_svc.dimse.sop_classes import Verb, service_verb
@@ -35,16 +38,24 @@ _VERBS: Final[Mapping[int, Verb]] = {
     CommandField.C_FIND: Verb.FIND,
     CommandField.C_MOVE: Verb.MOVE,
     CommandField.C_GET: Verb.GET,
+    CommandField.N_ACTION: Verb.COMMIT,
 }
 """What the class of a presentation context must allow for a request. Storage looks at its own more closely."""
 
 
 @dataclass(slots=True)
-class Counts:
-    """What an association came to, for its span and its line in the log."""
+class _Session:
+    """An association while it is served, and what it came to, for its span and its line in the log."""
 
+    association: Association
+    caller: Caller
+    upload: StorageUpload
     requests: int = 0
     failed: int = 0
+    asked: list[tuple[CommitmentRequest, Context]] = field(default_factory=list)
+    """Commitments whose report is still to come."""
+    unanswered: dict[int, CommitmentReport] = field(default_factory=dict)
+    """Commitment reports that were sent and not answered yet, by message id."""
 
 
 class Scp:
@@ -65,6 +76,11 @@ class Scp:
         self._remote_aes = remote_aes
         self._answer_seconds = answer_seconds
         self._held = HeldBytes()
+        self._reports = CommitmentReports(storage, remote_aes)
+
+    async def close(self) -> None:
+        """Give up what goes on behind associations that have ended."""
+        await self._reports.close()
 
     async def serve(self, association: Association, caller: Caller) -> None:
         """Answer requests until the peer releases the association.
@@ -74,8 +90,7 @@ class Scp:
         AssociationLost
             If it ends in another way.
         """
-        counts = Counts()
-        upload = StorageUpload(self._storage, answer_seconds=self._answer_seconds)
+        session = _Session(association, caller, StorageUpload(self._storage, answer_seconds=self._answer_seconds))
         with trace.get_tracer("gateway_svc.dimse").start_as_current_span(
             "DIMSE association",
             kind=SpanKind.SERVER,
@@ -85,34 +100,53 @@ class Scp:
         ) as span:
             try:
                 while (message := await association.next_request()) is not None:
-                    await self._answer(association, message, caller, upload, counts)
+                    await self._answer(session, message)
+                    await self._report(session)
             finally:
-                await upload.close()
-                span.set_attribute("imaging.requests", counts.requests)
-                span.set_attribute("imaging.failed_requests", counts.failed)
-                if counts.requests or counts.failed:
+                await session.upload.close()
+                for report in session.unanswered.values():
+                    self._reports.deliver(report, caller.ae_title)
+                span.set_attribute("imaging.requests", session.requests)
+                span.set_attribute("imaging.failed_requests", session.failed)
+                if session.requests or session.failed:
                     _log.info(
                         "an association ended",
-                        extra={"ae_title": caller.ae_title, "requests": counts.requests, "failed": counts.failed},
+                        extra={"ae_title": caller.ae_title, "requests": session.requests, "failed": session.failed},
                     )
 
-    async def _answer(
-        self, association: Association, message: Message, caller: Caller, upload: StorageUpload, counts: Counts
-    ) -> None:
-        command = message.command
+    async def _report(self, session: _Session) -> None:
+        """Read back what is to be committed, and tell it."""
+        while session.asked:
+            request, context = session.asked.pop()
+            message_id = session.requests & 0xFFFF
+            report = await self._reports.report(
+                request, session.association, context, session.caller.ae_title, message_id
+            )
+            if report is not None:
+                session.unanswered[message_id] = report
+
+    async def _answer(self, session: _Session, message: Message) -> None:
+        association, command = session.association, message.command
+        if command.command_field == CommandField.N_EVENT_REPORT | RESPONSE:
+            if session.unanswered.pop(command.message_id_responded_to or 0, None) is None:
+                association.abort(AbortReason.UNEXPECTED_PARAMETER, why="an answer to nothing")
+                raise AssociationLost("an answer to nothing")
+            if message.data is not None:
+                await message.data.skip()
+            return
         if command.is_response or command.message_id is None:
             association.abort(AbortReason.UNEXPECTED_PARAMETER, why="a message that is no request")
             raise AssociationLost("a message that is no request")
-        counts.requests += 1
+        session.requests += 1
         data: bytes | None = None
         try:
-            response, data = await self._response(association, message, caller, upload)
+            response, data = await self._response(session, message)
         except ImagingError as error:
-            counts.failed += 1
+            session.failed += 1
             _log.warning(
                 "a request was refused",
                 extra={
-                    "ae_title": caller.ae_title,
+                    "ae_title": session.caller.ae_title,
                     "request": _name(command),
                     "reason": error.reason,
                     "error": error.text,
@@ -122,17 +156,15 @@ class Scp:
         except AssociationLost:
             raise
         except Exception:  # noqa: BLE001 - the association and its other requests go on
-            counts.failed += 1
+            session.failed += 1
             _log.exception("unforeseen error in a request", extra={"request": _name(command)})
             response = command.response(status.PROCESSING_FAILURE, Internal("The service met a defect").what)
         if message.data is not None and not message.data.is_whole:
             await message.data.skip()
         await association.send(message.context, response, data)
 
-    async def _response(
-        self, association: Association, message: Message, caller: Caller, upload: StorageUpload
-    ) -> tuple[Command, bytes | None]:
-        command = message.command
+    async def _response(self, session: _Session, message: Message) -> tuple[Command, bytes | None]:
+        association, caller, command = session.association, session.caller, message.command
         if not message.context.is_scp:
             return command.response(status.SOP_CLASS_NOT_SUPPORTED, "Not the role that was negotiated"), None
         verb = _VERBS.get(command.command_field)
@@ -144,13 +176,18 @@ class Scp:
             case CommandField.C_ECHO:
                 return command.response(status.SUCCESS), None
             case CommandField.C_STORE:
-                return await c_store(message, upload, caller.ae_title, self._held), None
+                return await c_store(message, session.upload, caller.ae_title, self._held), None
             case CommandField.C_FIND:
                 return await c_find(message, association, self._storage, self._remote_aes.ae_title), None
             case CommandField.C_MOVE:
                 return await c_move(message, association, self._storage, self._remote_aes, caller.ae_title)
             case CommandField.C_GET:
                 return await c_get(message, association, self._storage, caller.ae_title)
+            case CommandField.N_ACTION:
+                answer, request = await n_action(message)
+                if request is not None:
+                    session.asked.append((request, message.context))
+                return answer, None
             case _:
                 return command.response(status.UNRECOGNIZED_OPERATION), None
 

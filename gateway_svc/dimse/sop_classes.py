@@ -57,6 +57,7 @@ _VERBS: Final = {
     STUDY_ROOT_MOVE: Verb.MOVE,
     PATIENT_ROOT_GET: Verb.GET,
     STUDY_ROOT_GET: Verb.GET,
+    STORAGE_COMMITMENT: Verb.COMMIT,
 }
 """Besides storage. What is not served is not accepted either."""
 
