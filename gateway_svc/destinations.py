@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from imaging.errors import NotFound
 from imaging.gateway.v1 import gateway_pb2
 from imaging.settings.gateway import Destination
+
+
+def destination_of(name: str, destinations: Mapping[str, Destination]) -> Destination:
+    """The destination `destinations/{id}`.
+
+    Raises
+    ------
+    NotFound
+        If the settings name none of that name.
+    """
+    found = destinations.get(name.removeprefix("destinations/")) if name.startswith("destinations/") else None
+    if found is None:
+        known = ", ".join(f"destinations/{key}" for key in sorted(destinations)) or "none; see gateway.destinations"
+        raise NotFound("There is no such destination", where=name[:100], hint=f"Known: {known}.")
+    return found
 
 
 def destination_messages(destinations: Mapping[str, Destination]) -> list[gateway_pb2.Destination]:

@@ -29,14 +29,14 @@ class GatewayService:
     def __init__(self, settings: Settings) -> None:
         self._channel = open_channel(settings.storage.address, settings.channel())
         self._storage = StorageClient(self._channel)
-        # Sending is not built yet: its methods answer UNIMPLEMENTED.
-        self._servicer = GatewayServicer(settings.gateway)  # type: ignore[abstract]
+        stub: StorageServiceAsyncStub = StorageServiceStub(self._channel)
+        # The list of failed sends is not built yet: its methods answer UNIMPLEMENTED.
+        self._servicer = GatewayServicer(settings, stub)  # type: ignore[abstract]
         self._server = RpcServer(
             settings.listen("gateway"),
             {SERVICE: lambda server: add_GatewayServiceServicer_to_server(self._servicer, server)},
         )
         listen = settings.listen_http()
-        stub: StorageServiceAsyncStub = StorageServiceStub(self._channel)
         self._http = HttpServer(listen, web_app(settings, listen.token, stub))
         self._acceptors = Acceptors(settings)
 
@@ -61,7 +61,7 @@ class GatewayService:
     async def stop(self, grace: timedelta) -> None:
         """Take no new requests, let running ones end within `grace`, then end what is left."""
         await self._server.set_serving(False)
-        await asyncio.gather(self._http.stop(grace), self._acceptors.stop(grace))
+        await asyncio.gather(self._servicer.drain(grace), self._http.stop(grace), self._acceptors.stop(grace))
         await self._server.stop(timedelta(seconds=1))
         await self._storage.close()
         await self._channel.close()

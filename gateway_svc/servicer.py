@@ -2,25 +2,92 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
 import grpc
 
-from gateway_svc.destinations import destination_messages
+from gateway_svc.destinations import destination_messages, destination_of
+from gateway_svc.sending.echo import echo
+from gateway_svc.sending.send_instances import Result, send_instances
+from imaging.client.patience import Patience
+from imaging.errors import ImagingError
 from imaging.gateway.v1 import gateway_service_pb2, gateway_service_pb2_grpc
-from imaging.settings.gateway import GatewaySettings
+from imaging.rpc.status import to_status
+from imaging.settings import Settings
+from imaging.stage.v1 import stage_pb2
+from imaging.work import RequestWork
+
+if TYPE_CHECKING:
+    from imaging.client.stub import StorageStub
 
 Context = grpc.aio.ServicerContext[object, object]
 
 
 class GatewayServicer(gateway_service_pb2_grpc.GatewayServiceServicer):
-    """Serves `imaging.gateway.v1.GatewayService`."""
+    """Serves `imaging.gateway.v1.GatewayService`.
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    Parameters
+    ----------
+    patience
+        With destinations that do not answer.
+    """
+
+    def __init__(self, settings: Settings, storage: StorageStub, patience: Patience | None = None) -> None:
         self._settings = settings
+        self._storage = storage
+        self._patience = patience or Patience()
+        self._work: RequestWork[Result] = RequestWork()
+
+    async def drain(self, grace: timedelta) -> None:
+        """Let running work end."""
+        await self._work.drain(grace)
 
     async def ListDestinations(
         self, request: gateway_service_pb2.ListDestinationsRequest, context: Context
     ) -> gateway_service_pb2.ListDestinationsResponse:
         """The destinations of the settings."""
         return gateway_service_pb2.ListDestinationsResponse(
-            destinations=destination_messages(self._settings.destinations)
+            destinations=destination_messages(self._settings.gateway.destinations)
         )
+
+    async def EchoDestination(
+        self, request: gateway_service_pb2.EchoDestinationRequest, context: Context
+    ) -> gateway_service_pb2.EchoDestinationResponse:
+        """How a destination answered."""
+        destination = destination_of(request.name, self._settings.gateway.destinations)
+        response = gateway_service_pb2.EchoDestinationResponse()
+        began = time.monotonic()
+        try:
+            await echo(destination, self._settings)
+            response.status.SetInParent()
+        except ImagingError as error:
+            response.status.CopyFrom(to_status(error))
+        response.round_trip.FromTimedelta(timedelta(seconds=time.monotonic() - began))
+        return response
+
+    async def SendInstances(
+        self, request: gateway_service_pb2.SendInstancesRequest, context: Context
+    ) -> AsyncIterator[gateway_service_pb2.SendInstancesResponse]:
+        """Progress, then what was sent and what was not."""
+        destination = destination_of(request.destination, self._settings.gateway.destinations)
+        work = self._work.attach(
+            request.context.request_id,
+            lambda report: send_instances(
+                self._storage, destination, self._settings, request.names, report, self._patience
+            ),
+        )
+        async for update in work:
+            if isinstance(update, stage_pb2.Progress):
+                yield gateway_service_pb2.SendInstancesResponse(progress=update)
+            else:
+                yield gateway_service_pb2.SendInstancesResponse(result=update)
+
+    async def CancelSending(
+        self, request: gateway_service_pb2.CancelSendingRequest, context: Context
+    ) -> gateway_service_pb2.CancelSendingResponse:
+        """The work is ended."""
+        self._work.cancel(request.request_id)
+        return gateway_service_pb2.CancelSendingResponse()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway_svc.dimse.identifier import Element, encode_identifier, encode_sequence
-from gateway_svc.dimse.stored_object import StoredObject
+from gateway_svc.dimse.stored_object import StoredObject, UpcomingObjects
 from gateway_svc.index_search import search_page
 from imaging.dicom.json_model import JsonModels
 from imaging.dicom.uid import is_valid_uid
@@ -32,7 +32,6 @@ _TRANSACTION_UID, _RETRIEVE_AE_TITLE, _FAILURE_REASON = 0x00081195, 0x00080054, 
 _SOP_CLASS, _SOP_INSTANCE = 0x00081150, 0x00081155
 _FAILED_SEQUENCE, _REFERENCED_SEQUENCE = 0x00081198, 0x00081199
 _UIDS_AT_ONCE: Final = 100
-_AHEAD: Final = 2
 
 Reference = tuple[str, str]
 """SOP Class UID, SOP Instance UID."""
@@ -118,27 +117,18 @@ async def read_back(storage: StorageStub, request: CommitmentRequest) -> Commitm
     for start in range(0, len(request.references), _UIDS_AT_ONCE):
         part = request.references[start : start + _UIDS_AT_ONCE]
         known = await _known(storage, part)
-        ahead: deque[StoredObject] = deque()
-        try:
-            wanted = [known[uid] for sop_class, uid in part if uid in known and known[uid].sop_class_uid == sop_class]
-            following = iter(wanted)
+        wanted = [known[uid].name for sop_class, uid in part if uid in known and known[uid].sop_class_uid == sop_class]
+        with closing(UpcomingObjects(storage, wanted)) as upcoming:
             for reference in part:
                 instance = known.get(reference[1])
                 if instance is None:
                     failed.append((reference, NO_SUCH_OBJECT_INSTANCE))
-                    continue
-                if instance.sop_class_uid != reference[0]:
+                elif instance.sop_class_uid != reference[0]:
                     failed.append((reference, CLASS_INSTANCE_CONFLICT))
-                    continue
-                while len(ahead) <= _AHEAD and (next_one := next(following, None)) is not None:
-                    ahead.append(StoredObject(storage, next_one.name))
-                if await _is_intact(ahead.popleft(), instance):
+                elif await _is_intact(upcoming.take(), instance):
                     committed.append(reference)
                 else:
                     failed.append((reference, PROCESSING_FAILURE))
-        finally:
-            for stored in ahead:
-                stored.close()
     return CommitmentReport(request.transaction_uid, tuple(committed), tuple(failed))
 
 
@@ -161,8 +151,6 @@ async def _is_intact(stored: StoredObject, instance: storage_pb2.Instance) -> bo
                 await asyncio.sleep(0)
     except DataLoss:
         return False
-    finally:
-        stored.close()
     return digest.hexdigest() == instance.data_set_sha256
 
 

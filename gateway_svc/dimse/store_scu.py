@@ -14,7 +14,7 @@ from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.requestor import MOST_CONTEXTS
 from gateway_svc.dimse.stored_object import StoredObject
 from gateway_svc.dimse.wanted_instances import Wanted
-from imaging.errors import FailedPrecondition, ImagingError, UnsupportedTransferSyntax
+from imaging.errors import FailedPrecondition, ImagingError, Overloaded, UnsupportedTransferSyntax
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
@@ -142,10 +142,10 @@ def _is_success(answer: Command, item: Wanted) -> bool:
         return True
     if answer.status in _WARNINGS:
         return False
-    raise FailedPrecondition(
-        f"The peer has not stored the instance: status {answer.status or 0:#06x}"
-        + (f", {answer.error_comment!r}" if answer.error_comment.isascii() and answer.error_comment else ""),
-        where=item.name,
-        hint="Its log tells more.",
-        metadata={"dimse_status": f"{answer.status or 0:#06x}"},
-    )
+    code = answer.status or 0
+    what = f"The peer has not stored the instance: status {code:#06x}"
+    if answer.error_comment.isprintable() and answer.error_comment:
+        what += f", {answer.error_comment!r}"
+    if code & 0xFF00 == status.OUT_OF_RESOURCES:
+        raise Overloaded(what, where=item.name, hint="Try again later.")
+    raise FailedPrecondition(what, where=item.name, hint="Its log tells more.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import google_crc32c
 
@@ -14,6 +15,10 @@ from imaging.storage.v1 import storage_service_pb2 as pb
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
+
+
+_AHEAD: Final = 2
+"""Objects that storage is asked for while another is being sent or looked at."""
 
 
 class StoredObject:
@@ -46,6 +51,11 @@ class StoredObject:
                 raise LimitExceeded(f"The instance has more than {most} bytes", where=self.name)
         return bytes(content)
 
+    async def contents(self) -> AsyncIterator[bytes]:
+        """The whole object, piece by piece; raises as `data_set`."""
+        while not self._is_finished:
+            yield await self._content()
+
     def close(self) -> None:
         """Read no more of it."""
         self._call.cancel()
@@ -65,3 +75,29 @@ class StoredObject:
             raise ChecksumMismatch("A part of the object changed on the way", where=self.name)
         self._is_finished = message.HasField("finish")
         return content
+
+
+class UpcomingObjects:
+    """Objects in the order of their names, each asked for while those before are still in use."""
+
+    def __init__(self, storage: StorageStub, names: Sequence[str]) -> None:
+        self._storage = storage
+        self._names = iter(names)
+        self._ahead: deque[StoredObject] = deque()
+        self._taken: StoredObject | None = None
+
+    def take(self) -> StoredObject:
+        """The next one; the one before is closed."""
+        while len(self._ahead) <= _AHEAD and (name := next(self._names, None)) is not None:
+            self._ahead.append(StoredObject(self._storage, name))
+        if self._taken is not None:
+            self._taken.close()
+        self._taken = self._ahead.popleft()
+        return self._taken
+
+    def close(self) -> None:
+        """Read no more of any."""
+        if self._taken is not None:
+            self._taken.close()
+        for stored in self._ahead:
+            stored.close()

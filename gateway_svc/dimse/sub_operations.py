@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ from gateway_svc.dimse.command import Command
 from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.identifier import Element, encode_identifier
 from gateway_svc.dimse.store_scu import StoreScu
-from gateway_svc.dimse.stored_object import StoredObject
+from gateway_svc.dimse.stored_object import UpcomingObjects
 from gateway_svc.dimse.wanted_instances import Wanted
 from imaging.errors import ImagingError
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FAILED_SOP_INSTANCE_UID_LIST: Final = 0x00080058
-_AHEAD: Final = 2
-"""Objects that storage is asked for while another is being sent."""
-
 PENDING_EVERY_SECONDS: Final = 0.5
 
 
@@ -88,24 +85,19 @@ async def send_all(
         Who they are sent to, for the log.
     """
     counts = Counts(len(wanted))
-    ahead: deque[StoredObject] = deque()
     loop = asyncio.get_running_loop()
-    told = loop.time()
-    lost: AssociationLost | None = None
-    try:
-        for number, item in enumerate(wanted):
+    told, is_lost = loop.time(), False
+    with closing(UpcomingObjects(storage, [item.name for item in wanted])) as upcoming:
+        for item in wanted:
             if is_cancelled():
                 counts.is_cancelled = True
                 break
-            while lost is None and len(ahead) <= _AHEAD and number + len(ahead) < len(wanted):
-                ahead.append(StoredObject(storage, wanted[number + len(ahead)].name))
             counts.remaining -= 1
-            if lost is not None:
+            if is_lost:
                 counts.failed.append(item.sop_instance_uid)
                 continue
-            stored = ahead.popleft()
             try:
-                if await scu.send(item, stored):
+                if await scu.send(item, upcoming.take()):
                     counts.completed += 1
                 else:
                     counts.warned += 1
@@ -114,17 +106,12 @@ async def send_all(
                 _log.warning(
                     "an instance was not sent", extra={"to": peer, "reason": error.reason, "error": error.text}
                 )
-                lost = None if scu.is_open else AssociationLost("it was aborted")
+                is_lost = not scu.is_open
             except AssociationLost as error:
                 counts.failed.append(item.sop_instance_uid)
                 _log.warning("the association to send instances was lost", extra={"to": peer, "why": str(error)})
-                lost = error
-            finally:
-                stored.close()
+                is_lost = True
             if loop.time() - told >= PENDING_EVERY_SECONDS and counts.remaining:
                 await tell(counts)
                 told = loop.time()
-    finally:
-        for stored in ahead:
-            stored.close()
     return counts

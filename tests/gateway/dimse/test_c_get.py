@@ -50,11 +50,17 @@ class Received:
     originators: set[tuple[str, int]] = field(default_factory=set)
     answer: int = 0
     stall: threading.Event | None = None
+    full_for: int = 0
+    """So many times it is out of resources first."""
+    times: int = 0
 
     def take(self, event: evt.Event) -> int:
         """Handles a C-STORE."""
         if self.stall is not None:
             self.stall.wait(20)
+        self.times += 1
+        if self.times <= self.full_for:
+            return 0xA700
         uid = str(event.request.AffectedSOPInstanceUID)
         self.data_sets[uid] = event.request.DataSet.getvalue()
         self.syntaxes[uid] = str(event.context.transfer_syntax)

@@ -1,0 +1,1 @@
+"""What is stored goes to other systems: C-STORE to a PACS, STOW-RS to a web server."""

@@ -1,0 +1,115 @@
+"""`imaging destinations`: list, echo, send."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imaging.cli.amounts import size_text
+from imaging.cli.connection import with_client
+from imaging.cli.exit_codes import ExitCode, exit_code_of
+from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
+from imaging.cli.output import Output, print_error
+from imaging.cli.printable import printable
+
+if TYPE_CHECKING:
+    from imaging.client.async_client import AsyncClient
+    from imaging.client.destinations import Destination, Sending
+
+destinations = typer.Typer(no_args_is_help=True, help="Where results can be sent: a PACS, a DICOMweb server.")
+
+DestinationArgument = Annotated[str, typer.Argument(help="destinations/ID, or the ID.")]
+
+
+@destinations.command("list")
+def list_destinations(
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the destinations of the settings."""
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        found = await client.destinations.list()
+        if output.as_json:
+            for destination in found:
+                output.result(asdict(destination))
+        elif found:
+            output.table("", ("destination", "kind", "where", "tls", "description"), [_row(item) for item in found])
+        else:
+            output.say("no destinations; name some in the settings (gateway.destinations)", "yellow")
+        return ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+@destinations.command()
+def echo(
+    destination: DestinationArgument,
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask whether a destination answers: C-ECHO, or a search of a web server."""
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        answer = await client.destinations.echo(destination)
+        if answer.error is not None:
+            print_error(answer.error, as_json=as_json)
+            return exit_code_of(answer.error)
+        if output.as_json:
+            output.result({"destination": destination, "seconds": answer.seconds})
+        else:
+            output.console.print(f"{printable(destination)} answers, {answer.seconds * 1000:.0f} ms")
+        return ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+@destinations.command()
+def send(
+    destination: DestinationArgument,
+    names: Annotated[list[str], typer.Argument(help="studies/UID, …/series/UID or …/instances/UID.")],
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send studies, series or instances to a destination.
+
+    Each instance that was not taken is named with the reason. Exit code 1 when there is one.
+    """
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        last: Sending | None = None
+        async for last in client.destinations.send(destination, names):
+            if output.as_json and not last.has_ended:
+                output.progress({"done": last.done, "total": last.total, "unit": "instances"})
+        if last is None:
+            return ExitCode.UNAVAILABLE
+        for item in last.not_sent:
+            if output.as_json:
+                output.result({"instance": item.instance, "error": item.error.text, "reason": item.error.reason})
+            else:
+                output.say(f"not sent  {item.instance}  {printable(item.error.text)}", "red")
+        if output.as_json:
+            summary = {"sent": last.sent_count, "sent_bytes": last.sent_bytes, "failed": len(last.not_sent)}
+            output.result({"summary": summary})
+        else:
+            failed = f", {len(last.not_sent)} not" if last.not_sent else ""
+            output.console.print(f"{last.sent_count} instances sent, {size_text(last.sent_bytes)}{failed}")
+        return ExitCode.SOME_FAILED if last.not_sent else ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+def _row(item: Destination) -> tuple[object, ...]:
+    where = item.url or f"{item.ae_title}@{item.address}"
+    return item.name.removeprefix("destinations/"), item.kind, where, "yes" if item.tls else "no", item.description
