@@ -18,26 +18,43 @@ _UIDS_AT_ONCE: Final = 100
 
 
 async def search_page(
-    storage: StorageStub, parent: str, level: int, keys: Sequence[pb.MatchKey], size: int, token: str, skip: int = 0
+    storage: StorageStub,
+    parent: str,
+    level: int,
+    keys: Sequence[pb.MatchKey],
+    size: int,
+    token: str,
+    skip: int = 0,
+    *,
+    separate_date_and_time: bool = False,
 ) -> tuple[Sequence[Any], str]:
     """Studies (level 1), series (2) or instances (3) that match, and the token of the next page.
+
+    Parameters
+    ----------
+    separate_date_and_time
+        Match a date and its time each by itself, not as one moment.
 
     Raises
     ------
     ImagingError
         Why there is no answer.
     """
+    wanted: dict[str, Any] = {
+        "keys": keys,
+        "page_size": size,
+        "page_token": token,
+        "skip": skip,
+        "separate_date_and_time": separate_date_and_time,
+    }
     with domain_errors("storage"):
         if level == 1:
-            asked = pb.SearchStudiesRequest(keys=keys, page_size=size, page_token=token, skip=skip)
-            studies = await storage.SearchStudies(asked)
+            studies = await storage.SearchStudies(pb.SearchStudiesRequest(**wanted))
             return studies.studies, studies.next_page_token
         if level == 2:
-            wanted = pb.SearchSeriesRequest(parent=parent, keys=keys, page_size=size, page_token=token, skip=skip)
-            series = await storage.SearchSeries(wanted)
+            series = await storage.SearchSeries(pb.SearchSeriesRequest(parent=parent, **wanted))
             return series.series, series.next_page_token
-        request = pb.SearchInstancesRequest(parent=parent, keys=keys, page_size=size, page_token=token, skip=skip)
-        instances = await storage.SearchInstances(request)
+        instances = await storage.SearchInstances(pb.SearchInstancesRequest(parent=parent, **wanted))
         return instances.instances, instances.next_page_token
 
 

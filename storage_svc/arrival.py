@@ -20,7 +20,6 @@ from storage_svc.intake.arena import Slot
 from storage_svc.names import Name
 from storage_svc.object_check import OK
 from storage_svc.origin import OriginOf
-from storage_svc.search_keys import name_key
 
 Content = Slot | Path
 """The bytes of an object: in the arena, or in a spooled file."""
@@ -77,7 +76,6 @@ class Arrival:
             "patient_id": text("PatientID"),
             "issuer_of_patient_id": text("IssuerOfPatientID"),
             "patient_name": text("PatientName"),
-            "patient_name_key": name_key(text("PatientName")),
             "patient_birth_date": text("PatientBirthDate"),
             "patient_sex": text("PatientSex"),
             "study_date": text("StudyDate"),
@@ -86,7 +84,6 @@ class Arrival:
             "study_id": text("StudyID"),
             "study_description": text("StudyDescription"),
             "referring_physician_name": text("ReferringPhysicianName"),
-            "referring_physician_name_key": name_key(text("ReferringPhysicianName")),
         }
 
     def series_columns(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from storage_svc.change_log import record_change
 from storage_svc.names import study_name
 from storage_svc.origin import RECEIVED, OriginOf
 from storage_svc.schema import INSTANCE, MANIFEST, SERIES, STUDY
+from storage_svc.search.study_list import update_list
 
 Row = Mapping[str, Any]
 _STUDY_CHANGED = storage_pb2.Change.KIND_STUDY_CHANGED
@@ -121,7 +122,7 @@ def add_to_studies(
     new_series: Mapping[str, int],
     quiet_time_us: int,
 ) -> None:
-    """Count new instances in their studies; received ones open the manifest.
+    """Count new instances in their studies, and keep up the list of studies; received ones open the manifest.
 
     Parameters
     ----------
@@ -129,6 +130,7 @@ def add_to_studies(
         What `lock_or_make_studies` has given. A study that was made in vain goes again.
     """
     groups = _by_study(adding)
+    listed_anew = set(new_series)
     for uid, row in rows.items():
         own = STUDY.c.study_instance_uid == uid
         group = groups.get(uid)
@@ -147,12 +149,16 @@ def add_to_studies(
             "generation": before["generation"] + 1,
         }
         if row is None:
+            listed_anew.add(uid)
             values |= _attributes(group)  # some may have been stored meanwhile by another process
         if received:
             values |= opened_manifest(quiet_time_us)
-            if row is not None:
-                values |= changed_attributes(connection, row, received[-1])
+            if row is not None and (changed := changed_attributes(connection, row, received[-1])):
+                values |= changed
+                listed_anew.add(uid)
         connection.execute(update(STUDY).where(own).values(**values))
+    if listed_anew:
+        update_list(connection, listed_anew)
 
 
 def _by_study(news: Sequence[NewInstance]) -> dict[str, list[NewInstance]]:
@@ -247,3 +253,4 @@ def recount(connection: Connection, study_instance_uid: str, series_instance_uid
             purge_time=None if instances else STUDY.c.purge_time,
         )
     )
+    update_list(connection, [study_instance_uid])

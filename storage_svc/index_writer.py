@@ -27,6 +27,7 @@ from storage_svc.index_studies import (
 from storage_svc.object_check import OK
 from storage_svc.origin import DERIVED, RECEIVED, OriginOf
 from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTINE, STAGE_ATTEMPT, STUDY
+from storage_svc.search.study_list import update_list
 
 _STORED = storage_pb2.Change.KIND_INSTANCE_STORED
 _QUARANTINED = storage_pb2.Change.KIND_CONFLICT_QUARANTINED
@@ -233,8 +234,11 @@ class IndexWriter:
         recount(connection, uid, arrival.examined.series_instance_uid)
         if origin.kind == RECEIVED:
             study = connection.execute(select(STUDY).where(STUDY.c.study_instance_uid == uid)).mappings().one()
-            values = {**opened_manifest(self._quiet_time_us), **changed_attributes(connection, study, arrival)}
+            changed = changed_attributes(connection, study, arrival)
+            values = {**opened_manifest(self._quiet_time_us), **changed}
             connection.execute(update(STUDY).where(STUDY.c.study_instance_uid == uid).values(**values))
+            if changed:
+                update_list(connection, [uid])
 
 
 def is_quarantined(connection: Connection, sop_instance_uid: str, data_set_sha256: str) -> bool:

@@ -19,8 +19,8 @@ from storage_svc.caller import asked_by
 from storage_svc.change_log import ChangeLog
 from storage_svc.delete import delete, restore
 from storage_svc.legal_hold import release_hold, set_hold, study_for_update
+from storage_svc.live import live_study
 from storage_svc.names import Name, parse_name
-from storage_svc.search import modalities
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Row = Mapping[str, Any]
@@ -64,12 +64,12 @@ class LifecycleServicer(pb_grpc.StorageServiceServicer):
                     metadata={"etag": resources.etag(row)},
                 )
             (set_hold if wanted.HasField("legal_hold") else release_hold)(connection, row, asked)
-            return _study(connection, study_for_update(connection, name))
+            return _study(connection, name, study_for_update(connection, name))
 
         return pb.UpdateStudyResponse(study=await self._changes.write(write))
 
     async def DeleteStudy(self, request: pb.DeleteStudyRequest, context: Context) -> pb.DeleteStudyResponse:
-        return pb.DeleteStudyResponse(study=resources.study(await self._delete(request, 1, context), []))
+        return pb.DeleteStudyResponse(study=resources.study(await self._delete(request, 1, context)))
 
     async def DeleteSeries(self, request: pb.DeleteSeriesRequest, context: Context) -> pb.DeleteSeriesResponse:
         return pb.DeleteSeriesResponse(series=resources.series(await self._delete(request, 2, context)))
@@ -79,7 +79,7 @@ class LifecycleServicer(pb_grpc.StorageServiceServicer):
 
     async def RestoreStudy(self, request: pb.RestoreStudyRequest, context: Context) -> pb.RestoreStudyResponse:
         def write(connection: Connection) -> storage_pb2.Study:
-            return _study(connection, self._restore(connection, name, request, context))
+            return _study(connection, name, self._restore(connection, name, request, context))
 
         name = parse_name(request.name, 1)
         return pb.RestoreStudyResponse(study=await self._changes.write(write))
@@ -124,9 +124,9 @@ class LifecycleServicer(pb_grpc.StorageServiceServicer):
         return restore(connection, name, asked_by(context, request.reason), quiet_time_us=self._quiet_time_us)
 
 
-def _study(connection: Connection, row: Row) -> storage_pb2.Study:
-    uid = row["study_instance_uid"]
-    return resources.study(row, modalities(connection, [uid])[uid])
+def _study(connection: Connection, name: Name, row: Row) -> storage_pb2.Study:
+    """A study, deleted or not; one that is there has its modalities."""
+    return resources.study(live_study(connection, name) if row["instance_count"] else row)
 
 
 def _grace_us(grace: Duration) -> int:

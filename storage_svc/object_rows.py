@@ -10,9 +10,10 @@ from sqlalchemy import Connection, select
 
 from imaging.database import Database
 from imaging.errors import NotFound
+from storage_svc.live import live_instance, live_series, live_study
 from storage_svc.names import Name
 from storage_svc.schema import INSTANCE, KEPT_OBJECT
-from storage_svc.search import Search, live_instance, live_series, live_study, run_search
+from storage_svc.search.run import Search, run_search
 
 _PAGE = 200
 Row = Mapping[str, Any]

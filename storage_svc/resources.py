@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from imaging.storage.v1 import storage_pb2
@@ -33,8 +33,8 @@ def manifest(row: Row) -> storage_pb2.Manifest:
     return found
 
 
-def study(row: Row, modalities: Sequence[str]) -> storage_pb2.Study:
-    """A study."""
+def study(row: Row) -> storage_pb2.Study:
+    """A study; its modalities, if the row has them."""
     found = storage_pb2.Study(
         name=study_name(row["study_instance_uid"]),
         study_instance_uid=row["study_instance_uid"],
@@ -49,7 +49,7 @@ def study(row: Row, modalities: Sequence[str]) -> storage_pb2.Study:
         study_id=row["study_id"],
         study_description=row["study_description"],
         referring_physician_name=row["referring_physician_name"],
-        modalities_in_study=modalities,
+        modalities_in_study=[modality for modality in row.get("modalities", "").split("\\") if modality],
         series_count=row["series_count"],
         instance_count=row["instance_count"],
         size_bytes=row["size_bytes"],

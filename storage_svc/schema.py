@@ -23,7 +23,15 @@ from imaging.database import Tables
 from imaging.database.column_types import counted, text
 
 METADATA = MetaData()
-TABLES = Tables(METADATA, Path(__file__).with_name("migrations"))
+TABLES = Tables(
+    METADATA,
+    Path(__file__).with_name("migrations"),
+    # The trigram index of `study_list`, and that which gives instances in their order, those without a number last.
+    made_by_migrations=("study_text", "instance_by_place"),
+)
+
+NO_NUMBER = 2**40
+"""Sorts series and instances without a number last."""
 
 
 def _text(name: str, server_default: str | None = None) -> Column[str]:
@@ -41,7 +49,6 @@ STUDY = Table(
     _text("patient_id"),
     _text("issuer_of_patient_id"),
     _text("patient_name"),
-    _text("patient_name_key"),  # folded for matching: see search_keys
     _text("patient_birth_date"),
     _text("patient_sex"),
     _text("study_date"),
@@ -50,7 +57,6 @@ STUDY = Table(
     _text("study_id"),
     _text("study_description"),
     _text("referring_physician_name"),
-    _text("referring_physician_name_key"),
     # Live series and instances: those that are not deleted.
     _count("series_count"),
     _count("instance_count"),
@@ -69,11 +75,34 @@ STUDY = Table(
     _count("manifest_time"),
     Column("manifest_open", Boolean, nullable=False, default=False),
     Column("quiet_due", BigInteger),  # when the study is complete, if nothing more comes
-    Index("study_by_date", "study_date", "study_instance_uid"),
-    Index("study_by_patient", "patient_id"),
-    Index("study_by_accession", "accession_number"),
     Index("study_by_quiet_due", "quiet_due"),
 )
+
+STUDY_LIST = Table(
+    "study_list",
+    METADATA,
+    Column("position", counted(), primary_key=True, autoincrement=False),
+    Column("study_instance_uid", text(64), nullable=False, unique=True),
+    _text("patient_id"),
+    _text("issuer_of_patient_id"),
+    _text("patient_name_key"),  # folded for matching: see search/wildcard.py
+    _text("patient_birth_date"),
+    _text("patient_sex"),
+    _text("study_date"),
+    _text("study_time"),
+    _text("accession_number"),
+    _text("study_id"),
+    _text("study_description"),
+    _text("referring_physician_name_key"),
+    _text("modalities"),  # distinct, sorted, each between backslashes
+    Index("study_list_by_patient", "patient_id", "position"),
+    Index("study_list_by_accession", "accession_number", "position"),
+    Index("study_list_by_birth_date", "patient_birth_date", "position"),
+)
+"""The live studies in the order of lists (`search/list_position.py`), with what they are searched by.
+
+Apart from `study`, whose counters change with every batch of instances: what is indexed here changes rarely.
+"""
 
 SERIES = Table(
     "series",
@@ -144,7 +173,6 @@ INSTANCE = Table(
     Column("deleted_level", SmallInteger, nullable=False, default=0, server_default="0"),
     # That of its object, so that reading need not ask.
     Column("condition", SmallInteger, nullable=False, default=1, server_default="1"),
-    Index("instance_by_series", "study_instance_uid", "series_instance_uid", "instance_number", "sop_instance_uid"),
     Index("instance_by_purge_time", "purge_time"),
 )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import grpc
-from sqlalchemy import Connection
 
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
@@ -22,13 +21,14 @@ from storage_svc import resources
 from storage_svc.change_log import ChangeLog
 from storage_svc.completion import Completion
 from storage_svc.lifecycle_servicer import LifecycleServicer
+from storage_svc.live import live_instance, live_series, live_study
 from storage_svc.manifest import Expectation
 from storage_svc.metadata.retrieve import MetadataReader
 from storage_svc.names import Name, parse_name
 from storage_svc.retrieve_bulk_data import retrieve_bulk_data
 from storage_svc.retrieve_frames import retrieve_frames
 from storage_svc.retrieve_instances import retrieve_instances
-from storage_svc.search import Page, Search, live_instance, live_series, live_study, modalities, run_search
+from storage_svc.search.run import Page, Search, run_search
 from storage_svc.storage_metrics import StorageMetrics
 from storage_svc.suspects import Suspects
 from storage_svc.upload_stream import UploadServices, UploadStream
@@ -83,7 +83,7 @@ class StorageServicer(LifecycleServicer):
 
     async def GetStudy(self, request: pb.GetStudyRequest, context: Context) -> pb.GetStudyResponse:
         name = parse_name(request.name, 1)
-        return pb.GetStudyResponse(study=await self._study(name, live_study))
+        return pb.GetStudyResponse(study=await self._study(name))
 
     async def GetSeries(self, request: pb.GetSeriesRequest, context: Context) -> pb.GetSeriesResponse:
         name = parse_name(request.name, 2)
@@ -96,27 +96,19 @@ class StorageServicer(LifecycleServicer):
         return pb.GetInstanceResponse(instance=resources.instance(row))
 
     async def SearchStudies(self, request: pb.SearchStudiesRequest, context: Context) -> pb.SearchStudiesResponse:
-        search = Search(1, None, _keys(request.keys), page_size(request.page_size), request.page_token, request.skip)
-
-        def read(connection: Connection) -> tuple[Page, dict[str, list[str]]]:
-            page = run_search(connection, search)
-            return page, modalities(connection, [row["study_instance_uid"] for row in page.rows])
-
-        page, found = await self._parts.database.read(read)
-        studies = [resources.study(row, found[row["study_instance_uid"]]) for row in page.rows]
-        return pb.SearchStudiesResponse(studies=studies, next_page_token=page.next_page_token)
+        page = await self._page(1, request, oldest_first=request.order == pb.SearchStudiesRequest.ORDER_OLDEST_FIRST)
+        studies = [resources.study(row) for row in page.rows]
+        return pb.SearchStudiesResponse(studies=studies, next_page_token=page.next_page_token, count=page.count)
 
     async def SearchSeries(self, request: pb.SearchSeriesRequest, context: Context) -> pb.SearchSeriesResponse:
-        page = await self._page(2, (1,), request)
-        return pb.SearchSeriesResponse(
-            series=[resources.series(row) for row in page.rows], next_page_token=page.next_page_token
-        )
+        page = await self._page(2, request, parent=_parent(request.parent, 1))
+        series = [resources.series(row) for row in page.rows]
+        return pb.SearchSeriesResponse(series=series, next_page_token=page.next_page_token, count=page.count)
 
     async def SearchInstances(self, request: pb.SearchInstancesRequest, context: Context) -> pb.SearchInstancesResponse:
-        page = await self._page(3, (1, 2), request)
-        return pb.SearchInstancesResponse(
-            instances=[resources.instance(row) for row in page.rows], next_page_token=page.next_page_token
-        )
+        page = await self._page(3, request, parent=_parent(request.parent, 1, 2))
+        instances = [resources.instance(row) for row in page.rows]
+        return pb.SearchInstancesResponse(instances=instances, next_page_token=page.next_page_token, count=page.count)
 
     async def RetrieveInstances(
         self, request: pb.RetrieveInstancesRequest, context: Context
@@ -166,23 +158,30 @@ class StorageServicer(LifecycleServicer):
         async for message in watch_changes(self._parts.changes, request.start_revision, list(request.kinds)):
             yield message
 
-    async def _study(self, name: Name, find: Any) -> storage_pb2.Study:
-        def read(connection: Connection) -> tuple[Row, list[str]]:
-            row = find(connection, name)
-            return row, modalities(connection, [name.study_instance_uid])[name.study_instance_uid]
-
-        row, found = await self._parts.database.read(read)
-        return resources.study(row, found)
+    async def _study(self, name: Name) -> storage_pb2.Study:
+        return resources.study(await self._parts.database.read(lambda connection: live_study(connection, name)))
 
     async def _page(
-        self, level: int, parents: Sequence[int], request: pb.SearchSeriesRequest | pb.SearchInstancesRequest
+        self,
+        level: int,
+        request: pb.SearchStudiesRequest | pb.SearchSeriesRequest | pb.SearchInstancesRequest,
+        *,
+        parent: Name | None = None,
+        oldest_first: bool = False,
     ) -> Page:
-        parent = parse_name(request.parent, *parents) if request.parent else None
         search = Search(
-            level, parent, _keys(request.keys), page_size(request.page_size), request.page_token, request.skip
+            level,
+            parent,
+            tuple((key.keyword, key.value) for key in request.keys),
+            page_size(request.page_size),
+            request.page_token,
+            skip=request.skip,
+            count_up_to=request.count_up_to,
+            oldest_first=oldest_first,
+            separate_date_and_time=request.separate_date_and_time,
         )
         return await self._parts.database.read(lambda connection: run_search(connection, search))
 
 
-def _keys(keys: Sequence[pb.MatchKey]) -> tuple[tuple[str, str], ...]:
-    return tuple((key.keyword, key.value) for key in keys)
+def _parent(name: str, *levels: int) -> Name | None:
+    return parse_name(name, *levels) if name else None

@@ -134,7 +134,8 @@ async def _matches(storage: StorageStub, query: Query) -> AsyncIterator[Model]:
     patients: set[int] = set()
     token = ""
     while True:
-        page, token = await search_page(storage, query.parent, level, keys, _PAGE, token)
+        # Combined matching of date and time would have to be negotiated (PS3.4 C.2.2.2.5, C.5.1.1).
+        page, token = await search_page(storage, query.parent, level, keys, _PAGE, token, separate_date_and_time=True)
         for text in await json_objects(storage, above, level, page, ""):
             model: Model = json.loads(text)
             if query.level is not Level.PATIENT or _is_new(model, patients):

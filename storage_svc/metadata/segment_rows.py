@@ -13,8 +13,7 @@ from storage_svc.metadata.gzip_stream import Deflated
 from storage_svc.metadata.segment import Entry, Segment, content_name, entries_from_bytes, entries_to_bytes
 from storage_svc.names import Name
 from storage_svc.object_check import OK
-from storage_svc.schema import INSTANCE, METADATA_SEGMENT, SERIES
-from storage_svc.search import NO_NUMBER
+from storage_svc.schema import INSTANCE, METADATA_SEGMENT, NO_NUMBER, SERIES
 
 MODEL_VERSION: Final = 1
 """Grows when the models of the same headers become others: segments of another version are not used."""

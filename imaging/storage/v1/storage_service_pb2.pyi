@@ -427,7 +427,9 @@ Global___GetInstanceResponse: typing_extensions.TypeAlias = GetInstanceResponse
 
 @typing.final
 class MatchKey(google.protobuf.message.Message):
-    """One matching key (PS3.4 C.2.2.2). Several keys must all match."""
+    """One matching key (PS3.4 C.2.2.2). Several keys must all match; those of series or instance level, in one and the same
+    series or instance.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -436,8 +438,8 @@ class MatchKey(google.protobuf.message.Message):
     keyword: builtins.str
     """DICOM keyword, e.g. `PatientID`."""
     value: builtins.str
-    """Single value, wildcard (`*`, `?`), range (`20260101-20261231`, open ends allowed) or, for UIDs and code strings, a list
-    separated by backslashes. Empty matches all.
+    """Single value, wildcard (`*`, `?`), range (`20260101-20261231`, open ends allowed) or, for UIDs and texts, a list
+    separated by backslashes. Empty, or `*`, matches all. Names match in any case, other texts in theirs.
     """
     def __init__(
         self,
@@ -455,19 +457,53 @@ class SearchStudiesRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    class _Order:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _OrderEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[SearchStudiesRequest._Order.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        ORDER_UNSPECIFIED: SearchStudiesRequest._Order.ValueType  # 0
+        """Taken as NEWEST_FIRST."""
+        ORDER_NEWEST_FIRST: SearchStudiesRequest._Order.ValueType  # 1
+        """By (0008,0020) and (0008,0030), descending."""
+        ORDER_OLDEST_FIRST: SearchStudiesRequest._Order.ValueType  # 2
+        """By (0008,0020) and (0008,0030), ascending."""
+
+    class Order(_Order, metaclass=_OrderEnumTypeWrapper):
+        """The orders of studies. Those without a date are the oldest."""
+
+    ORDER_UNSPECIFIED: SearchStudiesRequest.Order.ValueType  # 0
+    """Taken as NEWEST_FIRST."""
+    ORDER_NEWEST_FIRST: SearchStudiesRequest.Order.ValueType  # 1
+    """By (0008,0020) and (0008,0030), descending."""
+    ORDER_OLDEST_FIRST: SearchStudiesRequest.Order.ValueType  # 2
+    """By (0008,0020) and (0008,0030), ascending."""
+
     KEYS_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     SKIP_FIELD_NUMBER: builtins.int
+    ORDER_FIELD_NUMBER: builtins.int
+    COUNT_UP_TO_FIELD_NUMBER: builtins.int
+    SEPARATE_DATE_AND_TIME_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many; 0: 100; at most 1000."""
     page_token: builtins.str
     """From an earlier answer."""
     skip: builtins.int
     """Leave out so many of the first results of the page, at most 1,000,000 (AIP-158)."""
+    order: Global___SearchStudiesRequest.Order.ValueType
+    """The order."""
+    count_up_to: builtins.int
+    """Also count all matches, at most so many and at most 10,000; 0: they are not counted."""
+    separate_date_and_time: builtins.bool
+    """StudyDate and StudyTime match each by itself: mornings of all days between two. False: together, from one moment to
+    another (PS3.4 C.2.2.2.5). The same for other dates and their times.
+    """
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MatchKey]:
-        """Keys of patient and study level, and ModalitiesInStudy."""
+        """Keys of patient and study level, and ModalitiesInStudy. By keys of series and instance level, studies that contain such."""
 
     def __init__(
         self,
@@ -476,8 +512,11 @@ class SearchStudiesRequest(google.protobuf.message.Message):
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         skip: builtins.int = ...,
+        order: Global___SearchStudiesRequest.Order.ValueType = ...,
+        count_up_to: builtins.int = ...,
+        separate_date_and_time: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "skip", b"skip"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count_up_to", b"count_up_to", "keys", b"keys", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "separate_date_and_time", b"separate_date_and_time", "skip", b"skip"]) -> None: ...
 
 Global___SearchStudiesRequest: typing_extensions.TypeAlias = SearchStudiesRequest
 
@@ -489,8 +528,11 @@ class SearchStudiesResponse(google.protobuf.message.Message):
 
     STUDIES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """For the next page; empty: this is the last."""
+    count: builtins.int
+    """Matches on all pages, `count_up_to` at most."""
     @property
     def studies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.storage.v1.storage_pb2.Study]:
         """The studies."""
@@ -500,8 +542,9 @@ class SearchStudiesResponse(google.protobuf.message.Message):
         *,
         studies: collections.abc.Iterable[imaging.storage.v1.storage_pb2.Study] | None = ...,
         next_page_token: builtins.str = ...,
+        count: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "studies", b"studies"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "next_page_token", b"next_page_token", "studies", b"studies"]) -> None: ...
 
 Global___SearchStudiesResponse: typing_extensions.TypeAlias = SearchStudiesResponse
 
@@ -516,6 +559,8 @@ class SearchSeriesRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     SKIP_FIELD_NUMBER: builtins.int
+    COUNT_UP_TO_FIELD_NUMBER: builtins.int
+    SEPARATE_DATE_AND_TIME_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """`studies/{uid}`, or empty for all studies."""
     page_size: builtins.int
@@ -524,9 +569,13 @@ class SearchSeriesRequest(google.protobuf.message.Message):
     """From an earlier answer."""
     skip: builtins.int
     """Leave out so many of the first results of the page, at most 1,000,000 (AIP-158)."""
+    count_up_to: builtins.int
+    """Also count all matches, at most so many and at most 10,000; 0: they are not counted."""
+    separate_date_and_time: builtins.bool
+    """As in SearchStudiesRequest."""
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MatchKey]:
-        """Keys of series level."""
+        """Keys of all levels. By keys of instance level, series that contain such."""
 
     def __init__(
         self,
@@ -536,8 +585,10 @@ class SearchSeriesRequest(google.protobuf.message.Message):
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         skip: builtins.int = ...,
+        count_up_to: builtins.int = ...,
+        separate_date_and_time: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "skip", b"skip"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count_up_to", b"count_up_to", "keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "separate_date_and_time", b"separate_date_and_time", "skip", b"skip"]) -> None: ...
 
 Global___SearchSeriesRequest: typing_extensions.TypeAlias = SearchSeriesRequest
 
@@ -549,8 +600,11 @@ class SearchSeriesResponse(google.protobuf.message.Message):
 
     SERIES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """For the next page; empty: this is the last."""
+    count: builtins.int
+    """Matches on all pages, `count_up_to` at most."""
     @property
     def series(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.storage.v1.storage_pb2.Series]:
         """The series."""
@@ -560,8 +614,9 @@ class SearchSeriesResponse(google.protobuf.message.Message):
         *,
         series: collections.abc.Iterable[imaging.storage.v1.storage_pb2.Series] | None = ...,
         next_page_token: builtins.str = ...,
+        count: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "series", b"series"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "next_page_token", b"next_page_token", "series", b"series"]) -> None: ...
 
 Global___SearchSeriesResponse: typing_extensions.TypeAlias = SearchSeriesResponse
 
@@ -576,6 +631,8 @@ class SearchInstancesRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     SKIP_FIELD_NUMBER: builtins.int
+    COUNT_UP_TO_FIELD_NUMBER: builtins.int
+    SEPARATE_DATE_AND_TIME_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """`studies/{uid}` or `studies/{uid}/series/{uid}`, or empty for all."""
     page_size: builtins.int
@@ -584,9 +641,13 @@ class SearchInstancesRequest(google.protobuf.message.Message):
     """From an earlier answer."""
     skip: builtins.int
     """Leave out so many of the first results of the page, at most 1,000,000 (AIP-158)."""
+    count_up_to: builtins.int
+    """Also count all matches, at most so many and at most 10,000; 0: they are not counted."""
+    separate_date_and_time: builtins.bool
+    """As in SearchStudiesRequest."""
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___MatchKey]:
-        """Keys of instance level."""
+        """Keys of all levels."""
 
     def __init__(
         self,
@@ -596,8 +657,10 @@ class SearchInstancesRequest(google.protobuf.message.Message):
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         skip: builtins.int = ...,
+        count_up_to: builtins.int = ...,
+        separate_date_and_time: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "skip", b"skip"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count_up_to", b"count_up_to", "keys", b"keys", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "separate_date_and_time", b"separate_date_and_time", "skip", b"skip"]) -> None: ...
 
 Global___SearchInstancesRequest: typing_extensions.TypeAlias = SearchInstancesRequest
 
@@ -609,8 +672,11 @@ class SearchInstancesResponse(google.protobuf.message.Message):
 
     INSTANCES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """For the next page; empty: this is the last."""
+    count: builtins.int
+    """Matches on all pages, `count_up_to` at most."""
     @property
     def instances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.storage.v1.storage_pb2.Instance]:
         """The instances."""
@@ -620,8 +686,9 @@ class SearchInstancesResponse(google.protobuf.message.Message):
         *,
         instances: collections.abc.Iterable[imaging.storage.v1.storage_pb2.Instance] | None = ...,
         next_page_token: builtins.str = ...,
+        count: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["instances", b"instances", "next_page_token", b"next_page_token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "instances", b"instances", "next_page_token", b"next_page_token"]) -> None: ...
 
 Global___SearchInstancesResponse: typing_extensions.TypeAlias = SearchInstancesResponse
 

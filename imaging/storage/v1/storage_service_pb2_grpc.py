@@ -212,7 +212,7 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchStudies(self, request, context):
-        """Finds studies by attributes, newest study date first.
+        """Finds studies by attributes, newest study date and time first; of those of one second, the one that came last is first.
 
         Errors:
         - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.
@@ -222,7 +222,7 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchSeries(self, request, context):
-        """Finds series, in the order of series number.
+        """Finds series: of one study in the order of series number; of many, study after study in the order of SearchStudies.
 
         Errors:
         - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.
@@ -232,7 +232,7 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchInstances(self, request, context):
-        """Finds instances, in the order of instance number.
+        """Finds instances, in the order of series and instance number; of many studies, one after the other.
 
         Errors:
         - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.

@@ -570,21 +570,21 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
     """
 
     SearchStudies: _StorageServiceSearchStudiesType
-    """Finds studies by attributes, newest study date first.
+    """Finds studies by attributes, newest study date and time first; of those of one second, the one that came last is first.
 
     Errors:
     - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.
     """
 
     SearchSeries: _StorageServiceSearchSeriesType
-    """Finds series, in the order of series number.
+    """Finds series: of one study in the order of series number; of many, study after study in the order of SearchStudies.
 
     Errors:
     - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.
     """
 
     SearchInstances: _StorageServiceSearchInstancesType
-    """Finds instances, in the order of instance number.
+    """Finds instances, in the order of series and instance number; of many studies, one after the other.
 
     Errors:
     - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.
@@ -878,7 +878,7 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.storage.v1.storage_service_pb2.SearchStudiesRequest,
         context: _ServicerContext,
     ) -> typing.Union[imaging.storage.v1.storage_service_pb2.SearchStudiesResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.SearchStudiesResponse]]:
-        """Finds studies by attributes, newest study date first.
+        """Finds studies by attributes, newest study date and time first; of those of one second, the one that came last is first.
 
         Errors:
         - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.
@@ -890,7 +890,7 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.storage.v1.storage_service_pb2.SearchSeriesRequest,
         context: _ServicerContext,
     ) -> typing.Union[imaging.storage.v1.storage_service_pb2.SearchSeriesResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.SearchSeriesResponse]]:
-        """Finds series, in the order of series number.
+        """Finds series: of one study in the order of series number; of many, study after study in the order of SearchStudies.
 
         Errors:
         - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.
@@ -902,7 +902,7 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.storage.v1.storage_service_pb2.SearchInstancesRequest,
         context: _ServicerContext,
     ) -> typing.Union[imaging.storage.v1.storage_service_pb2.SearchInstancesResponse, collections.abc.Awaitable[imaging.storage.v1.storage_service_pb2.SearchInstancesResponse]]:
-        """Finds instances, in the order of instance number.
+        """Finds instances, in the order of series and instance number; of many studies, one after the other.
 
         Errors:
         - INVALID_ARGUMENT: an unknown keyword, a malformed value or page token.

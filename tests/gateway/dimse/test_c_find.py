@@ -20,7 +20,7 @@ from gateway_svc.dimse.identifier import Element, decode_identifier, encode_iden
 from gateway_svc.dimse.query_model import MATCHED, Level, keyword
 from imaging.client.storage import Upload
 from imaging.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from storage_svc.search_keys import KEYS
+from storage_svc.search.keys import KEYS
 from tests.gateway.dimse.archive import Archive
 from tests.storage.storage_under_test import ct
 
@@ -98,7 +98,7 @@ def test_an_identifier_is_written_in_a_character_set_that_has_all_of_its_texts(
 
 @pytest.mark.parametrize("transfer_syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 async def test_each_level_is_found_with_what_was_asked_for(archive: Archive, transfer_syntax: str) -> None:
-    await keep(archive, *(study(number) for number in range(4)))
+    await keep(archive, *(study(number, StudyTime="0915") for number in range(4)))
 
     async def values(level: str, model: str, name: str, **keys: Any) -> list[str]:
         return sorted(matched(await find(archive, level, model, transfer_syntax, **keys), name))
@@ -123,6 +123,9 @@ async def test_each_level_is_found_with_what_was_asked_for(archive: Archive, tra
     )
     assert await values("STUDY", STUDY_ROOT, "Modality", Modality="CT", StudyInstanceUID="1.2.1") == ["CT"]
     assert await values("STUDY", STUDY_ROOT, "StudyInstanceUID", ModalitiesInStudy="MR") == []
+    assert await values("STUDY", STUDY_ROOT, "StudyDate", StudyDate="20240102-20240103", StudyTime="11-23") == [], (
+        "both were in the morning; one moment to another would have found the second"
+    )
     assert await values("SERIES", STUDY_ROOT, "SeriesInstanceUID", StudyInstanceUID="1.2.2", Modality="CT") == [
         "1.2.2.1"
     ]
