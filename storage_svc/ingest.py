@@ -243,12 +243,13 @@ class Ingest:
         """A local copy of an object, so that a comparison maps it instead of holding it in memory."""
         path = self._store.spool / f"compare-{secrets.token_hex(8)}"
         try:
-            with os_failures("comparing instances"), path.open("wb") as file:
+            with os_failures("comparing instances", self._store.spool), path.open("wb") as file:
                 for piece in proven_pieces(self._store, row):
                     file.write(piece)
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the next start removes it
+                path.unlink(missing_ok=True)
 
     async def _quarantine(self, arrival: Arrival, reason: str) -> Conflict:
         """The error to raise, once the arrival is safe in quarantine; the same bytes are kept there once."""

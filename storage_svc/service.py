@@ -44,6 +44,7 @@ from storage_svc.suspects import Suspects
 from storage_svc.sweeper import ORPHAN_GRACE, Sweeper
 from storage_svc.upload_spool import UploadSpool
 from storage_svc.upload_stream import UploadServices
+from storage_svc.write_watch import WRITES, WriteWatch
 
 SERVICE_NAME = storage_service_pb2.DESCRIPTOR.services_by_name["StorageService"].full_name
 _ADMIN_NAME = storage_admin_service_pb2.DESCRIPTOR.services_by_name["StorageAdminService"].full_name
@@ -79,14 +80,17 @@ class Service:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="retrieve")
         in_flight = InFlight()
         writer = IndexWriter(changes, quiet_time_us=quiet_time, linger=in_flight.linger)
-        metrics = StorageMetrics(self._arena, self._pool, settings.data_dir)
+        metrics = self._metrics = StorageMetrics(self._arena, self._pool, settings.data_dir)
         record = ConditionRecord(changes, metrics)
         self._suspects = Suspects(self._database, store, record)
         self._ingest = Ingest(
             self._database, store, writer, open_uploads, self._pool, in_flight, self._intake, self._suspects.report
         )
         self._storing: set[asyncio.Task[None]] = set()
-        uploads = UploadServices(self._ingest, spool, self._arena, self._database, self._storing)
+        self._write_watch = WriteWatch(self._database, store, self._tell_writable)
+        uploads = UploadServices(
+            self._ingest, spool, self._arena, self._database, self._storing, self._write_watch.doubt
+        )
         self._completion = Completion(self._database, changes, open_uploads)
         self.segments = SegmentBuilder(self._database, store, changes, in_flight.is_busy)
         self.sweeper = Sweeper(
@@ -140,9 +144,14 @@ class Service:
             asyncio.create_task(self.sweeper.run(), name="sweeper"),
             asyncio.create_task(self.scrubber.run(), name="scrubber"),
             asyncio.create_task(self._suspects.run(), name="suspects"),
+            asyncio.create_task(self._write_watch.run(), name="write-watch"),
             asyncio.create_task(self.segments.run(), name="metadata"),
         ]
         return port
+
+    async def _tell_writable(self, writable: bool) -> None:
+        self._metrics.writable = writable
+        await self._server.set_health(WRITES, writable)
 
     async def stop(self, grace: timedelta) -> None:
         """Take nothing new, finish what is being stored, close the back ends."""

@@ -45,7 +45,7 @@ class SpooledUpload:
         """Set when it has its own name as a finished file."""
 
         self._lock = asyncio.Lock()
-        with os_failures("receiving an upload"):
+        with os_failures("receiving an upload", self.path.parent):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 self._make_ours()
@@ -103,7 +103,7 @@ class SpooledUpload:
 
     def _write(self, offset: int, content: bytes) -> None:
         there = min(self._written - offset, len(content))
-        with os_failures("receiving an upload"):
+        with os_failures("receiving an upload", self.path.parent):
             if there and os.pread(self._file, there, offset) != content[:there]:
                 raise ChecksumMismatch(
                     f"Other bytes were sent before at offset {offset}", hint="Use a new upload_id for another object."
@@ -119,7 +119,7 @@ class SpooledUpload:
         async with self._lock:
             self._check_open()
             written = self._written
-            with os_failures("receiving an upload"):
+            with os_failures("receiving an upload", self.path.parent):
                 await _to_its_end(lambda: os.fsync(self._file))
             self.persisted_bytes = written
             return written
@@ -136,7 +136,7 @@ class SpooledUpload:
             self._check_open()
             check_size(self._written, size_bytes)
             try:
-                with os_failures("receiving an upload"):
+                with os_failures("receiving an upload", self.path.parent):
                     await _to_its_end(self._give_own_name)
             finally:
                 self._close()

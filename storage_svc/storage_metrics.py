@@ -29,6 +29,8 @@ class StorageMetrics:
     """The counts of one storage service."""
 
     def __init__(self, arena: Arena, pool: DecodePool, data_dir: Path) -> None:
+        self.writable = True
+        """Whether uploads can be kept, as far as is known."""
         self._instances: Counter[str] = Counter()
         self._received: Counter[str] = Counter()
         self._sent: Counter[str] = Counter()
@@ -55,6 +57,9 @@ class StorageMetrics:
         )
         gauge("imaging.storage.in_flight", "By", lambda: arena.in_use, "Bytes of uploads in memory.")
         gauge("imaging.storage.in_flight.limit", "By", lambda: arena.size_bytes, "Bytes that may be in memory.")
+        gauge(
+            "imaging.storage.writable", "", lambda: self.writable, "1 while uploads can be kept, 0 while they cannot."
+        )
         gauge("imaging.codecs.workers.busy", "", lambda: pool.busy, "Decoding processes at work.")
         gauge("imaging.codecs.workers.limit", "", lambda: pool.workers, "Decoding processes at most.")
         gauge("imaging.data.free", "By", lambda: shutil.disk_usage(data_dir).free, "Room on the disk of data_dir.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import shutil
 import time
 import uuid
 from collections.abc import Sequence, Set
@@ -18,7 +19,8 @@ from sqlalchemy import Connection, delete, select, update
 from imaging.database import Database
 from imaging.database.insert_new import insert_new
 from imaging.dicom.uid import is_valid_uid
-from imaging.errors import FailedPrecondition, ImagingError
+from imaging.errors import FailedPrecondition, ImagingError, StorageFull
+from imaging.objectstore.os_failure import os_failures
 from storage_svc import clock
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import UPLOAD
@@ -61,6 +63,12 @@ def is_awaited(connection: Connection, study_instance_uid: str) -> bool:
     return connection.execute(select(UPLOAD.c.upload_id).where(own).limit(1)).first() is not None
 
 
+async def _unlink(path: Path) -> None:
+    """Remove a file that nobody needs; one that cannot go now, as on a disk that fails, goes at the next start."""
+    with suppress(OSError):
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
 class UploadSpool:
     """Opens, resumes and forgets spooled uploads."""
 
@@ -79,10 +87,13 @@ class UploadSpool:
         ------
         FailedPrecondition
             If an upload of another size is known under this id.
-        Unavailable
-            If another process is receiving it.
+        StorageFull
+            If there is less room than it needs: told before its bytes are sent.
+        Overloaded, Unavailable
+            If it cannot be begun now, or another process is receiving it.
         """
         if not is_resumable(upload_id, announced.size_bytes):
+            self._require_room(announced.size_bytes)
             upload = SpooledUpload(self._folder / f"once-{secrets.token_hex(8)}", announced)
         else:
             while True:
@@ -92,11 +103,22 @@ class UploadSpool:
                 if upload_id not in self._live:
                     break
             # Nothing is awaited from here on, so that no second stream can open the same file in between.
+            self._require_room(announced.size_bytes - persisted)
             upload = SpooledUpload(self._folder / name, announced, persisted)
             self._live[upload_id] = upload
         if announced.expected.study_instance_uid:
             self.hold(upload, announced.expected.study_instance_uid)
         return upload
+
+    def _require_room(self, size_bytes: int) -> None:
+        with os_failures("receiving an upload", self._folder):
+            free = shutil.disk_usage(self._folder).free
+        if size_bytes > free:
+            raise StorageFull(
+                f"The disk has {free} bytes left, the upload needs {size_bytes}",
+                where=str(self._folder),
+                hint="Free or add space, then send it again.",
+            )
 
     def hold(self, upload: SpooledUpload, study_instance_uid: str) -> None:
         """Hold the study that the upload is of, until it is let go."""
@@ -117,8 +139,18 @@ class UploadSpool:
         await self._database.write(write)
         return persisted
 
-    async def let_go(self, upload_id: str, upload: SpooledUpload) -> None:
-        """The stream broke: keep a resumable upload for when its sender comes back, drop any other."""
+    async def let_go(self, upload_id: str, upload: SpooledUpload, *, refused: ImagingError | None = None) -> None:
+        """The stream broke: keep a resumable upload for when its sender comes back, drop any other.
+
+        Parameters
+        ----------
+        refused
+            Why, if it was refused. For want of room it is dropped in any case: what it has would be in others' way.
+        """
+        if isinstance(refused, StorageFull):
+            with suppress(ImagingError):  # its row stays, and has nothing to go on with
+                await self.forget(upload_id, upload)
+            return
         resumable = is_resumable(upload_id, upload.announced.size_bytes)
         if self._live.get(upload_id) is upload:
             await self._keep(upload_id, upload)
@@ -128,7 +160,7 @@ class UploadSpool:
         if self._live.get(upload_id) is upload:
             del self._live[upload_id]
         if upload.is_whole or not resumable:
-            await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+            await _unlink(upload.path)
 
     async def _keep(self, upload_id: str, upload: SpooledUpload) -> None:
         """Close a resumable upload; what came of it since it was last persisted need not come again."""
@@ -143,7 +175,7 @@ class UploadSpool:
         self._leave(upload)
         if self._live.get(upload_id) is upload:
             del self._live[upload_id]
-        await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+        await _unlink(upload.path)
         if is_resumable(upload_id, upload.announced.size_bytes):
 
             def write(connection: Connection) -> None:

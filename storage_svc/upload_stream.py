@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from imaging.database import Database
-from imaging.errors import DeadlineExceeded, ImagingError, Internal, InvalidArgument, Overloaded
+from imaging.errors import (
+    DeadlineExceeded,
+    ImagingError,
+    Internal,
+    InvalidArgument,
+    Overloaded,
+    StorageFull,
+    Unavailable,
+)
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import resources
 from storage_svc.arrival import Content
@@ -47,6 +55,8 @@ class UploadServices:
     database: Database
     storing: set[asyncio.Task[None]]
     """All that is being stored, so that a stopping service can wait for it."""
+    doubt: Callable[[], None]
+    """Is called when an upload could not be kept for a reason that is not its own."""
 
 
 class UploadStream:
@@ -143,7 +153,7 @@ class UploadStream:
                 del self._spooled[upload_id]
                 self._start(upload_id, path, announced, lambda: self._services.spool.forget(upload_id, upload))
         except ImagingError as error:
-            await self._drop(upload_id)
+            await self._drop(upload_id, refused=error)
             await self._reject(upload_id, error, upload.announced.source, upload.announced.size_bytes)
 
     async def _take_whole(self, upload_id: str, message: pb.StoreInstancesRequest, announced: Announced) -> None:
@@ -244,11 +254,11 @@ class UploadStream:
             with suppress(ImagingError):  # what is left of the upload is swept later
                 await result
 
-    async def _drop(self, upload_id: str) -> None:
-        """An upload that ends without having been stored: kept if its sender can resume it."""
+    async def _drop(self, upload_id: str, *, refused: ImagingError | None = None) -> None:
+        """An upload that ends without having been stored: kept if its sender can resume it (`UploadSpool`)."""
         upload = self._spooled.get(upload_id)
         if upload is not None:
-            await self._services.spool.let_go(upload_id, upload)
+            await self._services.spool.let_go(upload_id, upload, refused=refused)
             del self._spooled[upload_id]  # not before: if this is cancelled, `serve` lets go of what is still here
 
     async def _reject_message(self, message: pb.StoreInstancesRequest, error: ImagingError) -> None:
@@ -259,6 +269,8 @@ class UploadStream:
         await self._tell_refused(upload_id, error, source, size_bytes)
 
     async def _tell_refused(self, upload_id: str, error: ImagingError, source: str, size_bytes: int) -> None:
+        if isinstance(error, StorageFull | Unavailable):
+            self._services.doubt()
         self._dead[upload_id] = None
         while len(self._dead) > _MAX_DEAD:
             del self._dead[next(iter(self._dead))]

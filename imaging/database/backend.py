@@ -26,10 +26,11 @@ class Backend:
     """With the connections that read one snapshot a transaction, and cannot write."""
 
     is_shared: bool
-    """True for a server, which other processes use too, and which a new connection finds sound after a failed commit.
+    """True for a server, which other processes use too; a file is ours alone."""
 
-    A file is ours alone; after a failed fsync only a restart may write to it again.
-    """
+    mend: Callable[[Connection], None] | None
+    """Puts right what a commit has left that failed for another reason than want of room, or raises; None where the
+    server sees to that, so that a new connection may write."""
 
     migrating: Callable[[], AbstractContextManager[Connection]]
     """One transaction in which tables may be made anew; other processes that open the database wait until its end."""

@@ -112,7 +112,7 @@ class Database:
             let_cursors_go(error)
             if again and is_passing(error):  # as after a restart of the server: connections from before it are dead
                 return self.read_now(function, again=False)
-            shown = domain_error(error, doing="reading")
+            shown = domain_error(error, doing="reading", where=self._backend.where)
             if shown is error:
                 raise
             raise shown from error

@@ -21,7 +21,7 @@ def is_full(error: BaseException) -> bool:
     return any(sign in text for sign in _FULL)
 
 
-def domain_error(error: BaseException, *, doing: str) -> BaseException:
+def domain_error(error: BaseException, *, doing: str, where: str = "") -> BaseException:
     """The error that a caller of the database shall see, without statement parameters: they may be patient data."""
     if isinstance(error, SettingsInvalid) and doing != "opening":
         # A new connection is refused that earlier ones got: no fault of the request.
@@ -36,10 +36,12 @@ def domain_error(error: BaseException, *, doing: str) -> BaseException:
     if is_full(error):
         return StorageFull(
             f"The database has no room left while {doing}",
+            where=where,
             hint="Free disk space or enlarge the quota of the data directory, then send again: nothing was recorded.",
         )
     return Unavailable(
         f"The database failed while {doing} ({cause})",
+        where=where,
         hint="Nothing of the request was recorded; see the service's log for the cause, then try again.",
     )
 

@@ -59,7 +59,8 @@ class GroupCommit:
         self._connection: Connection | None = None
         self._finish = finish
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._broken: BaseException | None = None
+        self._doubtful: Unavailable | None = None
+        """Set after a commit that failed so that nobody knows what of it is on the disk, until that is mended."""
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"database-writer-{backend.name}", daemon=True)
         self._thread.start()
@@ -101,8 +102,8 @@ class GroupCommit:
         self._let_go()
 
     def _commit(self, group: list[_Write]) -> list[tuple[bool, Any]]:
-        if self._broken is not None:
-            return [(False, self._broken)] * len(group)
+        if self._doubtful is not None and not self._mended():
+            return [(False, self._doubtful)] * len(group)
         for attempt in range(ATTEMPTS):
             time.sleep(random.uniform(0, PAUSE_SECONDS) * attempt)
             try:
@@ -123,7 +124,7 @@ class GroupCommit:
             if not is_passing(failure):
                 break
             _log.info("a group commit begins again", extra={"writes": len(group), "error": str(failure)})
-        shown = domain_error(failure, doing=doing)
+        shown = domain_error(failure, doing=doing, where=self._backend.where)
         if shown is failure:  # ours, such as a server that does not answer: told without a stack
             _log.warning("a group commit failed", extra={"writes": len(group), "error": str(shown)})
         else:
@@ -150,6 +151,21 @@ class GroupCommit:
         if (transaction is not None and not _roll_back(transaction)) or connection.invalidated:
             self._let_go()
 
+    def _mended(self) -> bool:
+        """Whether what a failed commit has left is out of the way by now; else nothing more may be written."""
+        assert self._backend.mend is not None
+        try:
+            if self._connection is None:
+                self._connection = self._backend.writer.connect()
+            self._backend.mend(self._connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the writers hear that it cannot be written yet
+            self._undo()
+            _log.warning("the database still cannot be written: %s", type(error).__name__)
+            return False
+        _log.warning("the database is written again")
+        self._doubtful = None
+        return True
+
     def _let_go(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -157,7 +173,7 @@ class GroupCommit:
 
     def _unsure(self, error: Exception) -> Unavailable | None:
         """What to tell the writers if their group may or may not be committed; None if it surely is not."""
-        if self._backend.is_shared:
+        if self._backend.mend is None:
             if not has_lost_connection(error):
                 return None
             return Unavailable(
@@ -168,13 +184,15 @@ class GroupCommit:
             )
         if is_full(error):
             return None
-        # After a failed fsync nobody knows which pages are on disk: only a restart, which recovers from the log, may
-        # write again.
-        self._broken = Unavailable(
-            "The database stopped writing after a failed commit",
-            hint="Check the disk and the service's log, then restart the service.",
+        # After a failed fsync nobody knows which pages are on disk, and a second one would say that all of them are.
+        self._doubtful = Unavailable(
+            "A commit of the database failed, so that nobody knows whether it stands",
+            where=self._backend.where,
+            hint="Check the disk and the service's log. It goes on by itself when the disk takes data again: send the"
+            " request again then; what was recorded is recognised.",
+            retry_after_seconds=1.0,
         )
-        return self._broken
+        return self._doubtful
 
     def _apply(self, connection: Connection, write: _Write, deferred: list[Any]) -> tuple[bool, Any]:
         own: list[Any] = []
@@ -189,7 +207,7 @@ class GroupCommit:
                 # SQLite rolls the whole transaction back by itself on a full disk or an I/O error, PostgreSQL ends
                 # one of two that wait for each other: going on would commit the rest alone.
                 raise
-            return False, domain_error(error, doing="writing")
+            return False, domain_error(error, doing="writing", where=self._backend.where)
         deferred.extend(own)
         return True, value
 

@@ -71,7 +71,16 @@ def open_postgresql(access: DatabaseAccess, readers: int) -> Backend:
 
     writer = _engine(lambda: connect(access), 1)
     reader = _engine(lambda: _reading(connect(access)), readers)
-    return Backend(access.schema, place(access), writer, reader, is_shared=True, migrating=migrating, close=close)
+    return Backend(
+        access.schema,
+        place(access),
+        writer,
+        reader,
+        is_shared=True,
+        mend=None,
+        migrating=migrating,
+        close=close,
+    )
 
 
 def place(access: DatabaseAccess) -> str:

@@ -46,7 +46,14 @@ def open_sqlite(access: DatabaseAccess, readers: int) -> Backend:
         os.close(lock)
 
     return Backend(
-        path.stem, str(path), writer, reader, is_shared=False, migrating=lambda: _migrating(writer), close=close
+        path.stem,
+        str(path),
+        writer,
+        reader,
+        is_shared=False,
+        mend=_mend,
+        migrating=lambda: _migrating(writer),
+        close=close,
     )
 
 
@@ -126,6 +133,28 @@ def reading_engine(path: Path, connections: int) -> Engine:
     )
     _begin_with(engine, "BEGIN")
     return engine
+
+
+def _mend(connection: Connection) -> None:
+    """Bring all that is committed into the database file, anew and synced, and empty the log behind it.
+
+    The frames of the commit whose sync failed are in the log, but not in its index: they do not get into the file, and
+    are gone with the log. Nothing is synced again that had failed: it is written again.
+
+    Raises
+    ------
+    OperationalError
+        If the disk does not take it, or a reader is in the way.
+    """
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute("PRAGMA busy_timeout = 1000")
+    try:
+        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        driver.execute("PRAGMA busy_timeout = 30000")
+    if busy:
+        raise sqlite3.OperationalError("a reader is in the way")
 
 
 @contextmanager

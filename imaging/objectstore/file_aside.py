@@ -69,15 +69,21 @@ class FileAside:
         os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _close(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
+        """Also after an error: a removed file that is open still takes its room."""
+        if self._descriptor < 0:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        if self.error is None:
             self._attempt(lambda: os.close(descriptor))
+        else:
+            with suppress(OSError):
+                os.close(descriptor)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         if self.error is not None:
             return
         try:
-            with os_failures("storing an object"):
+            with os_failures("storing an object", self._path.parent.parent):
                 step()
         except ImagingError as error:
             self.error = error

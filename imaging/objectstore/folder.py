@@ -78,7 +78,7 @@ class FolderObjectStore:
 
     def adopt(self, key: str, path: Path) -> None:
         validate_key(key)
-        with os_failures("storing an object"):
+        with os_failures("storing an object", self._root):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 # The file may have been written long ago; an object is as old as its key, or whoever removes old
@@ -155,7 +155,7 @@ class FolderObjectStore:
     def delete(self, key: str) -> None:
         validate_key(key)
         target = self._root / key
-        with os_failures("deleting an object"):
+        with os_failures("deleting an object", self._root):
             target.unlink(missing_ok=True)
             self._folders.prune(target.parent)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +43,13 @@ class DurableFolders:
             self.forget(folder.parent)
             self.make(folder)
             return
-        self.sync(folder.parent)
+        try:
+            self.sync(folder.parent)
+        except OSError:
+            # A second sync might well succeed and prove nothing: the entry is made anew by whoever needs it.
+            with suppress(OSError):
+                folder.rmdir()
+            raise
         with self._lock:
             self._durable[folder] = None
             while len(self._durable) > _REMEMBERED:

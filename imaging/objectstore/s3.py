@@ -59,7 +59,7 @@ class S3ObjectStore:
         self._write(key, Proof(lambda: io.BytesIO(content)))
 
     def adopt(self, key: str, path: Path) -> None:
-        with os_failures("storing an object"):
+        with os_failures("storing an object", path.parent):
             self._write(key, Proof(lambda: path.open("rb")))
             path.unlink()
 

@@ -113,6 +113,11 @@ class RpcServer:
         for name in ["", *self._names]:
             await self._health.set(name, status)
 
+    async def set_health(self, name: str, serving: bool) -> None:
+        """Tell health checks about something else that this server does, by a name of its own."""
+        states = health_pb2.HealthCheckResponse
+        await self._health.set(name, states.SERVING if serving else states.NOT_SERVING)
+
     async def stop(self, grace: timedelta) -> None:
         """Take no new calls, let running ones end within `grace`, then cancel what is left."""
         await self._health.enter_graceful_shutdown()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 _TABLES = ("study", "series", "instance", "kept_object", "quarantine", "change", "upload")
 
@@ -27,6 +30,12 @@ class Visible:
 
     rows: dict[str, int]
     files: frozenset[str]
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """As `python -m` this module prints it: for disks that this process does not see."""
+        found = json.loads(text)
+        return cls(found["rows"], frozenset(found["files"]))
 
 
 def visible(data_dir: Path) -> Visible:
@@ -55,3 +64,8 @@ def _index(data_dir: Path) -> Iterator[sqlite3.Connection]:
     file = data_dir / "storage" / "storage.sqlite"
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
         yield connection
+
+
+if __name__ == "__main__":
+    seen = visible(Path(sys.argv[1]))
+    sys.stdout.write(json.dumps({"rows": seen.rows, "files": sorted(seen.files)}))

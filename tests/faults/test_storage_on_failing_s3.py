@@ -9,11 +9,11 @@ import pytest
 
 from imaging.errors import DataLoss, ImagingError, StorageFull, Unavailable
 from imaging.rpc.status import from_status
-from imaging.storage.v1 import storage_service_pb2 as pb
 from tests.faults.index_snapshot import visible
+from tests.faults.one_upload import answer_to, read_back
 from tests.installation.storage_process import StorageProcess, storage_process
 from tests.objectstore.scripted_s3 import BUCKET, ScriptedS3, scripted_s3
-from tests.storage.storage_under_test import calls_to, chunks, ct, whole
+from tests.storage.storage_under_test import ct
 
 pytestmark = pytest.mark.integration
 
@@ -57,20 +57,6 @@ def storage(server: ScriptedS3, tmp_path: Path) -> Iterator[StorageProcess]:
     }
     with storage_process(tmp_path / "data", settings=settings) as running:
         yield running
-
-
-async def answer_to(storage: StorageProcess, content: bytes) -> pb.StoreInstancesResponse:
-    """Of an upload, whole or in chunks."""
-    async with calls_to(storage.address) as calls:
-        messages = [whole("a", content)] if len(content) < 3_500_000 else chunks("a", content)
-        *_, answer = await calls.send(messages)
-    return answer
-
-
-async def read_back(storage: StorageProcess, name: str) -> bytes:
-    async with calls_to(storage.address) as calls:
-        messages = await calls.stream("RetrieveInstances", name=name)
-    return b"".join(message.data.content for message in messages)
 
 
 async def test_what_the_server_refuses_is_refused_with_its_reason_and_nothing_is_visible(
