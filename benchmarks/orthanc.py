@@ -41,7 +41,7 @@ class Orthanc:
 
     name = "orthanc"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dicom_port: int = 0) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._port = _free_port()
@@ -55,7 +55,10 @@ class Orthanc:
             "HttpPort": self._port,
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
-            "DicomServerEnabled": False,
+            "DicomServerEnabled": bool(dicom_port),
+            "DicomPort": dicom_port or 4242,
+            "DicomAlwaysAllowStore": True,
+            "DicomCheckCalledAet": False,
             "KeepAlive": True,
             "TcpNoDelay": True,
             "HttpThreadsCount": 50,

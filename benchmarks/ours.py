@@ -45,8 +45,13 @@ class Ours:
         line = self._child.stdout.readline()
         if not line:
             raise RuntimeError("The storage service did not start; its log stands above.")
-        self._address = json.loads(line)["address"]
+        self._address = str(json.loads(line)["address"])
         self.process = ServerProcess(self._child.pid)
+
+    @property
+    def address(self) -> str:
+        """`host:port` of its gRPC."""
+        return self._address
 
     def store(self, files: Sequence[bytes], clients: int) -> None:
         """One stream a client, each on a channel of its own."""

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import orthanc, plots
+from benchmarks import dimse, orthanc, plots
 from benchmarks.figure import Bench, Figure
 from benchmarks.figures import (
+    dimse_store,
     frames,
     frames_of_limit,
     metadata_cold,
@@ -36,6 +37,11 @@ _MEASURES: dict[str, Callable[[Bench], Figure]] = {
     "store_cpu": store_cpu.measure,
     "store_of_plain_loop": store_of_plain_loop.measure,
     "s3_of_bare": s3_of_bare.measure,
+    "dimse_store": dimse_store.measure,
+    "dimse_store_four": dimse_store.measure_four,
+    "dimse_store_cpu": dimse_store.measure_cpu,
+    "dimse_storescu": dimse_store.measure_storescu,
+    "dimse_storescu_four": dimse_store.measure_storescu_four,
     "frames": frames.measure,
     "frames_of_limit": frames_of_limit.measure,
     "metadata_warm": metadata_warm.measure,
@@ -47,6 +53,10 @@ _MEASURES: dict[str, Callable[[Bench], Figure]] = {
 _NEEDS = {
     "store_one_stream": "store",
     "store_cpu": "store",
+    "dimse_store_four": "dimse_store",
+    "dimse_store_cpu": "dimse_store",
+    "dimse_storescu": "dimse_store",
+    "dimse_storescu_four": "dimse_store",
     "frames_of_limit": "frames",
     "telemetry_cost_frame": "telemetry_cost",
 }
@@ -63,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print(orthanc.MISSING)
     names = _with_needs(options.only or list(_MEASURES))
+    if not dimse.is_installed():
+        print(dimse.MISSING)
+        names = [name for name in names if not name.startswith("dimse_storescu")]
     options.out.mkdir(parents=True, exist_ok=True)
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the start")
     results: list[Figure] = []

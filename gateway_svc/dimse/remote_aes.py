@@ -30,10 +30,10 @@ class RemoteAes:
 
 
 def remote_ae(destination: Destination, settings: Settings) -> RemoteAe:
-    """A destination as what is called; its TLS trusts `security.ca_file`, or else what the machine trusts."""
+    """A destination as what is called; its TLS trusts the `ca_file` of the settings, or what the machine trusts."""
     if not destination.tls:
         return RemoteAe(destination.address, destination.ae_title)
-    ca_file = settings.security.ca_file
+    ca_file = destination.ca_file or settings.security.ca_file
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     certificate, key = settings.gateway.dimse_certificate_file, settings.gateway.dimse_key_file

@@ -12,7 +12,7 @@ from imaging.settings.security_files import read_secret
 
 
 def web_client(destination: Destination, settings: Settings) -> httpx.AsyncClient:
-    """A client with the base URL; it trusts `security.ca_file`, or else what the machine trusts.
+    """A client with the base URL; it trusts the `ca_file` of the settings, or what the machine trusts.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def web_client(destination: Destination, settings: Settings) -> httpx.AsyncClien
     return httpx.AsyncClient(
         base_url=destination.url.rstrip("/") + "/",
         headers=headers,
-        verify=ssl.create_default_context(cafile=settings.security.ca_file),
+        verify=ssl.create_default_context(cafile=destination.ca_file or settings.security.ca_file),
         timeout=httpx.Timeout(60.0, connect=10.0),
         trust_env=False,
     )

@@ -31,7 +31,11 @@ class Destination(Section):
     """`host:port` of the PACS."""
 
     tls: bool = False
-    """Speak DICOM TLS with the PACS; its certificate is checked against `security.ca_file`."""
+    """Speak DICOM TLS with the PACS; its certificate is checked against `ca_file`."""
+
+    ca_file: Path | None = None
+    """PEM certificates of whom the PACS or web server proves itself by. None: `security.ca_file`, or else whom this
+    machine trusts."""
 
     url: str = Field("", pattern=r"^(https?://[^\s?#]+)?$")
     """Base URL of the DICOMweb service, e.g. `https://pacs.example.org/dicom-web`; `/studies` is added."""
