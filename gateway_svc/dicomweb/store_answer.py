@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway_svc.dicomweb.dicom_xml import XML, native_model
 from gateway_svc.dicomweb.representation import JSON, chosen
 from gateway_svc.dicomweb.target import ROOT
+from gateway_svc.dimse.status import status_of as failure_reason
 from gateway_svc.http.exchange import Exchange, Header
 from gateway_svc.http.problem import status_of
 from gateway_svc.http.refusals import NotAcceptable
 from imaging import errors
 from imaging.errors import ImagingError
 from imaging.storage.v1 import storage_pb2
-
-REASONS: Final[Mapping[type[ImagingError], int]] = {
-    errors.InvalidArgument: 0xC000,
-    errors.InstanceMismatch: 0xA900,
-    errors.Conflict: 0x0111,
-    errors.StorageFull: 0xA700,
-    errors.Overloaded: 0xA700,
-    errors.Unavailable: 0xA700,
-    errors.DeadlineExceeded: 0xA700,
-    errors.Cancelled: 0xA700,
-    errors.PermissionDenied: 0x0124,
-    errors.Unauthenticated: 0x0124,
-    errors.DataLoss: 0xC000,
-    errors.Internal: 0x0110,
-}
-"""Failure Reason (0008,1197) of an error: that of its nearest class in this table (PS3.18 Table I.2-2)."""
 
 CREATOR: Final = "IMAGING PIPELINE"
 """Of the private elements in a failed item: (gggg,xx01) the kind of error, (gggg,xx02) its text with a hint."""
@@ -125,9 +110,8 @@ def _failed_item(result: Failed) -> dict[str, Any]:
 
 
 def _reason(error: ImagingError) -> dict[str, Any]:
-    reason = next((REASONS[kind] for kind in type(error).__mro__ if kind in REASONS), 0x0110)
     return {
-        "00081197": _element("US", reason),
+        "00081197": _element("US", failure_reason(error)),
         "00090010": _element("LO", CREATOR),
         "00091001": _element("LO", error.reason),
         "00091002": _element("UT", error.text),

@@ -10,7 +10,8 @@ from gateway_svc.dimse.association import Message
 from gateway_svc.dimse.command import Command
 from gateway_svc.dimse.data_set import IncomingDataSet
 from gateway_svc.dimse.pdu_stream import RECEIVE_BYTES
-from gateway_svc.dimse.storage_upload import CHUNK_BYTES, WHOLE_BYTES, Announcement, StorageUpload
+from gateway_svc.dimse.storage_upload import Announcement, StorageUpload
+from gateway_svc.store_stream import CHUNK_BYTES, WHOLE_BYTES
 from imaging.dicom.implementation import part10_prefix
 from imaging.dicom.uid import validate_uid
 from imaging.errors import InvalidDicom

@@ -1,4 +1,7 @@
-"""Domain errors as statuses of DIMSE (PS3.4 B.2.3, C.4; PS3.7 C): the third column of the error table."""
+"""Domain errors as statuses of DIMSE (PS3.4 B.2.3, C.4; PS3.7 C): the third column of the error table.
+
+STOW-RS tells the same numbers as Failure Reason (PS3.18 Table I.2-2).
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaSto
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage, Verification
 
 from gateway_svc.dimse import status
-from gateway_svc.dimse.storage_upload import WHOLE_BYTES
+from gateway_svc.store_stream import WHOLE_BYTES
 from imaging.dicom.file_meta import FileMeta, read_file_meta
 from imaging.dicom.transfer_syntax import TRANSFER_SYNTAXES
 from imaging.errors import InvalidDicom
