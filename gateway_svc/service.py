@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from gateway_svc.destinations import check_destinations
 from gateway_svc.dimse.acceptors import Acceptors
 from gateway_svc.http.server import HttpServer
 from gateway_svc.servicer import GatewayServicer
@@ -27,6 +28,7 @@ class GatewayService:
     """The running service: its gRPC server, its doors to the world, and the channel to storage."""
 
     def __init__(self, settings: Settings) -> None:
+        check_destinations(settings)
         self._channel = open_channel(settings.storage.address, settings.channel())
         self._storage = StorageClient(self._channel)
         stub: StorageServiceAsyncStub = StorageServiceStub(self._channel)

@@ -33,6 +33,9 @@ from gateway_svc.dimse.pdu_stream import PduStream
 MOST_HELD_BYTES: Final = 256 * 1024
 """Of a data set that nobody has asked for yet."""
 
+STALLED_SECONDS: Final = 60.0
+"""A peer that takes nothing for so long is not waited for."""
+
 _MOST_WAITING = 16
 """Messages that a peer may send ahead; nobody who keeps to the Standard sends more than one."""
 
@@ -80,7 +83,7 @@ class Association:
             raise InvalidPdu(f"a maximum length of {peer_max_length} bytes leaves no room for a message")
         self.contexts = contexts
         self.stream = stream
-        self.cancelled: set[int] = set()
+        self.cancelled: set[int | None] = set()
         """Message ids of requests that the peer has cancelled (C-CANCEL)."""
         self.message_since: float | None = None
         """When the message that is incomplete now has begun."""
@@ -104,9 +107,13 @@ class Association:
         """The next message, at a moment when nothing is under way; otherwise as `receive`."""
         self._is_between = True
         try:
-            return await self.receive()
+            message = await self.receive()
         finally:
             self._is_between = False
+        # Of what was asked before, nothing can be cancelled any more.
+        open_ids = {each.command.message_id for each in (message, *self._waiting) if each is not None}
+        self.cancelled &= open_ids
+        return message
 
     @property
     def is_idle(self) -> bool:
@@ -164,7 +171,14 @@ class Association:
         size = len(content) + 2
         head = HEADER.pack(PduType.P_DATA_TF, size + 4) + PDV_HEADER.pack(size, context.id, control)
         self.stream.write((head, content))
-        await self.stream.drained()
+        if self.stream.is_writable:
+            return
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await self.stream.drained()
+        except TimeoutError:
+            self.drop("the peer takes nothing")
+            raise AssociationLost("the peer takes nothing") from None
 
     # The end.
 
@@ -202,6 +216,11 @@ class Association:
             self.stream.write((abort_pdu(reason),))
         self._lose(why)
         self.stream.close()
+
+    def drop(self, why: str) -> None:
+        """End it at once with a peer that takes nothing, so that an abort would not reach it either."""
+        self._lose(why)
+        self.stream.drop()
 
     def _lose(self, why: str) -> None:
         if self._lost is None:

@@ -32,6 +32,7 @@ from gateway_svc.dimse.query_model import (
     searched_tag,
 )
 from gateway_svc.index_search import json_objects, search_page
+from imaging.dicom.uid import is_valid_uid
 from imaging.errors import StorageFull
 from imaging.storage.v1 import storage_service_pb2 as pb
 
@@ -117,7 +118,7 @@ def read_query(identifier: Identifier, level: Level) -> Query:
             continue
         if searched not in MATCHED:
             are_all_known = False
-        elif searched == UNIQUE_KEYS[Level.STUDY] and level > Level.STUDY and not set(value) & set("\\*?"):
+        elif searched == UNIQUE_KEYS[Level.STUDY] and level > Level.STUDY and is_valid_uid(value):
             parent = f"studies/{value}"
         else:
             keys[keyword(searched)] = value

@@ -139,6 +139,11 @@ class PduStream(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.writelines(parts)
 
+    @property
+    def is_writable(self) -> bool:
+        """False while the peer is slower than what is written."""
+        return self._writable.is_set()
+
     async def drained(self) -> None:
         """Wait until the peer has taken enough of what was written."""
         if not self._writable.is_set():

@@ -101,7 +101,7 @@ class StoreScu:
             async with asyncio.timeout(ANSWER_SECONDS + item.size_bytes / SLOWEST_BYTES_PER_SECOND):
                 await self._association.send(context, command, data)
         except TimeoutError:
-            self._association.abort(why="the peer takes too long")
+            self._association.drop("the peer takes too long")
             raise AssociationLost("the peer takes too long") from None
         except ImagingError:  # in the middle of the data set: there is no other way to take it back
             self._association.abort(why="an instance could not be read to its end")

@@ -64,6 +64,14 @@ async def test_destinations_are_those_of_the_settings_file(settings_file: Path, 
     )
 
 
+@pytest.mark.parametrize("name", ["ca_file", "token_file"])
+async def test_a_file_of_a_destination_that_is_missing_is_told_at_the_start(tmp_path: Path, name: str) -> None:
+    destinations = {"pacs": {"url": "https://pacs.example.org", name: tmp_path / "missing"}}
+    settings = load_settings(env={}, overrides={"data_dir": tmp_path, "gateway.destinations": destinations})
+    with pytest.raises(SettingsInvalid, match=f"gateway.destinations.pacs.{name}"):
+        build(settings)
+
+
 def test_child_process_gets_the_same_destinations_and_names(settings_file: Path) -> None:
     settings = load_settings(settings_file, env={})
     assert load_settings(env=child_environment(settings, {})) == settings

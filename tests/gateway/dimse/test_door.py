@@ -12,12 +12,14 @@ from datetime import timedelta
 import psutil
 import pytest
 
+from gateway_svc.dimse import association as association_module
 from gateway_svc.dimse import status
 from gateway_svc.dimse.associate_pdu import AssociateRequest, ProposedContext, UserInformation, encode_request
 from gateway_svc.dimse.association import Association
 from gateway_svc.dimse.callers import Callers
 from gateway_svc.dimse.command import Command, CommandField
-from gateway_svc.dimse.door import MOST_UNASSOCIATED, Caller, Door, DoorLimits
+from gateway_svc.dimse.data_set import AssociationLost
+from gateway_svc.dimse.door import MOST_UNASSOCIATED, Caller, Door, DoorLimits, Serve
 from gateway_svc.dimse.pdu import HEADER, PduType
 from gateway_svc.dimse.requestor import RemoteAe, associate
 from gateway_svc.dimse.sop_classes import VERIFICATION, SopClasses
@@ -65,7 +67,7 @@ async def echo(association: Association) -> int | None:
 
 @asynccontextmanager
 async def opened(
-    *, limits: DoorLimits | None = None, peers: tuple[Peer, ...] = (), is_open: bool = True
+    *, serve: Serve = serve, limits: DoorLimits | None = None, peers: tuple[Peer, ...] = (), is_open: bool = True
 ) -> AsyncIterator[Opened]:
     refused: list[tuple[str, str, str]] = []
     door = Door(
@@ -102,6 +104,46 @@ async def test_an_echo_is_answered_and_the_release_confirmed() -> None:
         assert await echo(association) == status.SUCCESS
         await association.release()
         assert not association.is_open
+
+
+async def test_a_peer_that_takes_no_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(association_module, "STALLED_SECONDS", 0.3)
+    lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def pour(association: Association, caller: Caller) -> None:
+        message = await association.next_request()
+        assert message is not None
+        try:  # more than any buffer holds
+            await association.send(message.context, message.command.response(status.PENDING), b"x" * 64_000_000)
+        except AssociationLost as error:
+            lost.set_result(str(error))
+            raise
+
+    async with opened(serve=pour, limits=DoorLimits(artim_seconds=0.5)) as at:
+        deaf = await at.associate()
+        (context,) = deaf.contexts.values()
+        deaf.stream.pause()
+        await deaf.send(context, Command(CommandField.C_ECHO, affected_sop_class_uid=VERIFICATION, message_id=1))
+        assert await asyncio.wait_for(lost, 10) == "the peer takes nothing"
+        deaf.stream.drop()
+
+
+async def test_a_cancel_that_comes_too_late_cancels_no_later_request() -> None:
+    seen: list[set[int | None]] = []
+
+    async def note(association: Association, caller: Caller) -> None:
+        while (message := await association.next_request()) is not None:
+            seen.append(set(association.cancelled))
+            await association.send(message.context, message.command.response(status.SUCCESS))
+
+    async with opened(serve=note) as at:
+        association = await at.associate()
+        (context,) = association.contexts.values()
+        for number in range(40):  # more than are remembered
+            assert await echo(association) == status.SUCCESS
+            await association.send(context, Command(CommandField.C_CANCEL, message_id_responded_to=number + 1))
+        await association.release()
+    assert seen == [set()] * 40
 
 
 @pytest.mark.parametrize(
