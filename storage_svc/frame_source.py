@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imaging.dicom.deflated import inflate_data_set
 from imaging.dicom.frame_index import FrameIndex
 from imaging.dicom.pixel_description import PixelDescription
@@ -22,6 +25,8 @@ GROUP_BYTES = 8 * 1024 * 1024
 """How much of a larger object is read at once; the checksums of its pieces prove that."""
 
 Row = Mapping[str, Any]
+Bytes = bytes | NDArray[np.uint8]
+"""Of an array, a slice is no copy; checksums and joins take both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class StoredFrame:
 
     row: Row
     frame_number: int
-    content: bytes
+    content: Bytes
     transfer_syntax_uid: str
     pixels: PixelDescription
     pixel_tag: int
@@ -102,25 +107,32 @@ def read_frames(store: ObjectStore, group: FrameGroup) -> Iterator[StoredFrame]:
         If stored bytes are gone or damaged.
     """
     row, frames = group.row, group.frames
-    pixels, tag, vr = pixels_of(row["pixels"])
     syntax = row["transfer_syntax_uid"]
+    base = 0
     if frames.inflated:
         data = inflate_data_set(read_whole(store, row), row["data_set_offset"])
-        base, syntax = 0, EXPLICIT_VR_LITTLE_ENDIAN
+        syntax = EXPLICIT_VR_LITTLE_ENDIAN
     elif row["size_bytes"] <= VERIFIED_BYTES:
-        data, base = read_whole(store, row), 0
+        data = read_whole(store, row)
     else:
         ranges = [piece for number in group.frame_numbers for piece in frames.ranges(number - 1)]
         base = min(offset for offset, _ in ranges)
         data = read_range(store, row, base, max(offset + length for offset, length in ranges) - base)
+    return frames_in(np.frombuffer(data, np.uint8), base, group, syntax)
+
+
+def frames_in(data: NDArray[np.uint8], base: int, group: FrameGroup, transfer_syntax_uid: str) -> Iterator[StoredFrame]:
+    """The frames of a group out of `data`, shape (n,): bytes of their object from offset `base` on."""
+    row, frames = group.row, group.frames
+    pixels, tag, vr = pixels_of(row["pixels"])
     for number in group.frame_numbers:
         pieces = frames.ranges(number - 1)
         parts = [data[offset - base : offset - base + length] for offset, length in pieces]
         yield StoredFrame(
             row=row,
             frame_number=number,
-            content=parts[0] if len(parts) == 1 else b"".join(parts),
-            transfer_syntax_uid=syntax,
+            content=parts[0] if len(parts) == 1 else b"".join(part.data for part in parts),
+            transfer_syntax_uid=transfer_syntax_uid,
             pixels=pixels,
             pixel_tag=tag,
             pixel_vr=vr,

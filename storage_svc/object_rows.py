@@ -73,7 +73,10 @@ async def instances_by_uid(database: Database, sop_instance_uids: Sequence[str])
             .join(KEPT_OBJECT, KEPT_OBJECT.c.object_key == INSTANCE.c.object_key)
             .where(INSTANCE.c.sop_instance_uid.in_(list(sop_instance_uids)), INSTANCE.c.purge_time.is_(None))
         )
-        return {found["sop_instance_uid"]: dict(found) for found in connection.execute(query).mappings()}
+        found = connection.execute(query)
+        columns = tuple(found.keys())  # zipped: `mappings` takes twice as long
+        rows = (dict(zip(columns, row, strict=True)) for row in found)
+        return {row["sop_instance_uid"]: row for row in rows}
 
     found = await database.read(read)
     for uid in sop_instance_uids:

@@ -22,16 +22,30 @@ async def read_ahead(
     executor: Executor,
     size_bytes: Callable[[P], int],
     ahead: int = 4,
+    at_once: Callable[[P], R | None] | None = None,
 ) -> AsyncGenerator[R]:
     """What `fetch` gives for each piece, in order.
 
     At most `ahead` pieces, and `AHEAD_BYTES`, are in work or waiting. The first failure ends it, when its turn comes.
+
+    Parameters
+    ----------
+    at_once
+        Asked first, in the event loop, when nothing is in work: what it gives needs no `fetch`; it must not wait.
     """
     loop = asyncio.get_running_loop()
     running: deque[tuple[asyncio.Future[R], int]] = deque()
     held = 0
     try:
         async for piece in pieces:
+            if at_once is not None and running and all(future.done() for future, _ in running):
+                while running:
+                    future, freed = running.popleft()
+                    yield await future
+                    held -= freed
+            if at_once is not None and not running and (result := at_once(piece)) is not None:
+                yield result
+                continue
             size = size_bytes(piece)
             while running and (len(running) >= ahead or held + size > AHEAD_BYTES):
                 future, freed = running.popleft()

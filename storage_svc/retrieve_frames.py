@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
 
 import google_crc32c
 
@@ -22,9 +21,10 @@ from imaging.dicom.transfer_syntax import (
 from imaging.errors import InvalidArgument, UnsupportedTransferSyntax
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
+from storage_svc.cached_frames import CachedFrames
 from storage_svc.frame_pixels import frame_pixels
 from storage_svc.frame_plan import FramesOf, checked_frames, ordered
-from storage_svc.frame_source import FrameGroup, StoredFrame, frame_groups, read_frames, read_size
+from storage_svc.frame_source import Bytes, FrameGroup, Row, StoredFrame, frame_groups, read_frames, read_size
 from storage_svc.names import instance_name, parse_name
 from storage_svc.object_rows import instances_below, instances_by_uid
 from storage_svc.read_ahead import read_ahead
@@ -32,6 +32,9 @@ from storage_svc.retrieve_instances import CHUNK_BYTES, WHOLE_BYTES
 from storage_svc.wire_message import data_message
 
 _BATCH = 100
+_SMALL = ("study_instance_uid", "series_instance_uid", "number_of_frames")
+"""What is remembered of each instance when many are asked for."""
+
 _DECODED_BYTES = 32 * 1024 * 1024
 """How much of one group is decoded ahead of the caller."""
 
@@ -56,14 +59,14 @@ async def retrieve_frames(
     DataLoss
         At the frame whose bytes are gone or damaged.
     """
-    plan = ordered(await _asked_frames(database, request), request.order)
+    frames, known = await _asked_frames(database, request)
+    plan = ordered(frames, request.order)
     accept = frozenset(request.accept_transfer_syntax_uids)
 
     async def groups() -> AsyncGenerator[FrameGroup]:
         for start in range(0, len(plan), _BATCH):
             batch = plan[start : start + _BATCH]
-            rows = await instances_by_uid(database, list(dict.fromkeys(of.sop_instance_uid for of in batch)))
-            by_uid = {row["sop_instance_uid"]: row for row in rows}
+            by_uid = known or await _rows(database, [of.sop_instance_uid for of in batch])
             for of in batch:
                 for group in frame_groups(by_uid[of.sop_instance_uid], of.frame_numbers):
                     yield group
@@ -76,7 +79,15 @@ async def retrieve_frames(
         decoded_bytes = sum(frame.pixels.decoded_frame_bytes for frame in stored)
         return list(stored) if decoded_bytes > _DECODED_BYTES else [convert(frame) for frame in stored]
 
-    async for sent in read_ahead(groups(), fetch, executor=executor, size_bytes=read_size):
+    cached = CachedFrames(store)
+
+    def at_once(group: FrameGroup) -> list[list[bytes] | StoredFrame] | None:
+        if not _sent_as_kept(group.row["transfer_syntax_uid"], accept):
+            return None
+        stored = cached.frames(group)
+        return None if stored is None else [convert(frame) for frame in stored]
+
+    async for sent in read_ahead(groups(), fetch, executor=executor, size_bytes=read_size, at_once=at_once):
         for entry in sent:
             if isinstance(entry, StoredFrame):
                 # Decoded all together, the group would take too much memory.
@@ -87,7 +98,14 @@ async def retrieve_frames(
                 yield message
 
 
-async def _asked_frames(database: Database, request: pb.RetrieveFramesRequest) -> list[FramesOf]:
+async def _rows(database: Database, sop_instance_uids: Sequence[str]) -> dict[str, Row]:
+    """Rows of instances by their UID, with where the parts of their objects are."""
+    rows = await instances_by_uid(database, list(dict.fromkeys(sop_instance_uids)))
+    return {row["sop_instance_uid"]: row for row in rows}
+
+
+async def _asked_frames(database: Database, request: pb.RetrieveFramesRequest) -> tuple[list[FramesOf], dict[str, Row]]:
+    """What is asked for; and the rows of these instances, if they are few."""
     if bool(request.series) == bool(request.selections):
         raise InvalidArgument("Give a series or selections", where="series", hint="One of the two, not both.")
     if request.series:
@@ -101,14 +119,13 @@ async def _asked_frames(database: Database, request: pb.RetrieveFramesRequest) -
             raise InvalidArgument(
                 "The series has no pixel data", where=request.series, hint="Retrieve its metadata or instances."
             )
-        return frames
+        return frames, {}
     asked = [(parse_name(selection.instance, 3), selection.frame_numbers) for selection in request.selections]
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Row] = {}
+    few = len(asked) <= _BATCH
     for start in range(0, len(asked), _BATCH):
-        uids = list(dict.fromkeys(name.sop_instance_uid for name, _ in asked[start : start + _BATCH]))
-        for row in await instances_by_uid(database, uids):
-            small = ("study_instance_uid", "series_instance_uid", "number_of_frames")
-            found[row["sop_instance_uid"]] = {key: row[key] for key in small}
+        rows = await _rows(database, [name.sop_instance_uid for name, _ in asked[start : start + _BATCH]])
+        found |= rows if few else {uid: {key: row[key] for key in _SMALL} for uid, row in rows.items()}
     frames = []
     for name, numbers in asked:
         row = found[name.sop_instance_uid]
@@ -118,10 +135,14 @@ async def _asked_frames(database: Database, request: pb.RetrieveFramesRequest) -
         ):
             raise name.not_found()
         frames.append(checked_frames(name.sop_instance_uid, row["number_of_frames"], list(numbers)))
-    return frames
+    return frames, found if few else {}
 
 
-def as_accepted(frame: StoredFrame, accept: frozenset[str], pool: DecodePool) -> tuple[Response.Header, bytes]:
+def _sent_as_kept(transfer_syntax_uid: str, accept: frozenset[str]) -> bool:
+    return not accept or transfer_syntax_uid in accept
+
+
+def as_accepted(frame: StoredFrame, accept: frozenset[str], pool: DecodePool) -> tuple[Response.Header, Bytes]:
     """Header and bytes of a frame in a transfer syntax that the caller takes; blocks while it decodes.
 
     Raises
@@ -132,7 +153,7 @@ def as_accepted(frame: StoredFrame, accept: frozenset[str], pool: DecodePool) ->
         If it cannot be decoded.
     """
     syntax = frame.transfer_syntax_uid
-    if not accept or syntax in accept:
+    if _sent_as_kept(syntax, accept):
         return _header(frame, syntax, len(frame.content), frame.bit_offset), frame.content
     plain = next((uid for uid in _PLAIN if uid in accept), None)
     if plain is None:
@@ -151,7 +172,7 @@ def as_accepted(frame: StoredFrame, accept: frozenset[str], pool: DecodePool) ->
 def _decoded(frame: StoredFrame, pool: DecodePool) -> tuple[StoredFrame, bytes]:
     """The frame with the description of its decoded form, and its bytes in Explicit VR Little Endian."""
     samples = frame_pixels(
-        frame.content,
+        bytes(frame.content),
         frame.transfer_syntax_uid,
         frame.pixels,
         pixel_vr=frame.pixel_vr,
@@ -191,12 +212,12 @@ def _header(frame: StoredFrame, syntax: str, size_bytes: int, bit_offset: int) -
     )
 
 
-def frame_messages(header: Response.Header, content: bytes) -> Iterator[bytes]:
+def frame_messages(header: Response.Header, content: Bytes) -> Iterator[bytes]:
     """One message for a frame that fits, chunks otherwise; serialized."""
     first, last, none = Response(header=header), Response(finish=Response.Finish()), Response()
     step = len(content) if len(content) <= WHOLE_BYTES else CHUNK_BYTES
     for offset in range(0, max(len(content), 1), max(step, 1)):
-        chunk = content[offset : offset + step]  # the whole of it is no copy
+        chunk = content[offset : offset + step]
         yield data_message(
             first if offset == 0 else none,
             offset,

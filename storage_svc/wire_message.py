@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imaging.storage.v1 import storage_service_pb2 as pb
 
 _DATA: Final = b"\x12"
@@ -20,7 +23,9 @@ _CONTENT: Final = b"\x12"
 Response = pb.RetrieveFramesResponse | pb.RetrieveInstancesResponse
 
 
-def data_message(before: Response, offset: int, content: bytes, crc32c: int, after: Response) -> bytes:
+def data_message(
+    before: Response, offset: int, content: bytes | NDArray[np.uint8], crc32c: int, after: Response
+) -> bytes:
     """One response of RetrieveFrames or RetrieveInstances with its `data`, as it goes over the wire.
 
     Parameters
@@ -34,9 +39,10 @@ def data_message(before: Response, offset: int, content: bytes, crc32c: int, aft
     part = pb.RetrieveFramesResponse.Data
     start = part(offset=offset).SerializeToString() + _CONTENT + _varint(len(content))
     end = part(crc32c=crc32c).SerializeToString()
+    raw = content if isinstance(content, bytes) else content.data
     size = _varint(len(start) + len(content) + len(end))
     return b"".join(
-        (before.SerializeToString(), _DATA, size, start, content, end, after.SerializeToString()),
+        (before.SerializeToString(), _DATA, size, start, raw, end, after.SerializeToString()),
     )
 
 

@@ -137,6 +137,20 @@ class FolderObjectStore:
             os.close(descriptor)
         return content
 
+    def read_at_once(self, key: str, into: memoryview) -> bool:
+        validate_key(key)
+        try:
+            descriptor = os.open(self._root / key, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            # What is not in the page cache ends it early; file systems that cannot tell refuse the flag.
+            return os.preadv(descriptor, [into], 0, os.RWF_NOWAIT) == len(into)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+
     def stat(self, key: str) -> ObjectStat | None:
         validate_key(key)
         try:

@@ -113,6 +113,9 @@ class S3ObjectStore:
             raise _ends_early(key, offset + (length or 0) - found.size_bytes)
         return b""
 
+    def read_at_once(self, key: str, into: memoryview) -> bool:
+        return False
+
     def stat(self, key: str) -> ObjectStat | None:
         validate_key(key)
         try:

@@ -63,6 +63,14 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def read_at_once(self, key: str, into: memoryview) -> bool:
+        """Fill `into` with the first bytes of an object if they are in memory and that takes no waiting.
+
+        May be called in an event loop. False, with anything in `into`, where only `read` can give the bytes, or tell
+        why it cannot.
+        """
+        ...
+
     def stat(self, key: str) -> ObjectStat | None:
         """What is known of an object; None if there is none."""
         ...

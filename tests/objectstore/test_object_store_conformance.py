@@ -46,6 +46,15 @@ def test_a_range_is_read(store: ObjectStore) -> None:
     assert store.read("a", 10, 0) == b""
 
 
+def test_what_is_read_at_once_is_what_was_put_and_nothing_else_is_promised(store: ObjectStore) -> None:
+    store.put("a", b"0123456789")
+    store.read("a")
+    into = bytearray(10)
+    assert not store.read_at_once("a", memoryview(into)) or into == b"0123456789"
+    assert not store.read_at_once("a", memoryview(bytearray(11)))
+    assert not store.read_at_once("b", memoryview(bytearray(1)))
+
+
 def test_a_range_past_the_end_is_data_loss(store: ObjectStore) -> None:
     store.put("a", b"0123456789")
     with pytest.raises(DataLoss):
