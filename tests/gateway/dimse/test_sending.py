@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,17 @@ async def destinations_of(sender: Archive) -> AsyncIterator[AsyncDestinations]:
         yield AsyncDestinations(channel)
 
 
+@asynccontextmanager
+async def two_archives(folder: Path) -> AsyncIterator[tuple[Archive, Archive]]:
+    """A sender, and a receiver that it knows as `pacs` and as `web`."""
+    async with archive(folder / "receiver") as receiver:
+        gateway = receiver.settings.gateway
+        pacs = {"ae_title": "PACS", "address": gateway.dimse_address}
+        web = {"url": f"http://{gateway.http_address}/dicom-web"}
+        async with archive(folder / "sender", pacs=pacs, web=web) as sender:
+            yield sender, receiver
+
+
 async def sent(destinations: AsyncDestinations, name: str, names: Sequence[str]) -> Sending:
     """The end of a sending, whose steps only grow."""
     done = 0
@@ -60,17 +71,7 @@ async def sent(destinations: AsyncDestinations, name: str, names: Sequence[str])
 
 
 async def test_a_study_goes_to_another_archive_by_either_way(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        receiver = await stack.enter_async_context(archive(tmp_path / "receiver"))
-        gateway = receiver.settings.gateway
-        sender = await stack.enter_async_context(
-            archive(
-                tmp_path / "sender",
-                pacs={"ae_title": "PACS", "address": gateway.dimse_address},
-                web={"url": f"http://{gateway.http_address}/dicom-web"},
-            )
-        )
-        destinations = await stack.enter_async_context(destinations_of(sender))
+    async with two_archives(tmp_path) as (sender, receiver), destinations_of(sender) as destinations:
         for name, study in (("pacs", "1.2.3"), ("web", "1.2.4")):
             kept = {f"{study}.1.{n}": ct(study, f"{study}.1", f"{study}.1.{n}") for n in range(7)}
             await keep(sender, *kept.values())
@@ -86,17 +87,7 @@ async def test_a_study_goes_to_another_archive_by_either_way(tmp_path: Path) -> 
 
 async def test_what_is_refused_is_told_and_the_others_are_sent(tmp_path: Path) -> None:
     """The receiver has another image under one of the UIDs: it refuses that one by either way."""
-    async with AsyncExitStack() as stack:
-        receiver = await stack.enter_async_context(archive(tmp_path / "receiver"))
-        gateway = receiver.settings.gateway
-        sender = await stack.enter_async_context(
-            archive(
-                tmp_path / "sender",
-                pacs={"ae_title": "PACS", "address": gateway.dimse_address},
-                web={"url": f"http://{gateway.http_address}/dicom-web"},
-            )
-        )
-        destinations = await stack.enter_async_context(destinations_of(sender))
+    async with two_archives(tmp_path) as (sender, receiver), destinations_of(sender) as destinations:
         for name, study in (("pacs", "1.2.3"), ("web", "1.2.4")):
             await keep(receiver, ct(study, f"{study}.1", f"{study}.1.1", pixels=b"\1" * 32768))
             await keep(sender, *(ct(study, f"{study}.1", f"{study}.1.{n}") for n in range(3)))
