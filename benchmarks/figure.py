@@ -79,6 +79,7 @@ class Bench:
     frames: int
     repeats: int
     closing: ExitStack
+    is_quick: bool = False
     kept: dict[str, list[Run]] = field(default_factory=dict)
     """Runs that one figure measured for another one on the way."""
 

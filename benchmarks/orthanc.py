@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -84,14 +85,17 @@ class Orthanc:
                 time.sleep(0.05)
         raise RuntimeError(f"Orthanc did not start; see {self._folder / 'log.txt'}")
 
-    def store(self, files: Sequence[bytes], clients: int) -> None:
+    def store(self, files: Sequence[bytes | Path], clients: int) -> None:
         """POST /instances, one connection a client."""
 
-        def one(share: Sequence[bytes]) -> None:
+        def one(share: Sequence[bytes | Path]) -> None:
             connection = self._connection()
             for content in share:
-                connection.request("POST", "/instances", content, {"Content-Type": "application/dicom"})
-                answer = connection.getresponse()
+                size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                headers = {"Content-Type": "application/dicom", "Content-Length": str(size)}
+                with nullcontext(content) if isinstance(content, bytes) else content.open("rb") as sent:
+                    connection.request("POST", "/instances", sent, headers)
+                    answer = connection.getresponse()
                 body = answer.read()
                 if answer.status != 200 or b'"Success"' not in body:
                     raise RuntimeError(f"Orthanc did not store: {answer.status}")

@@ -53,10 +53,10 @@ class Ours:
         """`host:port` of its gRPC."""
         return self._address
 
-    def store(self, files: Sequence[bytes], clients: int) -> None:
+    def store(self, files: Sequence[bytes | Path], clients: int) -> None:
         """One stream a client, each on a channel of its own."""
 
-        async def one(share: Sequence[bytes]) -> None:
+        async def one(share: Sequence[bytes | Path]) -> None:
             channel = open_channel(self._address)
             try:
                 client = StorageClient(channel)

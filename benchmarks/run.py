@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             frames=200 if quick else 2000,
             repeats=options.repeats or (3 if quick else 5),
             closing=closing,
+            is_quick=quick,
         )
         for name in names:
             results.append(_MEASURES[name](bench))

@@ -21,7 +21,7 @@ class Side(Protocol):
     def process(self) -> ServerProcess:
         """Its server."""
 
-    def store(self, files: Sequence[bytes], clients: int) -> None:
+    def store(self, files: Sequence[bytes | Path], clients: int) -> None:
         """Store files by so many clients at once; each file is acknowledged by the server."""
 
     def frames(self, series: Series, clients: int) -> int:
@@ -52,9 +52,22 @@ class ServerProcess:
         return total
 
     def peak_mib(self) -> float:
-        """The largest resident size so far, of the process and its running children together."""
+        """The largest resident size so far, of the process and its running children together.
+
+        Each may have had its peak at another time, so it is rather too much. What they map together is counted once:
+        the memory that our processes share for uploads, programs and libraries.
+        """
         processes = [self._process, *self._process.children(recursive=True)]
-        return sum(_high_water_kib(process.pid) for process in processes) / 1024
+        mapped = [_mapped_bytes(process) for process in processes]
+        shared = 0
+        for path in set().union(*mapped):
+            shared += sum(sorted((each.get(path, 0) for each in mapped), reverse=True)[1:])
+        return sum(_high_water_kib(process.pid) for process in processes) / 1024 - shared / 1024**2
+
+
+def _mapped_bytes(process: psutil.Process) -> dict[str, int]:
+    """Resident bytes of each file, or shared memory, that a process maps."""
+    return {each.path: each.rss for each in process.memory_maps() if each.path.startswith("/")}
 
 
 def _high_water_kib(pid: int) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
@@ -20,12 +23,13 @@ class Series:
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uids: tuple[str, ...]
-    files: tuple[bytes, ...]
+    files: tuple[bytes | Path, ...]
+    """Part 10 bytes; one that is too large for memory is a file."""
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all files."""
-        return sum(map(len, self.files))
+        return sum(len(file) if isinstance(file, bytes) else file.stat().st_size for file in self.files)
 
     @property
     def name(self) -> str:
@@ -52,13 +56,38 @@ class Work:
         """One CT object with many frames, 256 x 256 x 16 bit each."""
         return self._series("CT", 1, 256, frames)
 
+    def long_ct(self, slices: int, at_once: int) -> Iterator[Series]:
+        """The slices of one CT series, so many at a time: all of them would fill the memory of whoever sends them."""
+        self._count += 1
+        pixels = _pixels(self._random, 512)
+        for first in range(1, slices + 1, at_once):
+            yield self._part("CT", range(first, min(first + at_once, slices + 1)), pixels, 1)
+
+    def huge_object(self, path: Path, frames: int) -> Series:
+        """One CT object with so many frames as `many_frames`, written to a file; 16,384 frames are 2 GiB."""
+        one = self._series("CT", 1, 256, 1)
+        (content,) = one.files
+        frame_bytes = 256 * 256 * 2
+        image = pydicom.dcmread(BytesIO(content))
+        image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+        image.NumberOfFrames = frames
+        content = _encoded(image)
+        with path.open("wb") as file:
+            file.write(content[: -frame_bytes - 4] + (frames * frame_bytes).to_bytes(4, "little"))
+            for _ in range(frames):
+                file.write(content[-frame_bytes:])
+        return Series(one.study_instance_uid, one.series_instance_uid, one.sop_instance_uids, (path,))
+
     def _series(self, modality: str, slices: int, size: int, frames: int) -> Series:
         self._count += 1
+        return self._part(modality, range(1, slices + 1), _pixels(self._random, size), frames)
+
+    def _part(self, modality: str, numbers: Sequence[int], pixels: np.ndarray, frames: int) -> Series:
         study, series = f"{_ROOT}.1.{self._count}", f"{_ROOT}.2.{self._count}"
-        uids = tuple(f"{_ROOT}.3.{self._count}.{number}" for number in range(1, slices + 1))
-        pixels = _pixels(self._random, size)
+        uids = tuple(f"{_ROOT}.3.{self._count}.{number}" for number in numbers)
         files = tuple(
-            _file(modality, study, series, uid, number, pixels, frames) for number, uid in enumerate(uids, start=1)
+            _file(modality, study, series, uid, number, pixels, frames)
+            for number, uid in zip(numbers, uids, strict=True)
         )
         return Series(study, series, uids, files)
 
@@ -85,6 +114,10 @@ def _file(modality: str, study: str, series: str, uid: str, number: int, pixels:
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = f"{_ROOT}.9"
     data_set.file_meta = meta
+    return _encoded(data_set)
+
+
+def _encoded(data_set: Dataset) -> bytes:
     buffer = BytesIO()
     data_set.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

@@ -17,8 +17,9 @@ from imaging.database.access import DatabaseAccess
 from imaging.database.backend import Backend
 from imaging.errors import FailedPrecondition, Internal, InvalidArgument
 
-CACHE_KIB = 16 * 1024
-"""Page cache of each connection. Small: the pages of the index are in the system's cache as well."""
+CACHE_KIB = 2 * 1024
+"""Page cache of each connection. Small: the pages of the index are in the cache of the system as well, and what five
+connections keep of a growing index would be the largest part of what the service takes."""
 
 CHECKPOINT_PAGES = 4096
 """WAL pages (4 KiB each) between checkpoints: 16 MiB keeps the checkpoint's fsyncs rare beside those of the commits."""

@@ -51,6 +51,9 @@ _PATIENCE_SECONDS = 10.0
 _WORK_SHARE = 4
 _UNREAD = -1
 _PENDING_BYTES = 16 * 1024 * 1024
+_MODELS_BYTES = 4 * 1024 * 1024
+"""Of texts that the models of a series share, kept while they are made."""
+
 _log = logging.getLogger(__name__)
 Row = Mapping[str, Any]
 
@@ -178,7 +181,7 @@ class SegmentBuilder:
             return live_instances(connection, series), list_segments(connection, series)
 
         lives, listings = await self._database.read(read)
-        models = JsonModels()
+        models = JsonModels(_MODELS_BYTES)
         kept: set[str] = set()
         ready: list[Segment] = []
         for part in series_plan(lives, listings, merge_small=True):
