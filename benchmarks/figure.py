@@ -77,6 +77,9 @@ class Bench:
     work: Work
     slices: int
     frames: int
+    studies: int
+    """Of the larger index that is searched."""
+
     repeats: int
     closing: ExitStack
     is_quick: bool = False

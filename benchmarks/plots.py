@@ -13,6 +13,9 @@ from benchmarks.figure import Figure
 _WIDTH, _BAR, _LEFT, _SPAN = 460, 22, 90, 280
 _COLOURS = {"ours": HexColor("#1f6f8b"), "peer": HexColor("#a8a8a8")}
 
+_PEERS = {"frames_of_limit": "limit", "search_p99_growth": "10^4", "search_work_growth": "10^4"}
+"""What stands in the peer's place."""
+
 
 def draw(figure: Figure, folder: Path) -> Path:
     """The file with the picture of one figure."""
@@ -23,7 +26,7 @@ def draw(figure: Figure, folder: Path) -> Path:
     most = max(bars.values()) or 1.0
     for index, (side, value) in enumerate(bars.items()):
         bottom = height - 34 - (index + 1) * _BAR - index * 8
-        label = "limit" if side == "peer" and figure.name == "frames_of_limit" else side
+        label = _PEERS.get(figure.name, side) if side == "peer" else side
         drawing.add(String(8, bottom + 7, label, fontName="Helvetica", fontSize=10))
         drawing.add(Rect(_LEFT, bottom, _SPAN * value / most, _BAR, fillColor=_COLOURS[side], strokeColor=None))
         text = f"{value:,.1f}" if value < 100 else f"{value:,.0f}"

@@ -21,6 +21,7 @@ from benchmarks.figures import (
     metadata_warm,
     rss_mib,
     s3_of_bare,
+    search_p99_growth,
     store,
     store_cpu,
     store_of_plain_loop,
@@ -46,6 +47,8 @@ _MEASURES: dict[str, Callable[[Bench], Figure]] = {
     "frames_of_limit": frames_of_limit.measure,
     "metadata_warm": metadata_warm.measure,
     "metadata_cold": metadata_cold.measure,
+    "search_p99_growth": search_p99_growth.measure,
+    "search_work_growth": search_p99_growth.measure_work,
     "rss_mib": rss_mib.measure,
     "telemetry_cost": telemetry_cost.measure,
     "telemetry_cost_frame": telemetry_cost.measure_frames,
@@ -58,6 +61,7 @@ _NEEDS = {
     "dimse_storescu": "dimse_store",
     "dimse_storescu_four": "dimse_store",
     "frames_of_limit": "frames",
+    "search_work_growth": "search_p99_growth",
     "telemetry_cost_frame": "telemetry_cost",
 }
 
@@ -88,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Work(),
             slices=100 if quick else 400,
             frames=200 if quick else 2000,
+            studies=100_000 if quick else 1_000_000,
             repeats=options.repeats or (3 if quick else 5),
             closing=closing,
             is_quick=quick,

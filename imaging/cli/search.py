@@ -62,7 +62,7 @@ def _parse(keys: list[str]) -> dict[str, str]:
 
 
 async def _studies(client: AsyncClient, keys: dict[str, str], limit: int, output: Output) -> int:
-    found = (await client.search_studies(**keys))[:limit]
+    found = await client.search_studies(limit=limit, **keys)
     if output.as_json:
         for item in found:
             output.result(asdict(item))
@@ -87,7 +87,7 @@ async def _studies(client: AsyncClient, keys: dict[str, str], limit: int, output
 
 
 async def _series(client: AsyncClient, study: str, keys: dict[str, str], limit: int, output: Output) -> int:
-    found = (await client.series(study, **keys))[:limit]
+    found = await client.series(study, limit=limit, **keys)
     if output.as_json:
         for item in found:
             output.result(asdict(item))

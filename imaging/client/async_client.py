@@ -97,8 +97,8 @@ class AsyncClient:
                 await self.storage.complete_study(study)
         return summary
 
-    async def search_studies(self, **keys: str) -> list[Study]:
-        """Studies that match all keys, newest first.
+    async def search_studies(self, *, limit: int | None = None, **keys: str) -> list[Study]:
+        """Studies that match all keys, newest first; at most `limit`, or all.
 
         Keys are attributes in snake case (`patient_id="4711"`, `study_date="20260101-20260131"`) or DICOM keywords
         (`PatientID`). Values match as in PS3.4 C.2.2.2.
@@ -108,7 +108,8 @@ class AsyncClient:
         InvalidArgument
             If a key is unknown.
         """
-        return [conversion.study(item) async for item in self.storage.search_studies(**search_keys(keys))]
+        found = self.storage.search_studies(limit=limit, **search_keys(keys))
+        return [conversion.study(item) async for item in found]
 
     async def studies(self) -> list[Study]:
         """All studies, newest first."""
@@ -118,10 +119,11 @@ class AsyncClient:
         """One study."""
         return conversion.study(await self.storage.get_study(_name(study, "studies")))
 
-    async def series(self, study: str | Study = "", **keys: str) -> list[Series]:
-        """The series of a study, or of all, that match all keys."""
+    async def series(self, study: str | Study = "", *, limit: int | None = None, **keys: str) -> list[Series]:
+        """The series of a study, or of all, that match all keys; at most `limit`, or all."""
         parent = _name(study, "studies") if study else ""
-        return [conversion.series(item) async for item in self.storage.search_series(parent, **search_keys(keys))]
+        found = self.storage.search_series(parent, limit=limit, **search_keys(keys))
+        return [conversion.series(item) async for item in found]
 
     async def metadata(self, name: str | Study | Series) -> list[dict[str, Any]]:
         """The DICOM JSON model (PS3.18 F) of each instance of a study, series or instance, without bulk data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 
@@ -32,6 +32,9 @@ __all__ = ["Frame", "InstanceHeader", "Metadata", "Patience", "StorageClient", "
 T = TypeVar("T")
 Selection = storage_service_pb2.RetrieveFramesRequest.Selection
 FrameOrder = storage_service_pb2.RetrieveFramesRequest.Order
+
+
+_LARGEST_PAGE: Final = 1000
 
 
 class StorageClient:
@@ -81,26 +84,35 @@ class StorageClient:
         with domain_errors(name):
             return (await self._stub.GetInstance(storage_service_pb2.GetInstanceRequest(name=name))).instance
 
-    async def search_studies(self, **keys: str) -> AsyncIterator[storage_pb2.Study]:
-        """Studies that match all keys (DICOM keyword = value, PS3.4 C.2.2.2), newest study date first."""
+    async def search_studies(self, *, limit: int | None = None, **keys: str) -> AsyncIterator[storage_pb2.Study]:
+        """Studies that match all keys (DICOM keyword = value, PS3.4 C.2.2.2), newest study date first.
+
+        Of the pages that hold them no more are asked for than `limit` of them need; None: all.
+        """
+        size = _page_size(limit)
 
         async def page(token: str) -> tuple[Sequence[storage_pb2.Study], str]:
-            request = storage_service_pb2.SearchStudiesRequest(keys=_match(keys), page_token=token)
+            request = storage_service_pb2.SearchStudiesRequest(keys=_match(keys), page_size=size, page_token=token)
             response = await self._stub.SearchStudies(request)
             return response.studies, response.next_page_token
 
-        async for study in _pages(page):
+        async for study in _pages(page, limit):
             yield study
 
-    async def search_series(self, parent: str = "", **keys: str) -> AsyncIterator[storage_pb2.Series]:
-        """Series of a study (or of all) that match all keys, in the order of series number."""
+    async def search_series(
+        self, parent: str = "", *, limit: int | None = None, **keys: str
+    ) -> AsyncIterator[storage_pb2.Series]:
+        """Series of a study (or of all) that match all keys, in the order of series number; `limit` as for studies."""
+        size = _page_size(limit)
 
         async def page(token: str) -> tuple[Sequence[storage_pb2.Series], str]:
-            request = storage_service_pb2.SearchSeriesRequest(parent=parent, keys=_match(keys), page_token=token)
+            request = storage_service_pb2.SearchSeriesRequest(
+                parent=parent, keys=_match(keys), page_size=size, page_token=token
+            )
             response = await self._stub.SearchSeries(request)
             return response.series, response.next_page_token
 
-        async for series in _pages(page):
+        async for series in _pages(page, limit):
             yield series
 
     async def search_instances(self, parent: str = "", **keys: str) -> AsyncIterator[storage_pb2.Instance]:
@@ -108,7 +120,7 @@ class StorageClient:
 
         async def page(token: str) -> tuple[Sequence[storage_pb2.Instance], str]:
             request = storage_service_pb2.SearchInstancesRequest(
-                parent=parent, keys=_match(keys), page_size=1000, page_token=token
+                parent=parent, keys=_match(keys), page_size=_LARGEST_PAGE, page_token=token
             )
             response = await self._stub.SearchInstances(request)
             return response.instances, response.next_page_token
@@ -265,12 +277,19 @@ def _match(keys: dict[str, str]) -> list[storage_service_pb2.MatchKey]:
     return [storage_service_pb2.MatchKey(keyword=keyword, value=value) for keyword, value in keys.items()]
 
 
-async def _pages(page: Callable[[str], Awaitable[tuple[Sequence[Any], str]]]) -> AsyncGenerator[Any]:
-    token = ""
-    while True:
+def _page_size(limit: int | None) -> int:
+    return _LARGEST_PAGE if limit is None else max(1, min(limit, _LARGEST_PAGE))
+
+
+async def _pages(
+    page: Callable[[str], Awaitable[tuple[Sequence[Any], str]]], limit: int | None = None
+) -> AsyncGenerator[Any]:
+    token, left = "", limit
+    while left is None or left > 0:
         with domain_errors():
             items, token = await page(token)
-        for item in items:
+        for item in items[:left]:
             yield item
+        left = None if left is None else left - len(items)
         if not token:
             return

@@ -78,9 +78,9 @@ class Client:
             )
         )
 
-    def search_studies(self, **keys: str) -> list[Study]:
-        """Studies that match all keys (`patient_id="4711"`), newest first."""
-        return self._loop.run(self._client.search_studies(**keys))
+    def search_studies(self, *, limit: int | None = None, **keys: str) -> list[Study]:
+        """Studies that match all keys (`patient_id="4711"`), newest first; at most `limit`, or all."""
+        return self._loop.run(self._client.search_studies(limit=limit, **keys))
 
     def studies(self) -> list[Study]:
         """All studies, newest first."""
@@ -90,9 +90,9 @@ class Client:
         """One study."""
         return self._loop.run(self._client.study(study))
 
-    def series(self, study: str | Study = "", **keys: str) -> list[Series]:
-        """The series of a study, or of all, that match all keys."""
-        found = self._loop.run(self._client.series(study, **keys))
+    def series(self, study: str | Study = "", *, limit: int | None = None, **keys: str) -> list[Series]:
+        """The series of a study, or of all, that match all keys; at most `limit`, or all."""
+        found = self._loop.run(self._client.series(study, limit=limit, **keys))
         names = [item.name for item in fields(results.Series)]
         return [Series(**{name: getattr(item, name) for name in names}, client=self) for item in found]
 

@@ -42,7 +42,7 @@ def update_list(connection: Connection, study_instance_uids: Iterable[str]) -> N
     new: list[Row] = []
     for uid in uids:
         found = listed.get(uid)
-        entry = _entry(live[uid], modalities.get(uid, ())) if uid in live else None
+        entry = list_entry(live[uid], modalities.get(uid, ())) if uid in live else None
         if entry is not None and found is not None and _stands(found, entry):
             changed = {name: value for name, value in entry.items() if found[name] != value}
             if changed:
@@ -66,7 +66,8 @@ def _modalities(connection: Connection, uids: Sequence[str]) -> dict[str, list[s
     return found
 
 
-def _entry(study: Row, modalities: Sequence[str]) -> dict[str, str]:
+def list_entry(study: Row, modalities: Sequence[str]) -> dict[str, str]:
+    """What the list holds of a study's row and the sorted modalities of its series, but for its UID and place."""
     entry = {name: study[name] for name in _AS_THEY_ARE}
     entry["patient_name_key"] = name_key(study["patient_name"])
     entry["referring_physician_name_key"] = name_key(study["referring_physician_name"])

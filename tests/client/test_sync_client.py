@@ -149,6 +149,7 @@ def test_studies_are_found_by_python_or_dicom_names(client: Client, wheel: list[
     assert by_python == by_dicom == client.study(by_python)
     assert by_python.study_instance_uid == dataset.StudyInstanceUID
     assert len(client.studies()) > 10
+    assert client.search_studies(limit=3) == client.studies()[:3]
     with pytest.raises(InvalidArgument):
         client.search_studies(favourite_colour="red")
 
