@@ -11,7 +11,7 @@ UVX    ?= uvx
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos lint types test demo bench fuzz kill-test image image-check sbom chart chart-tools lock clean
+.PHONY: help setup protos lint types test demo bench fuzz kill-test kill-matrix image image-check sbom chart chart-tools lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,10 @@ fuzz: $(STAMP) ## ten minutes of mutated files through a running storage service
 kill-test: $(STAMP) ## 60 s of uploads and runs while services are killed; then three deliberate bugs that must be caught
 	$(BIN)/python -m tests.kill.scenario --seconds 60 --seed 1
 	$(BIN)/python -m tests.kill.deliberate_bugs --seconds 40
+
+kill-matrix: $(STAMP) ## storage killed 20 times on each of {folder, S3} x {SQLite, PostgreSQL}; a deliberate bug that must be caught
+	$(BIN)/python -m tests.kill.matrix --kills 20
+	$(BIN)/python -m tests.kill.matrix --kills 20 --store s3 --database postgresql --catch acknowledge-before-commit
 
 image: ## the container image, by podman or docker (IMAGE=name:tag)
 	$(ENGINE) build --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_ARGS) -t $(IMAGE) .

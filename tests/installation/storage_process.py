@@ -18,8 +18,8 @@ import psutil
 
 START_SECONDS = 60
 
-_STARTER = ThreadPoolExecutor(1, thread_name_prefix="start-storage")
-"""A service dies with the thread that starts it, so one that lives as long as the tests starts them all."""
+_STARTER = ThreadPoolExecutor(4, thread_name_prefix="start-storage")
+"""A service dies with the thread that starts it, so some that live as long as the tests start them all."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Literal
@@ -46,6 +47,9 @@ class Recovery:
 @dataclass(slots=True)
 class History:
     """Every call of every client, in the order of their answers."""
+
+    until: float = math.inf
+    """Seconds after the start at which clients stop to send new studies."""
 
     start: float = field(default_factory=time.monotonic)
     uploads: list[UploadEntry] = field(default_factory=list)

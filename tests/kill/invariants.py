@@ -2,9 +2,10 @@
 
 I1: every acknowledged upload is retrievable bit-exact. I2: a failed one is absent or complete, never partial. I3: one
 row a UID. I4: every complete manifest has exactly one effect of each stage. I5: every object can be read and verifies.
-I7: peak memory stays under its limit. I8: every service is back in time, and everything ends without help. I9: no
-untyped error reached a client. I10: each run belongs to the trace of its manifest version (that the uploads are linked
-to it is asserted on the wire, in `tests/traces`).
+I6: a watcher of the change log misses nothing and gets nothing twice (`followed_changes.py`). I7: peak memory stays
+under its limit. I8: every service is back in time, and everything ends without help. I9: no untyped error reached a
+client. I10: each run belongs to the trace of its manifest version (that the uploads are linked to it is asserted on the
+wire, in `tests/traces`).
 """
 
 from __future__ import annotations
@@ -72,21 +73,12 @@ async def wait_for_runs(pipeline: str, history: History, seconds: float) -> list
 
 async def read_state(endpoints: dict[str, str]) -> State:
     """Everything that the services hold, read through their APIs."""
-    state = State()
+    state = await read_stored(endpoints["storage"])
     async with (
-        open_channel(endpoints["storage"]) as storage_channel,
         open_channel(endpoints["pipeline"]) as pipeline_channel,
         open_channel(endpoints["analysis"]) as analysis_channel,
         open_channel(endpoints["reporting"]) as reporting_channel,
     ):
-        storage = StorageClient(storage_channel)
-        async for instance in storage.search_instances():
-            state.instances.append(instance)
-            try:
-                async for _, content in storage.retrieve_instances(instance.name):
-                    state.objects[instance.sop_instance_uid] = content
-            except ImagingError as error:
-                state.unreadable.append(f"I5: {instance.name}: {error.reason}")
         pipeline = pipeline_service_pb2_grpc.PipelineServiceStub(pipeline_channel)
         state.runs = [run async for run in _runs(pipeline)]
         analysis = analysis_service_pb2_grpc.AnalysisServiceStub(analysis_channel)
@@ -111,13 +103,32 @@ async def read_state(endpoints: dict[str, str]) -> State:
     return state
 
 
+async def read_stored(storage: str) -> State:
+    """Everything that the storage service holds; each object as it is retrieved."""
+    state = State()
+    async with open_channel(storage) as channel:
+        client = StorageClient(channel)
+        async for instance in client.search_instances():
+            state.instances.append(instance)
+            try:
+                async for _, content in client.retrieve_instances(instance.name):
+                    state.objects[instance.sop_instance_uid] = content
+            except ImagingError as error:
+                state.unreadable.append(f"I5: {instance.name}: {error.reason}")
+    return state
+
+
 def violations(history: History, state: State) -> list[str]:
     """Every broken invariant, as a sentence."""
+    return [*violations_of_storage(history, state), *_one_effect_a_stage(history, state)]
+
+
+def violations_of_storage(history: History, state: State) -> list[str]:
+    """Every broken invariant of what storage keeps, as a sentence."""
     return [
         *_acknowledged_is_there(history, state),
         *_failed_is_whole_or_absent(history, state),
         *_one_row_a_uid(state),
-        *_one_effect_a_stage(history, state),
         *state.unreadable,
         *_services_fare_well(history),
         *(f"I9: {told}" for told in history.untyped),

@@ -39,7 +39,7 @@ class Outcome:
                     "recovery_seconds": [round(seconds, 1) for seconds in self._recoveries(service)],
                     "peak_mib": self.history.peak_bytes.get(service, 0) // 1024**2,
                 }
-                for service in SERVICE_NAMES
+                for service in (*SERVICE_NAMES, *self._servers())
             },
             "violations": self.broken,
         }
@@ -57,7 +57,7 @@ class Outcome:
             f" {counts['reports']} reports",
             "",
             f"{'service':<12}{'kills':>6}{'serving again after (median, worst)':>38}{'peak memory':>14}",
-            *(self._line(service) for service in SERVICE_NAMES),
+            *(self._line(service) for service in (*SERVICE_NAMES, *self._servers())),
             "",
             *(f"BROKEN      {sentence}" for sentence in self.broken),
             f"{len(self.broken)} violations" if self.broken else "every invariant holds",
@@ -69,6 +69,10 @@ class Outcome:
         times = self._recoveries(service)
         recovery = f"{median(times):.1f} s, {max(times):.1f} s" if times else "-"
         return f"{service:<12}{kills:>6}{recovery:>38}{self.history.peak_bytes.get(service, 0) // 1024**2:>10} MiB"
+
+    def _servers(self) -> list[str]:
+        """Servers that the services use and that were ended, too."""
+        return sorted({name for _, name in self.history.kills} - {*SERVICE_NAMES})
 
     def _recoveries(self, service: str) -> list[float]:
         return [one.took_seconds for one in self.history.recoveries if one.service == service]

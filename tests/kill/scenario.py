@@ -1,6 +1,7 @@
 """The kill test as a whole: seeded traffic, SIGKILL of random services, then the invariants.
 
-`python -m tests.kill.scenario --seconds 60 --seed 1` runs it by hand and prints what it saw.
+`python -m tests.kill.scenario --seconds 60 --seed 1` runs it by hand and prints what it saw; with `--store s3` and
+`--database postgresql` on these, whose servers are ended and started again as well.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.installation.running import Installation, running_installation
-from tests.kill.history import History
+from tests.kill.backends import DATABASES, STORES, Backends, Database, Store, backends
+from tests.kill.followed_changes import CATCH_UP_SECONDS, FollowedChanges
+from tests.kill.history import History, Recovery
 from tests.kill.invariants import read_state, violations, wait_for_runs
 from tests.kill.killing import Killer
 from tests.kill.outcome import Outcome
@@ -24,33 +28,65 @@ from tests.kill.vital_signs import watched
 
 CLIENTS = 2
 RECOVERY_SECONDS = 90
+RESTART_SECONDS = (8, 15)
+"""From one restart of a server that storage uses to the next."""
 
 
-def run_kill_test(folder: Path, seconds: float, seed: int, bug: str = "") -> Outcome:
-    """Run it in `folder`; `bug` names a deliberate bug to switch on."""
+def run_kill_test(
+    folder: Path, seconds: float, seed: int, bug: str = "", store: Store = "folder", database: Database = "sqlite"
+) -> Outcome:
+    """Run it in `folder`; `bug` names a deliberate bug to switch on.
+
+    Raises
+    ------
+    NotInstalledError
+        If there is no server for the store or the database.
+    """
     env = {
         "IMAGING_PIPELINE_RECIPES_DIR": str(recipes_folder(folder)),
         "IMAGING_STORAGE_QUIET_TIME_SECONDS": "30",
         **({"IMAGING_TEST_BUG": bug} if bug else {}),
     }
-    with running_installation(folder / "data", env) as installation:
-        return asyncio.run(_run(installation, seconds, seed))
+    with (
+        backends(folder, store, database) as found,
+        running_installation(folder / "data", env | found.environment) as installation,
+    ):
+        return asyncio.run(_run(installation, found, seconds, seed))
 
 
-async def _run(installation: Installation, seconds: float, seed: int) -> Outcome:
-    history = History()
+async def _run(installation: Installation, found: Backends, seconds: float, seed: int) -> Outcome:
+    history = History(until=seconds)
     killer = Killer(installation, history)
+    changes = FollowedChanges(installation.endpoints["storage"], history)
+    following = asyncio.create_task(changes.follow())
     async with watched(installation.endpoints, killer, history):
         async with asyncio.TaskGroup() as tasks:
             for number in range(CLIENTS):
                 storage = installation.endpoints["storage"]
-                tasks.create_task(send_studies(storage, seed * 100 + number, history, seconds))
+                tasks.create_task(send_studies(storage, seed * 100 + number, history))
             tasks.create_task(killer.kill_at_random(seed, seconds))
             tasks.create_task(killer.kill_after_acknowledgements(seed, seconds))
             tasks.create_task(killer.kill_in_the_middle_of_stages(seed, seconds))
+            tasks.create_task(_restart_servers(found, history, seed))
         missing = await wait_for_runs(installation.endpoints["pipeline"], history, RECOVERY_SECONDS)
     state = await read_state(installation.endpoints)
-    return Outcome(history, state, [*missing, *violations(history, state)])
+    await changes.catch_up(state, CATCH_UP_SECONDS)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    return Outcome(history, state, [*missing, *violations(history, state), *changes.violations(state)])
+
+
+async def _restart_servers(found: Backends, history: History, seed: int) -> None:
+    chance = random.Random(seed)
+    while found.restart:
+        await asyncio.sleep(chance.uniform(*RESTART_SECONDS))
+        if history.now() > history.until:
+            return
+        name = chance.choice(list(found.restart))
+        ended_at = history.now()
+        history.kills.append((ended_at, name))
+        await asyncio.to_thread(found.restart[name])
+        history.recoveries.append(Recovery(name, ended_at, history.now() - ended_at))
 
 
 def recipes_folder(folder: Path) -> Path:
@@ -66,11 +102,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--store", choices=STORES, default="folder")
+    parser.add_argument("--database", choices=DATABASES, default="sqlite")
     parser.add_argument("--bug", default="", help="switch a deliberate bug on; the test must then fail")
     parser.add_argument("--json", action="store_true", help="counts as JSON instead of a page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="imaging-kill-") as folder:
-        outcome = run_kill_test(Path(folder), options.seconds, options.seed, options.bug)
+        outcome = run_kill_test(
+            Path(folder), options.seconds, options.seed, options.bug, options.store, options.database
+        )
         if outcome.broken and os.environ.get("KILL_TEST_KEEP"):
             shutil.copytree(folder, os.environ["KILL_TEST_KEEP"], dirs_exist_ok=True)
     sys.stdout.write(json.dumps(outcome.counts(), indent=2) + "\n" if options.json else outcome.page())

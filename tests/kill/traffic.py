@@ -12,27 +12,40 @@ from imaging.rpc.channel import open_channel
 from tests.ct_series import CtSeries, ct_series
 from tests.kill.history import CompletionEntry, History, UploadEntry
 
+LAST_SECONDS = 20
+"""For what a client has begun when its time is over."""
 
-async def send_studies(storage: str, seed: int, history: History, seconds: float) -> None:
-    """Send study after study until the time is over; each is sent whole, some of them in two parts.
+LARGE_SIZE = 2100
+"""Rows and columns."""
+
+
+async def send_studies(storage: str, seed: int, history: History, large_one_of: int = 0) -> None:
+    """Send study after study until `history.until`; each is sent whole, some of them in two parts.
 
     A client that was told of a failure sends the same instance again, as a PACS does, until it is stored or time is up.
+
+    Parameters
+    ----------
+    large_one_of
+        One study of so many is a single image of 8.8 MB, whose upload can be resumed; none if 0.
     """
     chance = random.Random(seed)
     number = 0
     async with open_channel(storage) as channel:
         client = StorageClient(channel, patience=_impatient())
-        while history.now() < seconds:
+        while history.now() < history.until:
             number += 1
-            series = ct_series(f"kill-{seed}-{number}", slices=chance.randint(4, 9), size=48)
+            is_large = bool(large_one_of) and number % large_one_of == 0
+            slices, size = (1, LARGE_SIZE) if is_large else (chance.randint(4, 9), 48)
+            series = await asyncio.to_thread(ct_series, f"kill-{seed}-{number}", slices=slices, size=size)
             # Two parts with a pause make the gap in which a service may die with a study half sent.
             uids = list(series.instances)
             cut = chance.randint(1, len(uids))
-            sent = await _send(client, series, uids[:cut], history, seconds)
+            sent = await _send(client, series, uids[:cut], history)
             await asyncio.sleep(chance.uniform(0, 0.4))
-            sent &= await _send(client, series, uids[cut:], history, seconds)
+            sent &= await _send(client, series, uids[cut:], history)
             if sent:
-                await _complete(client, series, history, seconds)
+                await _complete(client, series, history)
             await asyncio.sleep(chance.uniform(0, 0.6))
 
 
@@ -41,9 +54,9 @@ def _impatient() -> Patience:
     return Patience(give_up_after=timedelta(seconds=3))
 
 
-async def _send(client: StorageClient, series: CtSeries, uids: list[str], history: History, seconds: float) -> bool:
+async def _send(client: StorageClient, series: CtSeries, uids: list[str], history: History) -> bool:
     waiting = dict.fromkeys(uids)
-    while waiting and history.now() < seconds + 20:
+    while waiting and history.now() < history.until + LAST_SECONDS:
         answered: set[str] = set()
         error = ""
         try:
@@ -73,8 +86,8 @@ def _note(history: History, series: CtSeries, uid: str, error: str) -> None:
     )
 
 
-async def _complete(client: StorageClient, series: CtSeries, history: History, seconds: float) -> None:
-    while history.now() < seconds + 20:
+async def _complete(client: StorageClient, series: CtSeries, history: History) -> None:
+    while history.now() < history.until + LAST_SECONDS:
         try:
             manifest = await client.complete_study(series.study, list(series.instances))
         except ImagingError:
