@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,8 @@ class Received:
     full_for: int = 0
     """So many times it is out of resources first."""
     times: int = 0
+    abort_at: int = 0
+    """The association is aborted at this one; 0: never."""
 
     def take(self, event: evt.Event) -> int:
         """Handles a C-STORE."""
@@ -61,6 +64,9 @@ class Received:
         self.times += 1
         if self.times <= self.full_for:
             return 0xA700
+        if self.times == self.abort_at:
+            event.assoc.abort()
+            return 0
         uid = str(event.request.AffectedSOPInstanceUID)
         self.data_sets[uid] = event.request.DataSet.getvalue()
         self.syntaxes[uid] = str(event.context.transfer_syntax)
@@ -289,6 +295,29 @@ async def test_a_move_sends_to_a_destination_and_says_for_whom(start: Start) -> 
         assert [answer.Status for answer, _ in unknown] == [status.MOVE_DESTINATION_UNKNOWN]
         away = await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID="1.2.3"))
         assert [answer.Status for answer, _ in away] == [status.CANNOT_PERFORM_SUB_OPERATIONS]
+
+
+async def test_a_destination_that_leaves_in_the_middle_of_a_move_is_told(start: Start) -> None:
+    port = free_port()
+    there = {"workstation": {"ae_title": "WORKSTATION", "address": f"127.0.0.1:{port}"}}
+    async with start(gateway__destinations=there) as archive:
+        await keep(archive, *(ct(sop=f"1.2.3.1.{number}") for number in range(5)))
+        with storage_scp(port, Received(abort_at=3), CT):
+            last, identifier = (await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID="1.2.3")))[-1]
+        assert (last.Status, counts(last)) == (status.SUB_OPERATIONS_FAILED, (2, 3, 0))
+        assert identifier is not None
+        assert list(identifier.FailedSOPInstanceUIDList) == [f"1.2.3.1.{number}" for number in (2, 3, 4)]
+
+
+async def test_a_requestor_that_leaves_in_the_middle_of_a_get_leaves_nothing_behind(archive: Archive) -> None:
+    await keep(archive, *(ct(sop=f"1.2.3.1.{number}") for number in range(20)))
+    received = Received(abort_at=3)
+    with contextlib.suppress(RuntimeError, AttributeError):  # pynetdicom's own, of an association that it has aborted
+        await get(archive, received, wanted("STUDY", StudyInstanceUID="1.2.3"), CT)
+    assert received.times <= 4
+    again = Received()
+    answers = await get(archive, again, wanted("STUDY", StudyInstanceUID="1.2.3"), CT)
+    assert (answers[-1][0].Status, len(again.data_sets)) == (status.SUCCESS, 20)
 
 
 async def test_a_cancel_ends_a_move_and_tells_what_is_left(start: Start) -> None:

@@ -185,6 +185,7 @@ async def test_what_may_pass_is_tried_again(tmp_path: Path) -> None:
             return result.sent_count, [failure.error.message for failure in result.failures]
 
         assert await send(Received(full_for=4)) == (4, [])
+        assert await send(Received(abort_at=3)) == (4, [])  # what was under way is sent again with the rest
         count, failures = await send(Received(answer=0xA700))
         assert count == 0
         assert len(failures) == 4
