@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert
 
 from imaging.database import Database
-from imaging.errors import ImagingError
+from imaging.errors import ImagingError, Internal
 from imaging.objectstore import ObjectStore
 from imaging.objectstore.os_failure import os_failures
 from storage_svc import clock
@@ -31,6 +32,9 @@ _SELDOM_SECONDS: Final = 30.0
 _PAUSE_SECONDS: Final = 1.0
 _TRIAL: Final = f"trial-{token_hex(8)}"
 """Of this process alone: others may share folder and database."""
+
+_NOT_FORESEEN: Final = (errno.EINVAL, errno.EOPNOTSUPP)
+"""Of file systems that reserve no room."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,13 +86,20 @@ class WriteWatch:
                 await self._database.write(_write_row)
         except ImagingError as error:
             return error
+        except Exception:  # noqa: BLE001 - the watch must go on
+            _log.exception("storage could not try to write")
+            return Internal("Trying to write met a defect")
         return None
 
     def _write_file(self) -> None:
         path: Path = self._store.spool / f"once-{_TRIAL}"
         try:
             with os_failures("trying to write", path.parent), path.open("wb", buffering=0) as file:
-                os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, _ROOM_BYTES)
+                except OSError as error:
+                    if error.errno not in _NOT_FORESEEN:
+                        raise
                 file.write(bytes(4096))
                 os.fsync(file.fileno())
         finally:

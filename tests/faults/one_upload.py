@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import count
 
 import grpc
 from google.rpc import error_details_pb2
@@ -13,9 +14,20 @@ from imaging.errors import ImagingError
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_service_pb2 as pb
 from tests.installation.storage_process import StorageProcess
-from tests.storage.storage_under_test import calls_to, chunks, whole
+from tests.storage.storage_under_test import calls_to, chunks, ct, whole
 
 RECOVERY_SECONDS = 20
+_numbers = count(1)
+
+
+def small() -> bytes:
+    """39 KB under a UID that was never used."""
+    return ct(sop=f"1.2.3.1.{next(_numbers)}")
+
+
+def large() -> bytes:
+    """9.7 MB under a UID that was never used: it goes in chunks, and can be resumed."""
+    return ct(sop=f"1.2.3.1.{next(_numbers)}", Rows=2200, Columns=2200, pixels=bytes(2200 * 2200 * 2))
 
 
 async def answer_to(storage: StorageProcess, content: bytes, upload_id: str = "a") -> pb.StoreInstancesResponse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from itertools import count
 from typing import Literal
 
 import pytest
@@ -14,25 +13,11 @@ from imaging.errors import ImagingError, StorageFull, Unavailable
 from imaging.rpc.channel import open_channel
 from storage_svc.write_watch import WRITES
 from tests.faults.index_snapshot import Visible, visible
-from tests.faults.one_upload import answer_to, is_serving, read_back, refusal, until_serving
+from tests.faults.one_upload import answer_to, is_serving, large, read_back, refusal, small, until_serving
 from tests.installation.failing_disk import EIO, ENOSPC, EROFS, FailingDisk, failing_disk, needs_compiler
 from tests.installation.storage_process import StorageProcess, storage_process
-from tests.storage.storage_under_test import ct
 
 pytestmark = [pytest.mark.integration, needs_compiler]
-
-_numbers = count(1)
-
-
-def small() -> bytes:
-    """39 KB under a UID that was never used."""
-    return ct(sop=f"1.2.3.1.{next(_numbers)}")
-
-
-def large() -> bytes:
-    """9.7 MB."""
-    size = 2200 * 2200 * 2
-    return ct(sop=f"1.2.3.1.{next(_numbers)}", Rows=2200, Columns=2200, pixels=bytes(size))
 
 
 @pytest.fixture(scope="module")

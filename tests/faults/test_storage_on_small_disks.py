@@ -6,7 +6,6 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
 
 import pytest
 
@@ -16,25 +15,12 @@ from imaging.rpc.channel import open_channel
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.write_watch import WRITES
 from tests.faults.index_snapshot import Visible, visible
-from tests.faults.one_upload import answer_to, is_serving, read_back, refusal, until_serving
+from tests.faults.one_upload import answer_to, is_serving, large, read_back, refusal, small, until_serving
 from tests.installation.small_disk import SmallDisk, needs_mounts, on_small_disks
 from tests.installation.storage_process import StorageProcess, storage_process
 from tests.storage.storage_under_test import calls_to, chunks, ct
 
 pytestmark = [pytest.mark.integration, needs_mounts]
-
-_numbers = count(1)
-
-
-def small() -> bytes:
-    """39 KB under a UID that was never used."""
-    return ct(sop=f"1.2.3.1.{next(_numbers)}")
-
-
-def large() -> bytes:
-    """9.7 MB."""
-    size = 2200 * 2200 * 2
-    return ct(sop=f"1.2.3.1.{next(_numbers)}", Rows=2200, Columns=2200, pixels=bytes(size))
 
 
 @pytest.fixture(scope="module")

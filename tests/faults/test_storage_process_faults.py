@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 
 import grpc
@@ -21,25 +20,14 @@ from imaging.rpc.channel import open_channel
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_service_pb2 as pb
 from tests.faults.index_snapshot import visible
-from tests.faults.one_upload import answer_to, read_back
+from tests.faults.one_upload import answer_to, large, read_back, small
 from tests.installation.storage_process import StorageProcess, storage_process
 from tests.storage.storage_under_test import calls_to, chunks, ct
 
 pytestmark = pytest.mark.integration
 
-_numbers = count(1)
 SETTINGS = {"quiet_time_seconds": 3600}
 LEAST_SECONDS, MOST_SECONDS = 0.1, 20
-
-
-def small() -> bytes:
-    """39 KB under a UID that was never used."""
-    return ct(sop=f"1.2.3.1.{next(_numbers)}")
-
-
-def large() -> bytes:
-    """9.7 MB: it can be resumed."""
-    return ct(sop=f"1.2.3.1.{next(_numbers)}", Rows=2200, Columns=2200, pixels=bytes(2200 * 2200 * 2))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +119,7 @@ async def test_a_process_that_is_paused_goes_on_and_doubles_nothing(storage: Sto
 async def test_a_sender_that_goes_at_any_chunk_leaves_nothing_behind(storage: StorageProcess) -> None:
     await answer_to(storage, small())
     before = visible(storage.data_dir)
-    content = ct(sop=f"1.2.3.1.{next(_numbers)}", Rows=600, Columns=600, pixels=bytes(720_000))
+    content = ct(sop="1.2.3.1.999999", Rows=600, Columns=600, pixels=bytes(720_000))
     messages = chunks("once", content, size=64_000)
     async with calls_to(storage.address) as calls:
         for number in range(1, len(messages) - 1):
