@@ -91,3 +91,19 @@ async def test_revisions_go_on_after_a_restart(start: Any) -> None:
     storage = await start()
     await storage.store(ct(sop="1.2.3.1.2"))
     assert [change.revision for change in await storage.changes(count=2)] == [1, 2]
+
+
+async def test_64_writers_on_one_study_are_told_in_one_order_without_a_gap(storage: Storage) -> None:
+    async def write(writer: int) -> None:
+        for number in range(4):
+            content = ct(series=f"1.2.3.{writer % 5}", sop=f"1.2.3.{writer}.{number}")
+            assert (await storage.store_one(content)).outcome == storage_pb2.STORE_OUTCOME_STORED
+
+    watching = [asyncio.create_task(storage.changes(count=256)) for _ in range(3)]
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(write(writer) for writer in range(64)))
+        for seen in await asyncio.gather(*watching):
+            assert [change.revision for change in seen] == list(range(1, 257))
+            assert len({change.name for change in seen}) == 256
+    study = (await storage.call("GetStudy", name="studies/1.2.3")).study
+    assert (study.instance_count, study.series_count) == (256, 5)
