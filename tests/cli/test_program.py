@@ -28,6 +28,7 @@ from imaging.cli.program import main
 
 COMMANDS = (
     *("up", "serve", "demo", "store", "search", "retrieve", "runs", "storage", "db", "report", "backup", "restore"),
+    "destinations",
     "doctor",
 )
 
