@@ -71,6 +71,8 @@ class Identifier:
 class UnfitIdentifier(InvalidArgument):
     """An identifier that does not fit the SOP Class: no level, or no unique key where one is needed."""
 
+    reason = "UNFIT_IDENTIFIER"
+
 
 async def read_identifier(data: IncomingDataSet | None, context: Context) -> Identifier:
     """The identifier of a request.
