@@ -180,14 +180,16 @@ def test_what_is_kept_is_verified_held_deleted_and_restored(installation: Instal
     for uid, content in series.instances.items():
         (tmp_path / f"{uid}.dcm").write_bytes(content)
     assert imaging(installation, "store", str(tmp_path)).returncode == ExitCode.OK
-    sound = imaging(installation, "storage", "verify", series.study)
+    sound = imaging(installation, "storage", "verify", series.series)
     assert sound.returncode == ExitCode.OK, sound.stderr
     assert "3 objects verified" in sound.stdout
 
-    folder = installation.data_dir / "storage" / "objects" / "studies" / series.study_instance_uid
+    # Of the series, not of the study, which has results too when it has been quiet for long enough.
+    study_folder = installation.data_dir / "storage" / "objects" / "studies" / series.study_instance_uid
+    folder = study_folder / series.series_instance_uid
     damaged = sorted(folder.rglob("*.dcm"))[0]
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
-    result = imaging(installation, "storage", "verify", series.study, "--json")
+    result = imaging(installation, "storage", "verify", series.series, "--json")
     assert result.returncode == ExitCode.DATA_LOSS
     found, summary = json_lines(result.stdout)
     assert found["condition"] == "differing"
