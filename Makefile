@@ -44,8 +44,8 @@ types: $(STAMP) ## mypy, strict
 test: $(STAMP) ## every test that needs no system package; the others skip with a sentence
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
-demo: $(STAMP) ## DICOM in, finished reports out, into demo-out/ (DICOM=<folder or file> for your own data)
-	$(BIN)/imaging demo $(if $(DICOM),"$(DICOM)",) --out demo-out
+demo: $(STAMP) ## DICOM in, finished reports out, into demo-out/ (DICOM=<folder or file> for your own data; STAY=1: look at them)
+	$(BIN)/imaging demo $(if $(DICOM),"$(DICOM)",) --out demo-out $(if $(STAY),--stay,)
 
 bench: $(STAMP) ## the published figures into bench-out/, beside Orthanc where it is installed
 	$(BIN)/python -m benchmarks.run --peer orthanc

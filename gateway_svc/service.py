@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gateway_svc.destinations import check_destinations
 from gateway_svc.dimse.acceptors import Acceptors
 from gateway_svc.http.server import HttpServer
 from gateway_svc.servicer import GatewayServicer
+from gateway_svc.web_api.services import Services
 from gateway_svc.web_app import web_app
-from imaging.client.storage import StorageClient
 from imaging.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
-from imaging.rpc.channel import open_channel
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
-from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
-
-if TYPE_CHECKING:
-    from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
 
 SERVICE: Final = "imaging.gateway.v1.GatewayService"
 
 
 class GatewayService:
-    """The running service: its gRPC server, its doors to the world, and the channel to storage."""
+    """The running service: its gRPC server, its doors to the world, and the channels to the other services."""
 
     def __init__(self, settings: Settings) -> None:
         check_destinations(settings)
-        self._channel = open_channel(settings.storage.address, settings.channel())
-        self._storage = StorageClient(self._channel)
-        stub: StorageServiceAsyncStub = StorageServiceStub(self._channel)
+        self._services = Services(settings)
         # The list of failed sends is not built yet: its methods answer UNIMPLEMENTED.
-        self._servicer = GatewayServicer(settings, stub)  # type: ignore[abstract]
+        self._servicer = GatewayServicer(settings, self._services.storage)  # type: ignore[abstract]
         self._server = RpcServer(
             settings.listen("gateway"),
             {SERVICE: lambda server: add_GatewayServiceServicer_to_server(self._servicer, server)},
         )
         listen = settings.listen_http()
-        self._http = HttpServer(listen, web_app(settings, listen.token, stub))
+        self._http = HttpServer(listen, web_app(settings, listen.token, self._services))
         self._acceptors = Acceptors(settings)
 
     @property
@@ -65,8 +58,7 @@ class GatewayService:
         await self._server.set_serving(False)
         await asyncio.gather(self._servicer.drain(grace), self._http.stop(grace), self._acceptors.stop(grace))
         await self._server.stop(timedelta(seconds=1))
-        await self._storage.close()
-        await self._channel.close()
+        await self._services.close()
 
 
 def build(settings: Settings) -> GatewayService:

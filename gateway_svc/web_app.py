@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gateway_svc.dicomweb.service import DicomWeb
 from gateway_svc.http.app import Area, WebApp
 from gateway_svc.http.exchange import Exchange
 from gateway_svc.http.guard import Guard
+from gateway_svc.page.files import ASSETS, Page
+from gateway_svc.web_api.api import WebApi
+from gateway_svc.web_api.health import Health
+from gateway_svc.web_api.report_documents import ReportDocuments
+from gateway_svc.web_api.runs import RunPages
+from gateway_svc.web_api.services import Services
+from gateway_svc.web_api.session import SessionPages
+from gateway_svc.web_api.study import StudyPages
+from gateway_svc.web_api.study_list import StudyList
 from imaging.settings import Settings
 
-if TYPE_CHECKING:
-    from imaging.client.stub import StorageStub
 
-
-def web_app(settings: Settings, token: str, storage: StorageStub) -> WebApp:
+def web_app(settings: Settings, token: str, services: Services) -> WebApp:
     """The areas, checked as the settings say."""
-    areas: dict[str, Area] = {"dicom-web": DicomWeb(storage), "healthz": alive}
-    return WebApp(Guard(settings, token), areas, open_areas=frozenset(("healthz",)))
+    guard, page = Guard(settings, token), Page()
+    routes = [
+        *SessionPages(guard, settings.gateway.viewer_url).routes(),
+        *StudyList(services).routes(),
+        *StudyPages(services).routes(),
+        *RunPages(services).routes(),
+        *ReportDocuments(services).routes(),
+        *Health(services).routes(),
+    ]
+    areas: dict[str, Area] = {
+        "dicom-web": DicomWeb(services.storage),
+        "api": WebApi(guard, routes),
+        "": page,
+        ASSETS: page,
+        "healthz": alive,
+    }
+    return WebApp(guard, areas, open_areas=frozenset(("", "api", ASSETS, "healthz")))
 
 
 async def alive(exchange: Exchange) -> None:

@@ -19,7 +19,8 @@ from imaging.errors import ImagingError
 from imaging.storage.v1 import storage_pb2
 
 CREATOR: Final = "IMAGING PIPELINE"
-"""Of the private elements in a failed item: (gggg,xx01) the kind of error, (gggg,xx02) its text with a hint."""
+"""Of the private elements in an item: (gggg,xx01) the kind of error or the outcome, such as STORED or ALREADY_STORED;
+(gggg,xx02) the text of an error with a hint; (gggg,xx03) which part of the body it is about, counted from 1."""
 
 _BUSY: Final = (errors.Overloaded, errors.Unavailable, errors.DeadlineExceeded, errors.Cancelled)
 
@@ -45,10 +46,11 @@ async def send_store_answer(
     exchange: Exchange, accept: str, results: Sequence[Stored | Failed], broken: ImagingError | None
 ) -> None:
     """Answer with the results; `broken` tells why the body could not be read to its end."""
-    stored = [result for result in results if isinstance(result, Stored)]
-    failed = [result for result in results if isinstance(result, Failed)]
+    numbered = list(enumerate(results, start=1))
+    stored = [(number, result) for number, result in numbered if isinstance(result, Stored)]
+    failed = [(number, result) for number, result in numbered if isinstance(result, Failed)]
     if broken is not None:
-        failed.append(Failed("", "", broken))
+        failed.append((0, Failed("", "", broken)))
     model = _model(exchange.base_url + ROOT, stored, failed)
     try:
         media_type = chosen(accept, JSON, XML, "application/json", "application/xml", "text/xml")
@@ -58,63 +60,68 @@ async def send_store_answer(
     if media_type.endswith("xml"):
         body = native_model(model)
     headers: list[Header] = [(b"content-type", media_type.encode("ascii")), (b"cache-control", b"no-store")]
-    status = _status(stored, failed)
+    status = _status(bool(stored), [result.error for _, result in failed])
     if status == 503:
         headers.append((b"retry-after", b"5"))
     await exchange.send(status, headers, body)
 
 
-def _status(stored: Sequence[Stored], failed: Sequence[Failed]) -> int:
+def _status(stored: bool, failed: Sequence[ImagingError]) -> int:
     """200 all, 202 some, 409 none; if none because of us, the status that tells to come again."""
     if not failed:
         return 200
     if stored:
         return 202
-    if all(isinstance(result.error, errors.StorageFull) for result in failed):
+    if all(isinstance(error, errors.StorageFull) for error in failed):
         return 507
-    if all(isinstance(result.error, _BUSY) for result in failed):
-        return 408 if status_of(failed[-1].error) == 408 else 503
+    if all(isinstance(error, _BUSY) for error in failed):
+        return 408 if status_of(failed[-1]) == 408 else 503
     return 409
 
 
-def _model(root: str, stored: Sequence[Stored], failed: Sequence[Failed]) -> dict[str, Any]:
+def _model(root: str, stored: Sequence[tuple[int, Stored]], failed: Sequence[tuple[int, Failed]]) -> dict[str, Any]:
     model: dict[str, Any] = {}
-    studies = {result.instance.study_instance_uid for result in stored}
+    studies = {result.instance.study_instance_uid for _, result in stored}
     if len(studies) == 1:
         model["00081190"] = _element("UR", f"{root}/studies/{studies.pop()}")
-    named = [result for result in failed if result.sop_instance_uid]
-    others = [result for result in failed if not result.sop_instance_uid]
+    named = [_failed_item(*item) for item in failed if item[1].sop_instance_uid]
+    others = [_reason(number, result.error) for number, result in failed if not result.sop_instance_uid]
     if named:
-        model["00081198"] = {"vr": "SQ", "Value": [_failed_item(result) for result in named]}
+        model["00081198"] = {"vr": "SQ", "Value": named}
     if stored:
-        model["00081199"] = {"vr": "SQ", "Value": [_stored_item(root, result) for result in stored]}
+        model["00081199"] = {"vr": "SQ", "Value": [_stored_item(root, *item) for item in stored]}
     if others:
-        model["0008119A"] = {"vr": "SQ", "Value": [_reason(result.error) for result in others]}
+        model["0008119A"] = {"vr": "SQ", "Value": others}
     return model
 
 
-def _stored_item(root: str, result: Stored) -> dict[str, Any]:
+def _stored_item(root: str, number: int, result: Stored) -> dict[str, Any]:
+    outcome = storage_pb2.StoreOutcome.Name(result.outcome).removeprefix("STORE_OUTCOME_")
     return {
         "00081150": _element("UI", result.instance.sop_class_uid),
         "00081155": _element("UI", result.instance.sop_instance_uid),
         "00081190": _element("UR", f"{root}/{result.instance.name}"),
+        "00090010": _element("LO", CREATOR),
+        "00091001": _element("LO", outcome),
+        "00091003": _element("UL", number),
     }
 
 
-def _failed_item(result: Failed) -> dict[str, Any]:
+def _failed_item(number: int, result: Failed) -> dict[str, Any]:
     return {
         "00081150": _element("UI", result.sop_class_uid),
         "00081155": _element("UI", result.sop_instance_uid),
-        **_reason(result.error),
+        **_reason(number, result.error),
     }
 
 
-def _reason(error: ImagingError) -> dict[str, Any]:
+def _reason(number: int, error: ImagingError) -> dict[str, Any]:
     return {
         "00081197": _element("US", failure_reason(error)),
         "00090010": _element("LO", CREATOR),
         "00091001": _element("LO", error.reason),
         "00091002": _element("UT", error.text),
+        **({"00091003": _element("UL", number)} if number else {}),
     }
 
 

@@ -1,4 +1,4 @@
-"""Who may ask: names under which we are reached, foreign pages, the bearer token."""
+"""Who may ask: names under which we are reached, foreign pages, the bearer token or the session of a browser."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import ipaddress
 from typing import Final
 
 from gateway_svc.http.exchange import Exchange, Header
-from gateway_svc.http.refusals import Misdirected
+from gateway_svc.http.refusals import CsrfTokenMissing, Misdirected
+from gateway_svc.http.session import Sessions
 from imaging.errors import PermissionDenied, Unauthenticated
 from imaging.settings import Settings
 
@@ -27,7 +28,7 @@ class Guard:
     Parameters
     ----------
     token
-        That every request must carry; empty: none is asked for.
+        That every request must carry, unless it has a session; empty: none is asked for.
     """
 
     def __init__(self, settings: Settings, token: str) -> None:
@@ -35,6 +36,7 @@ class Guard:
         self._hosts = {"localhost", own.lower(), *(name.lower() for name in settings.gateway.http_hosts)}
         self._origins = frozenset(settings.gateway.http_cors_origins)
         self._token = token.encode()
+        self.sessions = Sessions(token)
 
     def admit(self, exchange: Exchange) -> None:
         """Pass if the request comes by a name of ours and, where it changes something, from no foreign page.
@@ -78,24 +80,55 @@ class Guard:
             ]
         await exchange.send(204, headers)
 
+    @property
+    def asks_for_token(self) -> bool:
+        """True if one is set."""
+        return bool(self._token)
+
+    def is_token(self, given: str) -> bool:
+        """True if it is the token of this installation; compared in constant time."""
+        return bool(self._token) and hmac.compare_digest(given.strip().encode("latin-1", "replace"), self._token)
+
     def check_token(self, exchange: Exchange) -> None:
-        """Pass if the bearer token is right, or none is asked for.
+        """Pass if the bearer token is right, or the browser has signed in, or neither is asked for.
 
         Raises
         ------
         Unauthenticated
             If not.
+        CsrfTokenMissing
+            If a browser that has signed in changes something, and not by our own page.
         """
-        if not self._token:
+        if not self._token or self._has_bearer_token(exchange):
             return
-        given = exchange.header(b"authorization").encode("latin-1")
-        scheme, _, token = given.partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):
+        if not self.sessions.of(exchange):
             raise Unauthenticated(
                 "No valid bearer token came with the request",
                 where="Authorization",
                 hint="Send `Authorization: Bearer` with what is in `security.token_file` of the gateway.",
             )
+        self.check_own_page(exchange)
+
+    def check_own_page(self, exchange: Exchange) -> None:
+        """Pass if the request changes nothing, comes from our own page, or has the bearer token, which no page knows.
+
+        Raises
+        ------
+        CsrfTokenMissing
+            If not.
+        """
+        if exchange.method in SAFE_METHODS or self._has_bearer_token(exchange):
+            return
+        if not self.sessions.is_own_page(exchange, self.sessions.of(exchange)):
+            raise CsrfTokenMissing(
+                "The request does not prove that it comes from our own page",
+                where="X-CSRF-Token",
+                hint="Send the csrfToken that /api/session tells, with its cookie; or the bearer token.",
+            )
+
+    def _has_bearer_token(self, exchange: Exchange) -> bool:
+        scheme, _, token = exchange.header(b"authorization").partition(" ")
+        return scheme.lower() == "bearer" and self.is_token(token)
 
     def _check_host(self, header: str) -> None:
         # Rebinding needs a name: a browser that was told an address sends that address.

@@ -29,6 +29,12 @@ class Misdirected(errors.PermissionDenied):
     reason = "MISDIRECTED_REQUEST"
 
 
+class CsrfTokenMissing(errors.PermissionDenied):
+    """A change that a browser asks for without the word that only our own page knows."""
+
+    reason = "CSRF_TOKEN_MISSING"
+
+
 class RangeNotSatisfiable(errors.InvalidArgument):
     """Bytes that are not there; metadata `size_bytes` tells how many are."""
 

@@ -50,7 +50,7 @@ def demo(
     settings = settings_from(config, None, assignments)
 
     async def work() -> Outcome:
-        with DemoAudience(Output(as_json=as_json), out, stay=stay) as audience:
+        with DemoAudience(Output(as_json=as_json), out, settings, stay=stay) as audience:
             return await demonstrate(
                 tuple(paths or ()),
                 out,

@@ -15,6 +15,7 @@ from rich.text import Text
 from imaging.cli.amounts import seconds_text, size_text
 from imaging.cli.file_lines import name_if_not_stored, tell_hints
 from imaging.cli.output import Output
+from imaging.cli.page_url import page_url
 from imaging.cli.printable import printable
 from imaging.cli.runs import state_text
 from imaging.cli.store import file_facts
@@ -22,6 +23,7 @@ from imaging.client.results import StoreProgress
 from imaging.client.run_results import Run
 from imaging.demo.demonstration import Outcome
 from imaging.demo.study_result import StudyResult
+from imaging.settings import Settings
 from imaging.supervisor.event import Event, EventKind
 
 _MOST_ROWS = 20
@@ -34,9 +36,10 @@ _MOST_REASONS = 25
 class DemoAudience:
     """Shows the demonstration. A context manager: the live table ends with it."""
 
-    def __init__(self, output: Output, out: Path, *, stay: bool) -> None:
+    def __init__(self, output: Output, out: Path, settings: Settings, *, stay: bool) -> None:
         self._output = output
         self._out = out
+        self._settings = settings
         self._stay = stay
         self._live: Live | None = None
         self._told: dict[str, str] = {}
@@ -111,6 +114,8 @@ class DemoAudience:
             self._tell_tables(outcome)
         if self._stay:
             self._output.result({"endpoints": dict(endpoints)})
+            if "http" in endpoints:
+                self._output.say(f"web page: {page_url(self._settings, endpoints['http'])}", "bold")
             self._output.say("the services go on; Ctrl-C ends them", "bold")
             await asyncio.Event().wait()
 

@@ -11,6 +11,7 @@ import typer
 from imaging.cli.exit_codes import ExitCode
 from imaging.cli.options import ConfigOption, DataOption, InsecureFlag, JsonFlag, SetOption, settings_from
 from imaging.cli.output import Output
+from imaging.cli.page_url import page_url
 from imaging.supervisor.event import Event, EventKind
 
 if TYPE_CHECKING:
@@ -107,5 +108,6 @@ async def _ready_then_watch(supervisor: Supervisor, output: Output) -> None:
     else:
         rows = [(name, address) for name, address in supervisor.addresses.items()]
         output.table("imaging is up", ("service", "address"), rows)
+        output.say(f"web page: {page_url(supervisor.settings)}", "bold")
         output.say(f"data and logs: {supervisor.settings.data_dir}; Ctrl-C ends", "dim")
     await supervisor.wait_failed()

@@ -85,6 +85,10 @@ class GatewaySettings(Section):
     http_cors_origins: Names = ()
     """Origins of foreign pages that may read what it answers, e.g. `https://viewer.example.org`. None by default."""
 
+    viewer_url: str = Field("", pattern=r"^(https?://[^\s?#]+[^\s?#/])?$")
+    """Base URL of an OHIF that reads from here, e.g. `https://ohif.example.org`: the web page links its studies to
+    `/viewer?StudyInstanceUIDs=…` below it. Empty: no link."""
+
     dimse_address: Address = "127.0.0.1:50058"
     """`host:port` to listen on for DIMSE. At a loopback address anybody may call; elsewhere those of `peers`, and
     `dimse_plain_text` must say that this is meant."""

@@ -30,7 +30,9 @@ every_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
 pytestmark = [needs_helm, pytest.mark.xdist_group("charts")]
 
 CALLED = {(caller, callee) for caller, callee in EDGES if caller != "imaging-storage"} | {
-    ("imaging-gateway", "imaging-storage")
+    # The web page asks them all.
+    ("imaging-gateway", f"imaging-{callee}")
+    for callee in ("storage", "processing", "analysis", "reporting", "pipeline")
 }
 """Edges of traces that are calls (storage only hands the context of a manifest on), and what comes by DICOMweb."""
 

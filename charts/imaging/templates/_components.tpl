@@ -12,7 +12,7 @@ processing: [storage]
 analysis: [storage]
 reporting: [storage, analysis]
 pipeline: [storage, processing, analysis, reporting]
-gateway: [storage]
+gateway: [storage, processing, analysis, reporting, pipeline]
 migrate: []
 test: [storage, analysis, reporting, pipeline]
 {{- end -}}

@@ -1,0 +1,70 @@
+"""Documents of reports: to read in a frame that runs nothing, or to download."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Final
+
+from gateway_svc.dicomweb.storage_calls import messages_of
+from gateway_svc.http.exchange import Exchange, Header
+from gateway_svc.web_api.api import Route
+from gateway_svc.web_api.services import Services
+from imaging.errors import NotFound
+from imaging.reporting.v1 import reporting_pb2
+from imaging.reporting.v1 import reporting_service_pb2 as pb
+
+FORMATS: Final = {
+    "html": reporting_pb2.DOCUMENT_FORMAT_HTML,
+    "pdf": reporting_pb2.DOCUMENT_FORMAT_PDF,
+    "sr": reporting_pb2.DOCUMENT_FORMAT_SR,
+    "json": reporting_pb2.DOCUMENT_FORMAT_JSON,
+    "key-image": reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE,
+}
+
+_POLICY: Final[tuple[Header, ...]] = (
+    (
+        b"content-security-policy",
+        b"sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    ),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"private, max-age=3600"),  # a document of a report never changes
+)
+
+
+class ReportDocuments:
+    """Answers requests for documents."""
+
+    def __init__(self, services: Services) -> None:
+        self._reporting = services.reporting
+
+    def routes(self) -> list[Route]:
+        """Their paths."""
+        return [
+            Route("/reports/{report}/{form}", {"GET": self._send}),
+            Route("/reports/{report}/{form}/{number}", {"GET": self._send}),
+        ]
+
+    async def _send(self, exchange: Exchange, report: str, form: str, number: str = "1") -> None:
+        """A document; `?download` asks for a file to keep."""
+        if form not in FORMATS or not (number.isascii() and number.isdigit() and len(number) < 6):
+            raise NotFound("There is no such document", where="path", hint=f"There are {', '.join(FORMATS)}.")
+        request = pb.RenderReportRequest(name=f"reports/{report}", format=FORMATS[form], number=int(number))
+        async with aclosing(messages_of(self._reporting.RenderReport(request))) as messages:
+            first = await anext(messages)
+            document = first.document
+            as_file = "download" in dict(exchange.query) or form == "sr"
+            placed = "attachment" if as_file else "inline"
+            headers: list[Header] = [
+                (b"content-type", document.media_type.encode("ascii")),
+                (b"content-length", b"%d" % document.size_bytes),
+                (b"content-disposition", f'{placed}; filename="{document.file_name}"'.encode("latin-1", "replace")),
+                *_POLICY,
+            ]
+
+            async def content() -> AsyncIterator[bytes]:
+                yield first.content
+                async for message in messages:
+                    yield message.content
+
+            await exchange.send_stream(200, headers, content())

@@ -1,0 +1,39 @@
+"""A Chromium of the system, driven as a user would, that tolerates no error of the page."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def needs_chromium() -> str:
+    """The path of the program; skips the test where there is none."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium), so the page is not driven in one")
+    return found
+
+
+@asynccontextmanager
+async def chromium_page(url: str, *, width: int = 1280, dark: bool = False) -> AsyncIterator[Page]:
+    """The page at `url`; at the end nothing may have been said on its console."""
+    told: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=needs_chromium(), args=["--no-sandbox"])
+        try:
+            page = await browser.new_page(
+                viewport={"width": width, "height": 820}, color_scheme="dark" if dark else "light", locale="en-GB"
+            )
+            page.on("console", lambda message: told.append(f"{message.type}: {message.text}"))
+            page.on("pageerror", lambda error: told.append(f"error: {error}"))
+            await page.goto(url)
+            yield page
+        finally:
+            await browser.close()
+    assert not told

@@ -1,0 +1,96 @@
+"""The web page in a real browser: a folder is added, its run watched, its report read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from imaging.settings import Settings
+from tests.ct_series import ct_series
+from tests.gateway.page.chromium import chromium_page
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.peers, pytest.mark.timeout(240)]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(settings: Settings) -> AsyncIterator[Page]:
+    async with chromium_page(f"http://{settings.gateway.http_address}/") as opened:
+        yield opened
+
+
+def _folder(at: Path, seed: str, **attributes: str) -> Path:
+    """A folder as a CD has it: images, a copy, something else, and a broken file."""
+    series = ct_series(seed, slices=12, size=96, attributes={"SeriesDescription": "Round body", **attributes})
+    folder = at / "CD" / "IMAGES"
+    folder.mkdir(parents=True)
+    contents = list(series.instances.values())
+    for number, content in enumerate(contents):
+        (folder / f"IM{number:04}").write_bytes(content)
+    (folder / "copy").write_bytes(contents[0])
+    (folder / "broken").write_bytes(contents[1][:700])
+    (at / "CD" / "README.TXT").write_text("not DICOM")
+    return at / "CD"
+
+
+async def test_folder_is_added_its_run_watched_and_its_report_read(page: Page, tmp_path: Path) -> None:
+    await expect(page.get_by_role("heading", name="No studies yet")).to_be_visible()
+    await page.get_by_role("button", name="Add images").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await page.set_input_files("#choose-folder", _folder(tmp_path, "browsed", PatientName="<b>Bold</b>^Anna"))
+
+    uploads = page.locator("#uploads")
+    await expect(uploads.get_by_role("status")).to_have_text("15 files done", timeout=30_000)
+    await expect(uploads.get_by_role("button", name="12 Stored")).to_be_visible()
+    await expect(uploads.get_by_role("button", name="1 Already there")).to_be_visible()
+    await expect(uploads.locator("li.refused")).to_contain_text("CD/IMAGES/broken")
+    await expect(uploads.locator("li.refused small")).to_contain_text("Refused: ")
+    await expect(uploads.locator("li.skipped")).to_contain_text("README.TXT")
+
+    row = page.locator("li.study")
+    await expect(row).to_contain_text("<b>Bold</b>, Anna")  # as a text, not as markup
+    await expect(row.get_by_role("link", name="Report ready")).to_be_visible(timeout=90_000)
+
+    await uploads.get_by_role("link", name="Open the study").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("<b>Bold</b>, Anna")
+    steps = page.locator("li.step.succeeded .step-title")
+    await expect(steps.nth(1)).to_contain_text("Complete with 12 images")
+    await expect(steps.last).to_contain_text("Writing the report")
+    await expect(page.locator(".finding-groups caption").first).to_be_visible()
+
+    await page.get_by_role("link", name="Read the report").click()
+    report = page.frame_locator("iframe.report-frame")
+    await expect(report.locator("h1")).to_be_visible()
+    await expect(report.locator("body")).to_contain_text("Bold")
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download PDF").click()
+    assert (await (await download.value).path()).read_bytes().startswith(b"%PDF-")
+
+
+async def test_studies_are_found_as_somebody_types_and_by_the_keyboard_alone(page: Page, settings: Settings) -> None:
+    await expect(page.locator("li.study")).to_have_count(1)
+    await page.keyboard.press("/")
+    await page.keyboard.type("nobody")
+    await expect(page.get_by_role("heading", name="No study matches")).to_be_visible()
+    await page.keyboard.press("Control+A")
+    await page.keyboard.type("bold")
+    await expect(page.locator("li.study")).to_have_count(1)
+    await page.keyboard.press("ArrowDown")
+    await expect(page.locator("li.study a.name")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("<b>Bold</b>, Anna")
+    await page.go_back()
+    await expect(page.get_by_role("searchbox")).to_have_value("bold")
+    assert "bold" not in page.url
+
+
+async def test_runs_and_services_are_told(page: Page) -> None:
+    await page.get_by_role("link", name="Runs").click()
+    await expect(page.locator("li.run")).to_contain_text("Done")
+    await page.get_by_role("link", name="System").click()
+    await expect(page.locator(".services li")).to_have_count(6)
+    await expect(page.locator(".services .succeeded")).to_have_count(6)
