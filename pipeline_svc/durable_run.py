@@ -142,8 +142,8 @@ class DurableRun:
         if stage.state not in (pipeline_pb2.STATE_PENDING, pipeline_pb2.STATE_RUNNING):
             return
 
-        async def begin() -> StageTask:
-            attempt = await self._runs.begin_attempt(stage, series)
+        async def begin(replica: str) -> StageTask:
+            attempt = await self._runs.begin_attempt(stage, series, replica)
             context = StageContext(
                 request_id=stage.request_id,
                 attempt=attempt,
@@ -151,11 +151,14 @@ class DurableRun:
                 run=self._run.name,
                 stage=stage.plan.name,
             )
-            return StageTask(context, self._run, stage, series, sop_instance_uids, summaries)
+            return StageTask(context, self._run, stage, replica, series, sop_instance_uids, summaries)
 
         try:
             outcome = await self._calls.perform(
-                begin, lambda progress: self._runs.tell_progress(stage, progress), remaining_s=self._remaining_s
+                stage,
+                begin,
+                lambda progress: self._runs.tell_progress(stage, progress),
+                remaining_s=self._remaining_s,
             )
         except ImagingError as error:
             await self._runs.end_stage(stage, pipeline_pb2.STATE_FAILED, StageOutcome(), error.text)

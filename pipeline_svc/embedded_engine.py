@@ -1,4 +1,4 @@
-"""The run engine of one machine: tasks in this process, whose memory is the table of runs."""
+"""The run engine of one process: tasks in it, whose memory is the table of runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from imaging.database.lease import LeaseLost
 from imaging.errors import ImagingError
 from imaging.pipeline.v1 import pipeline_pb2
 from pipeline_svc.run_changes import RunEnded
@@ -25,6 +26,8 @@ class EmbeddedEngine:
         Carries one run through its script.
     again_after
         A run that met a failing database is taken up again after so long.
+    look_every
+        So often the table is looked at for what another replica has begun or ended in it.
     """
 
     def __init__(
@@ -34,30 +37,45 @@ class EmbeddedEngine:
         *,
         max_parallel_runs: int,
         again_after: timedelta = timedelta(seconds=5),
+        look_every: timedelta = timedelta(seconds=1),
     ) -> None:
         self._runs = runs
         self._carry = carry
         self._max_parallel_runs = max_parallel_runs
         self._again_after_s = again_after.total_seconds()
+        self._look_every_s = look_every.total_seconds()
         self._waiting: dict[str, None] = {}
         """Run ids in the order of their submission."""
         self._submitted = asyncio.Event()
         self._carried: dict[str, asyncio.Task[None]] = {}
         self._submitted_again: set[str] = set()
-        self._timers: set[asyncio.TimerHandle] = set()
-        self._workers: list[asyncio.Task[None]] = []
-        self._is_stopped = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._is_on = False
 
-    async def start(self) -> None:
-        """Take up every run that is not ended, then those that are submitted."""
-        for run_id in await self._runs.unfinished():
-            self.submit(run_id)
-        self._workers = [
+    async def run(self) -> None:
+        """Carry every run that is not ended, until cancelled; they are let go of then, and go on at the next call."""
+        self._is_on = True
+        tasks = [
             asyncio.create_task(self._work(), name=f"run-worker-{number}") for number in range(self._max_parallel_runs)
         ]
+        tasks.append(asyncio.create_task(self._follow_table(), name="run-table"))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            self._is_on = False
+            for timer in self._timers.values():
+                timer.cancel()
+            tasks += self._carried.values()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for forgotten in (self._timers, self._waiting, self._carried, self._submitted_again):
+                forgotten.clear()
 
     def submit(self, run_id: str) -> None:
-        """Take up a run that is PENDING in the table."""
+        """Take up a run that is PENDING in the table now; where `run` is not on, another replica finds it there."""
+        if not self._is_on:
+            return
         if run_id in self._carried:
             # It may be in its last steps, and not see that it was taken up again: look once more when they are done.
             self._submitted_again.add(run_id)
@@ -73,16 +91,23 @@ class EmbeddedEngine:
             task.cancel()
             await asyncio.wait({task})
 
-    async def stop(self, grace: timedelta) -> None:
-        """Take up nothing more and let go of all runs; they go on at the next start."""
-        self._is_stopped = True
-        for timer in self._timers:
-            timer.cancel()
-        tasks = [*self._workers, *self._carried.values()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace.total_seconds())
+    async def _follow_table(self) -> None:
+        ended_before: set[str] = set()
+        while True:
+            try:
+                unfinished = await self._runs.unfinished()
+            except ImagingError as error:
+                _log.warning("the table of runs cannot be looked at", extra={"error": error.text})
+            else:
+                for run_id in unfinished:
+                    if run_id not in self._carried and run_id not in self._timers:
+                        self.submit(run_id)
+                # Twice, because one that ends by itself is carried for a moment longer.
+                ended = self._carried.keys() - set(unfinished)
+                for run_id in ended & ended_before:
+                    self._carried[run_id].cancel()
+                ended_before = ended
+            await asyncio.sleep(self._look_every_s)
 
     async def _work(self) -> None:
         while True:
@@ -94,7 +119,7 @@ class EmbeddedEngine:
                 await asyncio.wait({task})
             finally:
                 if task.done():
-                    del self._carried[run_id]
+                    self._carried.pop(run_id, None)
                     if run_id in self._submitted_again:
                         self._submitted_again.discard(run_id)
                         self.submit(run_id)
@@ -114,6 +139,8 @@ class EmbeddedEngine:
                 await self._carry(run)
         except RunEnded:
             _log.info("run was ended from outside", extra={"run": f"runs/{run_id}"})
+        except LeaseLost:
+            _log.info("run is carried by another replica", extra={"run": f"runs/{run_id}"})
         except ImagingError as error:
             _log.warning("run interrupted", extra={"run": f"runs/{run_id}", "error": error.text})
             self._submit_later(run_id)
@@ -126,19 +153,18 @@ class EmbeddedEngine:
         reason = "an unforeseen error in the pipeline service; its log tells more, by the run's trace id"
         try:
             await self._runs.finish(run_id, pipeline_pb2.STATE_FAILED, reason)
-        except RunEnded:
+        except (RunEnded, LeaseLost):
             return
         except ImagingError as error:
             _log.warning("run cannot be ended", extra={"run": f"runs/{run_id}", "error": error.text})
             self._submit_later(run_id)
 
     def _submit_later(self, run_id: str) -> None:
-        if self._is_stopped:
+        if not self._is_on:
             return
 
         def submit() -> None:
-            self._timers.discard(timer)
+            del self._timers[run_id]
             self.submit(run_id)
 
-        timer = asyncio.get_running_loop().call_later(self._again_after_s, submit)
-        self._timers.add(timer)
+        self._timers[run_id] = asyncio.get_running_loop().call_later(self._again_after_s, submit)

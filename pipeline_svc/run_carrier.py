@@ -44,6 +44,8 @@ class RunCarrier:
         ------
         RunEnded
             If the run was ended by somebody else.
+        LeaseLost
+            If another replica has the duty.
         ImagingError
             If the database does not answer.
         """
@@ -64,7 +66,8 @@ class RunCarrier:
             if not deadline.expired():
                 raise
             minutes = limit.total_seconds() / 60
-            for ended in await self._runs.end(run.id, f"the run took longer than its deadline of {minutes:g} minutes"):
+            reason = f"the run took longer than its deadline of {minutes:g} minutes"
+            for ended in await self._runs.end_overdue(run.id, reason):
                 await self._calls.cancel(ended.stages)
         finally:
             otel_context.detach(token)

@@ -45,6 +45,8 @@ class EndedRun:
 
 def create_run(connection: Connection, new: NewRun) -> tuple[RunRecord, bool]:
     """The run of this study, manifest version and recipe, and whether it is new."""
+    # One at a time, whichever replica: each sees the runs of other manifest versions that were created before.
+    connection.execute(select(CURSOR.c.id).where(CURSOR.c.id == 1).with_for_update())
     there = find_run(connection, new.study, new.manifest_version, new.asked_recipe, new.recipe)
     if there is not None:
         return there, False
@@ -188,8 +190,8 @@ def record_plan(connection: Connection, run_id: str, recipe: tuple[str, int, str
     return ""
 
 
-def begin_attempt(connection: Connection, run_id: str, position: int, series: str, now: datetime) -> int:
-    """The number of this attempt of a stage, counted from 1, recorded before the service is called."""
+def begin_attempt(connection: Connection, run_id: str, position: int, series: str, replica: str, now: datetime) -> int:
+    """The number of this attempt of a stage, counted from 1, recorded before that replica of its service is called."""
     set_running(connection, run_id)
     here = (STAGES.c.run_id == run_id) & (STAGES.c.position == position)
     stage = connection.execute(select(STAGES.c.attempts, STAGES.c.start_time_us).where(here)).one()
@@ -200,6 +202,7 @@ def begin_attempt(connection: Connection, run_id: str, position: int, series: st
             state=pipeline_pb2.STATE_RUNNING,
             attempts=stage.attempts + 1,
             series=series,
+            replica=replica,
             start_time_us=stage.start_time_us if stage.start_time_us is not None else to_microseconds(now),
         )
     )
@@ -228,6 +231,4 @@ def finish_run(connection: Connection, run_id: str, state: State, reason: str, n
 
 def advance_cursor(connection: Connection, revision: int) -> None:
     """All changes up to `revision` have been acted on, in this transaction or before."""
-    changed = connection.execute(update(CURSOR).where(CURSOR.c.id == 1).values(revision=revision))
-    if not changed.rowcount:
-        connection.execute(CURSOR.insert().values(id=1, revision=revision))
+    connection.execute(update(CURSOR).where(CURSOR.c.id == 1).values(revision=revision))

@@ -66,6 +66,9 @@ class StageRecord:
 
     state: State
     attempts: int
+    replica: str
+    """`host:port` of the replica of its service that was asked last; empty before the first attempt."""
+
     start_time: datetime | None
     end_time: datetime | None
     outcome: StageOutcome
@@ -157,6 +160,7 @@ def _stage_record(row: RowMapping) -> StageRecord:
         series=row["series"],
         state=row["state"],
         attempts=row["attempts"],
+        replica=row["replica"],
         start_time=from_microseconds(start) if start is not None else None,
         end_time=from_microseconds(end) if end is not None else None,
         outcome=StageOutcome(

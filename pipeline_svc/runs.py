@@ -22,18 +22,26 @@ from pipeline_svc.run_record import RunRecord, StageOutcome, StagePlan, StageRec
 
 T = TypeVar("T")
 
-LOOK_AGAIN_S = 5.0
-"""A watched run is read again at least so often, also without a signal."""
+LOOK_AGAIN_S = 1.0
+"""A watched run is read again at least so often, also without a signal: another replica may carry it."""
 
 
 class Runs:
     """Reads and changes runs. Every change is durable when its method comes back.
 
-    Methods that serve the engine raise `RunEnded` when the run was ended by somebody else.
+    Methods that serve the engine raise `RunEnded` when the run was ended by somebody else. These and those of the
+    watcher raise what `on_duty` raises, `LeaseLost`, when another replica has the duty.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        on_duty: Callable[[Connection], None] = lambda _: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._database = database
+        self._on_duty = on_duty
         self._clock = clock
         self._board = RunBoard()
 
@@ -105,6 +113,7 @@ class Runs:
         """As `create`, with the cursor in the same transaction: no change is acted on twice, and none is missed."""
 
         def write(connection: Connection) -> tuple[RunRecord, list[EndedRun]]:
+            self._on_duty(connection)
             run_changes.advance_cursor(connection, revision)
             run, is_new = run_changes.create_run(connection, new)
             return run, run_changes.supersede_older(connection, run, self._clock()) if is_new else []
@@ -115,6 +124,7 @@ class Runs:
         """End the runs of a deleted study; the cursor is advanced in the same transaction."""
 
         def write(connection: Connection) -> list[EndedRun]:
+            self._on_duty(connection)
             run_changes.advance_cursor(connection, revision)
             return run_changes.retire_study(connection, study, revision, self._clock())
 
@@ -124,6 +134,7 @@ class Runs:
         """End the runs of a storage that is no more, and follow the change log of the new one from its beginning."""
 
         def write(connection: Connection) -> list[EndedRun]:
+            self._on_duty(connection)
             run_changes.advance_cursor(connection, 0)
             return run_changes.retire_all(connection, self._clock())
 
@@ -131,12 +142,24 @@ class Runs:
 
     async def advance(self, revision: int) -> None:
         """There was nothing to act on up to `revision`."""
-        await self._database.write(lambda connection: run_changes.advance_cursor(connection, revision))
+
+        def write(connection: Connection) -> None:
+            self._on_duty(connection)
+            run_changes.advance_cursor(connection, revision)
+
+        await self._database.write(write)
 
     async def end(self, run_id: str, reason: str) -> list[EndedRun]:
         """End a run as CANCELLED from outside; nothing if it has ended already."""
         ended = await self._database.write(
             lambda connection: run_changes.end_run(connection, run_id, reason, self._clock())
+        )
+        return self._tell_ended([ended] if ended is not None else [])
+
+    async def end_overdue(self, run_id: str, reason: str) -> list[EndedRun]:
+        """As `end`, by the engine."""
+        ended = await self._change(
+            run_id, lambda connection: run_changes.end_run(connection, run_id, reason, self._clock())
         )
         return self._tell_ended([ended] if ended is not None else [])
 
@@ -168,12 +191,12 @@ class Runs:
             run_id, lambda connection: run_changes.record_plan(connection, run_id, recipe, stages)
         )
 
-    async def begin_attempt(self, stage: StageRecord, series: str) -> int:
-        """The number of this attempt of the stage, counted from 1."""
+    async def begin_attempt(self, stage: StageRecord, series: str, replica: str) -> int:
+        """The number of this attempt of the stage, counted from 1, at that replica of its service."""
         return await self._change(
             stage.run_id,
             lambda connection: run_changes.begin_attempt(
-                connection, stage.run_id, stage.position, series, self._clock()
+                connection, stage.run_id, stage.position, series, replica, self._clock()
             ),
         )
 
@@ -196,7 +219,11 @@ class Runs:
         self._board.tell_progress(stage.run_id, stage.position, progress)
 
     async def _change(self, run_id: str, function: Callable[[Connection], T]) -> T:
-        result = await self._database.write(function)
+        def write(connection: Connection) -> T:
+            self._on_duty(connection)
+            return function(connection)
+
+        result = await self._database.write(write)
         self._board.tell_change(run_id)
         return result
 

@@ -1,4 +1,4 @@
-"""The tables of the pipeline service: runs, their stages, and how far the change log was followed."""
+"""The tables of the pipeline service: runs, their stages, how far the change log was followed, and who does so."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 
 from imaging.database import Tables
 from imaging.database.column_types import counted, text
+from imaging.database.lease import lease_table
 
 METADATA = MetaData()
 TABLES = Tables(METADATA, Path(__file__).with_name("migrations"))
@@ -61,6 +62,8 @@ STAGES = Table(
     Column("series", text(256), nullable=False),
     Column("state", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
+    # `host:port` of the replica of its service that was asked last, and may still be at it.
+    Column("replica", text(512), nullable=False, server_default=""),
     Column("start_time_us", BigInteger),
     Column("end_time_us", BigInteger),
     Column("output_series", text(256), nullable=False, default=""),
@@ -76,8 +79,11 @@ STAGES = Table(
 CURSOR = Table(
     "cursor",
     METADATA,
-    # The one row has 1.
+    # The one row has 1, and is there from the beginning.
     Column("id", Integer, primary_key=True),
     # All changes up to this revision of storage's log have been acted on.
     Column("revision", BigInteger, nullable=False),
 )
+
+LEASE = lease_table(METADATA)
+"""Who of several replicas follows the change log and carries runs."""

@@ -9,11 +9,14 @@ from typing import Final
 
 from imaging.client.storage import StorageClient
 from imaging.database import Database
+from imaging.database.lease import Lease
 from imaging.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
 from imaging.rpc.channel import open_channel
+from imaging.rpc.replicas import Replicas
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
 from imaging.settings.database import database_access
+from pipeline_svc.duty import Duty
 from pipeline_svc.embedded_engine import EmbeddedEngine
 from pipeline_svc.readiness import Readiness
 from pipeline_svc.recipe_book import load_recipe_book
@@ -22,7 +25,7 @@ from pipeline_svc.run_carrier import RunCarrier
 from pipeline_svc.run_control import RunControl
 from pipeline_svc.run_metrics import RunMetrics
 from pipeline_svc.runs import Runs
-from pipeline_svc.schema import TABLES
+from pipeline_svc.schema import LEASE, TABLES
 from pipeline_svc.servicer import PipelineServicer
 from pipeline_svc.stage_call import StageCalls
 from pipeline_svc.stage_services import stage_services
@@ -34,7 +37,7 @@ SERVICE: Final = "imaging.pipeline.v1.PipelineService"
 
 
 class PipelineService:
-    """The running service: its database, its engine, its watch on storage, its server."""
+    """The running service: its database, its duty, its server."""
 
     def __init__(self, settings: Settings) -> None:
         book = load_recipe_book(settings.pipeline.recipes_dir)
@@ -46,8 +49,10 @@ class PipelineService:
         self._channels = [processing, analysis, reporting, storage]
         self._storage = StorageClient(storage)
         self._database = Database.open(database_access(settings, "pipeline"), TABLES)
-        runs = Runs(self._database)
-        calls = StageCalls(stage_services(processing, analysis, reporting))
+        lease = Lease(self._database, LEASE)
+        runs = Runs(self._database, on_duty=lease.require)
+        replicas = (Replicas(getattr(settings, name).address, how) for name in ("processing", "analysis", "reporting"))
+        calls = StageCalls(stage_services(*replicas))
         carrier = RunCarrier(
             runs=runs,
             storage=self._storage,
@@ -55,16 +60,17 @@ class PipelineService:
             calls=calls,
             deadline=timedelta(minutes=settings.pipeline.run_deadline_minutes),
         )
-        self._engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=settings.pipeline.max_parallel_runs)
-        control = RunControl(runs, self._engine, calls)
+        engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=settings.pipeline.max_parallel_runs)
+        control = RunControl(runs, engine, calls)
         self._readiness = Readiness(book, lambda: ask_capabilities(processing, analysis, reporting))
         self._metrics = RunMetrics(self._database)
-        self._watcher = Watcher(storage=self._storage, runs=runs, book=book, engine=self._engine, control=control)
+        watcher = Watcher(storage=self._storage, runs=runs, book=book, engine=engine, control=control)
+        self._duty = Duty(lease, engine, watcher)
         servicer = PipelineServicer(
             book=book,
             runs=runs,
             storage=self._storage,
-            engine=self._engine,
+            engine=engine,
             control=control,
             readiness=self._readiness,
         )
@@ -89,7 +95,6 @@ class PipelineService:
             task.cancel()
         if ending:
             await asyncio.wait(ending)
-        await self._engine.stop(grace)
         await self._server.stop(timedelta(seconds=1))
         await self._storage.close()
         for channel in self._channels:
@@ -106,9 +111,8 @@ class PipelineService:
 
     async def _take_work(self) -> None:
         await self._readiness.wait()
-        await self._engine.start()
         await self._server.set_serving(True)
-        await self._watcher.watch()
+        await self._duty.run()
 
 
 def build(settings: Settings) -> PipelineService:

@@ -1,7 +1,8 @@
 """One stage: called, called again while its service is away or full, until it has an outcome or a reason why not.
 
 Every call has the same request id, so that it attaches to work that goes on, or gets the result that is there; and a
-higher attempt number, so that a zombie of an earlier attempt can store nothing more.
+higher attempt number, so that a zombie of an earlier attempt can store nothing more. Of several replicas of the service
+the one that was asked last is asked first, in the next life of the run too; another one if that does not do it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class StageCalls:
 
     async def perform(
         self,
-        begin: Callable[[], Awaitable[StageTask]],
+        stage: StageRecord,
+        begin: Callable[[str], Awaitable[StageTask]],
         tell_progress: Callable[[Progress], None],
         *,
         remaining_s: Callable[[], float],
@@ -73,8 +75,10 @@ class StageCalls:
 
         Parameters
         ----------
+        stage
+            As it is kept.
         begin
-            Records a new attempt and gives its task.
+            Records a new attempt at a replica of the service and gives its task.
         tell_progress
             Gets each progress.
         remaining_s
@@ -86,8 +90,10 @@ class StageCalls:
             An error that would come again.
         """
         unforeseen = failures = 0
+        service = self._services[stage.plan.kind]
+        replica = stage.replica or await service.choose()
         while True:
-            task = await begin()
+            task = await begin(replica)
             got_on = False
 
             def tell(progress: Progress) -> None:
@@ -118,18 +124,20 @@ class StageCalls:
                 )
                 tell_progress(Progress(message=f"waiting for {_service_name(task)}: {error.what}"))
                 await asyncio.sleep(delay)
+                if not got_on:  # else it may still be at it: the connection broke
+                    replica = await service.choose(other_than=replica)
 
     async def cancel(self, stages: Iterable[StageRecord]) -> None:
         """End the work of stages at their services. A service that does not answer ends it by its orphan timer."""
-        await asyncio.gather(*(self._cancel(stage.plan.kind, stage.request_id) for stage in stages))
+        await asyncio.gather(*(self._cancel(stage) for stage in stages))
 
-    async def _cancel(self, kind: Kind, request_id: str) -> None:
+    async def _cancel(self, stage: StageRecord) -> None:
         try:
-            await self._services[kind].cancel(request_id)
+            await self._services[stage.plan.kind].cancel(stage.request_id, stage.replica)
         except ImagingError as error:
             _log.warning(
                 "stage not cancelled at its service; its orphan timer will end it",
-                extra={"request_id": request_id, "error": error.text},
+                extra={"request_id": stage.request_id, "error": error.text},
             )
 
     def _delay_s(self, failures: int, error: ImagingError) -> float:

@@ -1,4 +1,4 @@
-"""The three services that do stages, each behind the same three operations: start or attach, read, cancel."""
+"""The three services that do stages, each behind the same operations: choose a replica, start or attach, cancel."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from imaging.analysis.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 from imaging.processing.v1 import processing_service_pb2, processing_service_pb2_grpc
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2, reporting_service_pb2_grpc
+from imaging.rpc.replicas import Replicas
 from imaging.rpc.status import domain_errors
 from imaging.stage.v1.stage_pb2 import Progress, StageContext
 from pipeline_svc.recipe import Kind
@@ -29,6 +30,9 @@ class StageTask:
     context: StageContext
     run: RunRecord
     stage: StageRecord
+    replica: str
+    """Which replica of the service is asked: `host:port`."""
+
     series: str
     """What it works on; empty for a report."""
 
@@ -42,20 +46,29 @@ class StageTask:
 class StageService(Protocol):
     """A service that does stages of one kind."""
 
+    async def choose(self, other_than: str = "") -> str:
+        """`host:port` of a replica to ask; another one than that, if there is one."""
+
     def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
         """Progress, then the outcome. A repeated call with the same request id attaches, or gives the outcome."""
 
-    async def cancel(self, request_id: str) -> None:
-        """End the work of a request. Unknown work is no error."""
+    async def cancel(self, request_id: str, replica: str) -> None:
+        """End the work of a request at a replica. Unknown work is no error."""
 
 
-class ProcessStages:
+class _OfReplicas:
+    """Each call has a channel of its own, to the replica that it is meant for: there are few, and they are long."""
+
+    def __init__(self, replicas: Replicas) -> None:
+        self._replicas = replicas
+
+    async def choose(self, other_than: str = "") -> str:
+        """`host:port` of a replica to ask."""
+        return await self._replicas.choose(other_than)
+
+
+class ProcessStages(_OfReplicas):
     """Stages that derive a series."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: processing_service_pb2_grpc.ProcessingServiceAsyncStub = (
-            processing_service_pb2_grpc.ProcessingServiceStub(channel)
-        )
 
     async def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
         """Progress, then the derived series and its instances."""
@@ -66,7 +79,10 @@ class ProcessStages:
             step=task.stage.plan.uses,
             parameters=_struct(task.stage.plan.parameters),
         )
-        async with aclosing(_answers(self._stub.ProcessSeries(request, timeout=timeout_s))) as responses:
+        async with (
+            self._replicas.open(task.replica) as channel,
+            aclosing(_answers(_processing(channel).ProcessSeries(request, timeout=timeout_s))) as responses,
+        ):
             async for response in responses:
                 if response.WhichOneof("update") == "progress":
                     yield response.progress
@@ -79,21 +95,17 @@ class ProcessStages:
                         algorithm=result.algorithm,
                     )
 
-    async def cancel(self, request_id: str) -> None:
+    async def cancel(self, request_id: str, replica: str) -> None:
         """End the work of a request."""
         with domain_errors("processing"):
-            await self._stub.CancelProcessing(
-                processing_service_pb2.CancelProcessingRequest(request_id=request_id), timeout=CANCEL_TIMEOUT_S
-            )
+            async with self._replicas.open(replica) as channel:
+                await _processing(channel).CancelProcessing(
+                    processing_service_pb2.CancelProcessingRequest(request_id=request_id), timeout=CANCEL_TIMEOUT_S
+                )
 
 
-class AnalyzeStages:
+class AnalyzeStages(_OfReplicas):
     """Stages that measure a series."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: analysis_service_pb2_grpc.AnalysisServiceAsyncStub = analysis_service_pb2_grpc.AnalysisServiceStub(
-            channel
-        )
 
     async def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
         """Progress, then the number of findings and the stored segmentations."""
@@ -104,7 +116,10 @@ class AnalyzeStages:
             model=task.stage.plan.uses,
             parameters=_struct(task.stage.plan.parameters),
         )
-        async with aclosing(_answers(self._stub.AnalyzeSeries(request, timeout=timeout_s))) as responses:
+        async with (
+            self._replicas.open(task.replica) as channel,
+            aclosing(_answers(_analysis(channel).AnalyzeSeries(request, timeout=timeout_s))) as responses,
+        ):
             async for response in responses:
                 if response.WhichOneof("update") == "progress":
                     yield response.progress
@@ -117,21 +132,17 @@ class AnalyzeStages:
                         algorithm=result.algorithm,
                     )
 
-    async def cancel(self, request_id: str) -> None:
+    async def cancel(self, request_id: str, replica: str) -> None:
         """End the work of a request."""
         with domain_errors("analysis"):
-            await self._stub.CancelAnalysis(
-                analysis_service_pb2.CancelAnalysisRequest(request_id=request_id), timeout=CANCEL_TIMEOUT_S
-            )
+            async with self._replicas.open(replica) as channel:
+                await _analysis(channel).CancelAnalysis(
+                    analysis_service_pb2.CancelAnalysisRequest(request_id=request_id), timeout=CANCEL_TIMEOUT_S
+                )
 
 
-class ReportStages:
+class ReportStages(_OfReplicas):
     """Stages that make a report of the findings of the run."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: reporting_service_pb2_grpc.ReportingServiceAsyncStub = (
-            reporting_service_pb2_grpc.ReportingServiceStub(channel)
-        )
 
     async def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
         """Progress, then the report and its stored documents."""
@@ -147,7 +158,10 @@ class ReportStages:
             ],
             recipe=f"{task.run.recipe} {task.run.recipe_version}",
         )
-        async with aclosing(_answers(self._stub.CreateReport(request, timeout=timeout_s))) as responses:
+        async with (
+            self._replicas.open(task.replica) as channel,
+            aclosing(_answers(_reporting(channel).CreateReport(request, timeout=timeout_s))) as responses,
+        ):
             async for response in responses:
                 if response.WhichOneof("update") == "progress":
                     yield response.progress
@@ -161,23 +175,34 @@ class ReportStages:
                         report=report.name,
                     )
 
-    async def cancel(self, request_id: str) -> None:
+    async def cancel(self, request_id: str, replica: str) -> None:
         """End the work of a request."""
         with domain_errors("reporting"):
-            await self._stub.CancelReporting(
-                reporting_service_pb2.CancelReportingRequest(request_id=request_id), timeout=CANCEL_TIMEOUT_S
-            )
+            async with self._replicas.open(replica) as channel:
+                await _reporting(channel).CancelReporting(
+                    reporting_service_pb2.CancelReportingRequest(request_id=request_id), timeout=CANCEL_TIMEOUT_S
+                )
 
 
-def stage_services(
-    processing: grpc.aio.Channel, analysis: grpc.aio.Channel, reporting: grpc.aio.Channel
-) -> dict[Kind, StageService]:
+def stage_services(processing: Replicas, analysis: Replicas, reporting: Replicas) -> dict[Kind, StageService]:
     """The services by the kind of stage that they do."""
     return {
         "process": ProcessStages(processing),
         "analyze": AnalyzeStages(analysis),
         "report": ReportStages(reporting),
     }
+
+
+def _processing(channel: grpc.aio.Channel) -> processing_service_pb2_grpc.ProcessingServiceAsyncStub:
+    return processing_service_pb2_grpc.ProcessingServiceStub(channel)
+
+
+def _analysis(channel: grpc.aio.Channel) -> analysis_service_pb2_grpc.AnalysisServiceAsyncStub:
+    return analysis_service_pb2_grpc.AnalysisServiceStub(channel)
+
+
+def _reporting(channel: grpc.aio.Channel) -> reporting_service_pb2_grpc.ReportingServiceAsyncStub:
+    return reporting_service_pb2_grpc.ReportingServiceStub(channel)
 
 
 async def _answers(call: Any) -> AsyncGenerator[Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import context as otel_context
 
 from imaging import deliberate_bug
+from imaging.database.lease import LeaseLost
 from imaging.errors import ImagingError, NotFound, RevisionTooOld
 from imaging.rpc.tracing import context_of
 from imaging.storage.v1 import storage_pb2
@@ -38,7 +39,7 @@ class LogReplaced(Exception):
 
 
 class Watcher:
-    """One task that follows the log for as long as the service lives."""
+    """One task that follows the log for as long as this replica is on duty."""
 
     def __init__(
         self, *, storage: StorageClient, runs: Runs, book: RecipeBook, engine: RunEngine, control: RunControl
@@ -50,12 +51,20 @@ class Watcher:
         self._control = control
 
     async def watch(self) -> None:
-        """Follow the log, without end; what fails is tried again from the cursor."""
+        """Follow the log, without end; what fails is tried again from the cursor.
+
+        Raises
+        ------
+        LeaseLost
+            If another replica follows it by now.
+        """
         while True:
             try:
                 await self._follow_or_make_up()
             except ImagingError as error:
                 _log.warning("the change log cannot be followed now", extra={"error": error.text})
+            except LeaseLost:
+                raise
             except Exception:  # noqa: BLE001 - without its watcher the service would look well and do nothing
                 _log.exception("a change met a defect; it is tried again")
             await asyncio.sleep(_RETRY_S)

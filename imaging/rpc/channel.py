@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ from imaging.reporting.v1 import reporting_service_pb2
 from imaging.rpc.call_details import with_metadata, with_timeout
 from imaging.rpc.client_span import client_spans
 from imaging.rpc.deadline import DEFAULT_UNARY, remaining_seconds
-from imaging.rpc.loopback import is_loopback
+from imaging.rpc.loopback import is_loopback, split_address
 from imaging.storage.v1 import storage_admin_service_pb2, storage_service_pb2
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -37,16 +37,24 @@ class ChannelSettings:
     token: str = ""
     """Bearer token; sent only over TLS or to loopback."""
 
+    server_name: str = ""
+    """The name in the certificates of the servers, where it is not the host of the address; empty: that host."""
+
     token_in_plain_text: bool = False
     """Send the token anywhere: something between does TLS (`security.insecure`)."""
 
 
-def open_channel(target: str, settings: ChannelSettings | None = None) -> grpc.aio.Channel:
-    """An aio channel to `host:port`. Its owner closes it.
+def open_channel(
+    target: str, settings: ChannelSettings | None = None, *, options: Sequence[tuple[str, Any]] = ()
+) -> grpc.aio.Channel:
+    """An aio channel to `host:port`, or to several of them with commas between. Its owner closes it.
+
+    Calls go to all replicas in turn: those in `target`, or those whose addresses its name has. One that ends tells so,
+    and calls that it has not begun go to another.
 
     Calls with one answer get a default deadline of 30 s (or what remains of the caller's) and are tried again, at most
-    three times, while the service is UNAVAILABLE: every such RPC of the contracts is idempotent. Streams are resumed by
-    their callers, who know from where.
+    three times, while the service is UNAVAILABLE, or when it has CANCELLED them: every such RPC of the contracts is
+    idempotent. Streams are resumed by their callers, who know from where.
 
     Raises
     ------
@@ -63,7 +71,7 @@ def open_channel(target: str, settings: ChannelSettings | None = None) -> grpc.a
     interceptors: list[grpc.aio.ClientInterceptor] = [DeadlineOfUnaryCalls(), *client_spans()]
     if settings.token:
         interceptors = [*_bearer(settings.token), *interceptors]
-    options: list[tuple[str, Any]] = [
+    all_options: list[tuple[str, Any]] = [
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
@@ -74,12 +82,24 @@ def open_channel(target: str, settings: ChannelSettings | None = None) -> grpc.a
         # A restarted service is found again in a second instead of after minutes of backoff.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        # A name is looked up again when a connection ends, at most so often.
+        ("grpc.dns_min_time_between_resolutions_ms", 5_000),
         ("grpc.service_config", _SERVICE_CONFIG),
+        *options,
     ]
     if settings.ca_file is not None:
+        if settings.server_name:
+            all_options.append(("grpc.ssl_target_name_override", settings.server_name))
         credentials = grpc.ssl_channel_credentials(settings.ca_file.read_bytes())
-        return grpc.aio.secure_channel(target, credentials, options, interceptors=interceptors)
-    return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
+        return grpc.aio.secure_channel(_uri(target), credentials, all_options, interceptors=interceptors)
+    return grpc.aio.insecure_channel(_uri(target), all_options, interceptors=interceptors)
+
+
+def _uri(target: str) -> str:
+    """`target` as gRPC names it; several addresses are of IP, of one version."""
+    if "," not in target:
+        return target
+    return f"{'ipv6' if ':' in split_address(target.partition(',')[0])[0] else 'ipv4'}:{target}"
 
 
 class DeadlineOfUnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
@@ -139,7 +159,8 @@ def _service_config() -> str:
         "initialBackoff": "0.2s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        # CANCELLED is what becomes of a call that comes at a server in the moment in which this ends.
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     # The throttle keeps a crowd of retrying clients from holding an overloaded server down.
     throttle = {"maxTokens": 10, "tokenRatio": 0.1}

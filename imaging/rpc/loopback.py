@@ -12,7 +12,9 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_loopback(address: str) -> bool:
-    """True if `host:port` names this machine alone: `localhost`, 127.0.0.0/8 or ::1."""
+    """True if `host:port`, or each of several, names this machine alone: `localhost`, 127.0.0.0/8 or ::1."""
+    if "," in address:
+        return all(is_loopback(each) for each in address.split(","))
     host, _ = split_address(address)
     if host == "localhost":
         return True

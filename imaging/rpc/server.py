@@ -155,6 +155,8 @@ _OPTIONS: Final[list[tuple[str, Any]]] = [
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # Clients connect anew now and then, and so find replicas that came later; calls are not touched by it.
+    ("grpc.max_connection_age_ms", 600_000),
     # A port that another process holds is an error to tell, not one to share.
     ("grpc.so_reuseport", 0),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
-from imaging.settings.section import Address, FromText, Names, Section
+from imaging.settings.section import Address, Addresses, FromText, Names, Section
 
 AeTitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
 """PS3.5 6.2, AE: up to 16 printable characters, no backslash."""
@@ -72,7 +72,7 @@ class Peer(Section):
 class GatewaySettings(Section):
     """The gateway: PACS and web come in here, results go out."""
 
-    address: Address = "127.0.0.1:50056"
+    address: Addresses = "127.0.0.1:50056"
     """`host:port` to listen on for gRPC, and where the others find it."""
 
     http_address: Address = "127.0.0.1:50057"

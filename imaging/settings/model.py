@@ -15,7 +15,7 @@ from imaging.rpc.channel import ChannelSettings
 from imaging.rpc.loopback import is_loopback
 from imaging.rpc.server import ListenSettings
 from imaging.settings.gateway import GatewaySettings
-from imaging.settings.section import Address, Section
+from imaging.settings.section import Address, Addresses, Section
 from imaging.settings.security_files import check_server_certificate, check_trusted_certificates, read_token
 
 SERVICE_NAMES: Final = ("storage", "processing", "analysis", "reporting", "pipeline", "gateway")
@@ -42,8 +42,8 @@ class OwnDatabase(Section):
 class StorageSettings(OwnDatabase):
     """The storage service."""
 
-    address: Address = "127.0.0.1:50051"
-    """`host:port` to listen on, and where the others find it."""
+    address: Addresses = "127.0.0.1:50051"
+    """`host:port` to listen on, and where the others find it: there also several, of replicas, with commas."""
 
     quiet_time_seconds: float = Field(5.0, gt=0)
     """A study without new instances for so long is complete. 5 s suit senders on the same machine; a PACS needs 60."""
@@ -97,15 +97,15 @@ class StorageSettings(OwnDatabase):
 class ProcessingSettings(Section):
     """The processing service."""
 
-    address: Address = "127.0.0.1:50052"
-    """`host:port` to listen on, and where the others find it."""
+    address: Addresses = "127.0.0.1:50052"
+    """`host:port` to listen on, and where the others find it: there also several, of replicas, with commas."""
 
 
 class AnalysisSettings(OwnDatabase):
     """The analysis service."""
 
-    address: Address = "127.0.0.1:50053"
-    """`host:port` to listen on, and where the others find it."""
+    address: Addresses = "127.0.0.1:50053"
+    """`host:port` to listen on, and where the others find it: there also several, of replicas, with commas."""
 
     model_time_limit_minutes: float = Field(20.0, gt=0)
     """A model that takes longer fails its stage."""
@@ -114,15 +114,15 @@ class AnalysisSettings(OwnDatabase):
 class ReportingSettings(OwnDatabase):
     """The reporting service."""
 
-    address: Address = "127.0.0.1:50054"
-    """`host:port` to listen on, and where the others find it."""
+    address: Addresses = "127.0.0.1:50054"
+    """`host:port` to listen on, and where the others find it: there also several, of replicas, with commas."""
 
 
 class PipelineSettings(OwnDatabase):
     """The pipeline service."""
 
-    address: Address = "127.0.0.1:50055"
-    """`host:port` to listen on, and where the others find it."""
+    address: Addresses = "127.0.0.1:50055"
+    """`host:port` to listen on, and where the others find it: there also several, of replicas, with commas."""
 
     recipes_dir: Path | None = None
     """Folder of YAML recipes that are tried before the built-in ones."""
@@ -168,6 +168,9 @@ class SecuritySettings(Section):
 
     ca_file: Path | None = None
     """PEM certificates that clients trust."""
+
+    server_name: str = ""
+    """The name in the certificates that clients expect, where it is not the host of the address."""
 
     token_file: Path | None = None
     """File with the bearer token that every call must carry; readable by its owner alone."""
@@ -218,7 +221,7 @@ class Settings(Section):
     telemetry: TelemetrySettings = TelemetrySettings()
 
     def address(self, service: ServiceName) -> str:
-        """`host:port` of a service."""
+        """`host:port` of a service; several with commas between where it has replicas."""
         section: StorageSettings = getattr(self, service)
         return section.address
 
@@ -283,10 +286,18 @@ class Settings(Section):
                 where="security.ca_file",
                 hint="Set it to the certificates of the authority that signed; for a self-signed certificate, itself.",
             )
-        return ChannelSettings(security.ca_file, self._token(), token_in_plain_text=security.insecure)
+        return ChannelSettings(
+            security.ca_file, self._token(), security.server_name, token_in_plain_text=security.insecure
+        )
 
     def _check_safe(self, address: str, where: str) -> None:
         security = self.security
+        if "," in address:
+            raise SettingsInvalid(
+                f"{address} are addresses of several replicas, and this process listens on one",
+                where=where,
+                hint="Name its own: `imaging serve SERVICE --address HOST:PORT`; `imaging up` runs one of each.",
+            )
         if (security.certificate_file is None) != (security.key_file is None):
             given, missing = ("key", "certificate") if security.certificate_file is None else ("certificate", "key")
             raise SettingsInvalid(

@@ -22,11 +22,14 @@ async def scripted() -> AsyncIterator[Scripted]:
 async def start_pipeline(
     scripted: Scripted, tmp_path: Path, databases: Databases
 ) -> AsyncIterator[Callable[..., Awaitable[PipelineClient]]]:
-    """Starts the pipeline service on the same data folder, with settings; each start ends the one before."""
+    """Starts the pipeline service on the same data folder, with settings.
+
+    Each start ends those before, or goes on beside them as another replica.
+    """
     running: list[PipelineClient] = []
 
-    async def start(**settings: object) -> PipelineClient:
-        while running:
+    async def start(*, beside: bool = False, **settings: object) -> PipelineClient:
+        while running and not beside:
             await running.pop().stop()
         overrides: dict[str, object] = {f"{name}.address": address for name, address in scripted.addresses.items()}
         overrides |= {f"pipeline.{name}": value for name, value in settings.items()}

@@ -29,6 +29,7 @@ class PipelineClient:
     def __init__(self, service: PipelineService, channel: grpc.aio.Channel) -> None:
         self.service = service
         self._channel = channel
+        self._is_stopped = False
         self._stub: Any = pipeline_service_pb2_grpc.PipelineServiceStub(channel)
         self._health: Any = health_pb2_grpc.HealthStub(channel)
 
@@ -38,6 +39,10 @@ class PipelineClient:
         return cls(service, open_channel(f"127.0.0.1:{port}"))
 
     async def stop(self) -> None:
+        """May be called twice."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         await self._channel.close()
         await self.service.stop(timedelta(seconds=5))
 

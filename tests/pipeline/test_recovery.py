@@ -20,6 +20,7 @@ from imaging.client.storage import StorageClient
 from imaging.database import Database, DatabaseAccess
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.rpc.channel import open_channel
+from imaging.rpc.replicas import Replicas
 from imaging.stage.v1.stage_pb2 import Progress
 from pipeline_svc.embedded_engine import EmbeddedEngine
 from pipeline_svc.recipe_book import load_recipe_book
@@ -181,15 +182,18 @@ class MortalService:
         self._service = service
         self._fate = fate
 
+    async def choose(self, other_than: str = "") -> str:
+        return await self._service.choose(other_than)
+
     async def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
         await self._fate.event()
         async for item in self._service.call(task, timeout_s):
             await self._fate.event()
             yield item
 
-    async def cancel(self, request_id: str) -> None:
+    async def cancel(self, request_id: str, replica: str) -> None:
         await self._fate.event()
-        await self._service.cancel(request_id)
+        await self._service.cancel(request_id, replica)
 
 
 @asynccontextmanager
@@ -197,24 +201,22 @@ async def life(scripted: Scripted, folder: Path, fate: Fate) -> AsyncIterator[Ru
     """One life of the pipeline service on the same database; it ends without any farewell."""
     database = MortalDatabase.open(DatabaseAccess(f"sqlite:///{folder}/p.sqlite"), TABLES)
     database.fate = fate
-    channels = {name: open_channel(address) for name, address in scripted.addresses.items()}
-    storage = StorageClient(channels["storage"])
+    channel = open_channel(scripted.addresses["storage"])
+    storage = StorageClient(channel)
     runs, book = Runs(database), load_recipe_book(None)
-    services = stage_services(channels["processing"], channels["analysis"], channels["reporting"])
+    services = stage_services(*(Replicas(scripted.addresses[name]) for name in ("processing", "analysis", "reporting")))
     calls = StageCalls({kind: MortalService(service, fate) for kind, service in services.items()})
     carrier = RunCarrier(runs=runs, storage=storage, book=book, calls=calls, deadline=timedelta(minutes=1))
     engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=2)
     watcher = Watcher(storage=storage, runs=runs, book=book, engine=engine, control=RunControl(runs, engine, calls))
-    await engine.start()
-    watching = asyncio.create_task(watcher.watch())
+    living = [asyncio.create_task(engine.run()), asyncio.create_task(watcher.watch())]
     try:
         yield runs
     finally:
-        watching.cancel()
-        await asyncio.wait({watching})
-        await engine.stop(timedelta(seconds=5))
-        for channel in channels.values():
-            await channel.close()
+        for task in living:
+            task.cancel()
+        await asyncio.wait(living)
+        await channel.close()
         await database.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,7 +31,7 @@ POLICY = CallPolicy(timedelta(milliseconds=1), timedelta(milliseconds=4), timede
 OUTCOME = StageOutcome(finding_count=3)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 PLAN = StagePlan("1-x", "analyze", "x", {}, False, "", (), "studies/1/series/1", ())
-STAGE = StageRecord("r", 1, PLAN, "", pipeline_pb2.STATE_PENDING, 0, None, None, StageOutcome(), "")
+STAGE = StageRecord("r", 1, PLAN, "", pipeline_pb2.STATE_PENDING, 0, "", None, None, StageOutcome(), "")
 RUN = RunRecord(
     "r", 1, "studies/1", 1, "", "x", 1, "", pipeline_pb2.STATE_RUNNING, True, "", f"00-{'a' * 32}-{'b' * 16}-00",
     NOW, None, "", "",
@@ -43,9 +44,14 @@ class ListedService:
     def __init__(self, *scripts: list[Progress | ImagingError | StageOutcome | None]) -> None:
         self._scripts = iter(scripts)
         self.attempts: list[int] = []
+        self.replicas: list[str] = []
         self.cancelled: list[str] = []
 
+    async def choose(self, other_than: str = "") -> str:
+        return "b:1" if other_than == "a:1" else "a:1"
+
     async def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
+        self.replicas.append(task.replica)
         self.attempts.append(task.context.attempt)
         for item in next(self._scripts):
             if item is None:
@@ -55,18 +61,20 @@ class ListedService:
             else:
                 yield item
 
-    async def cancel(self, request_id: str) -> None:
+    async def cancel(self, request_id: str, replica: str) -> None:
         self.cancelled.append(request_id)
         raise Unavailable("away")
 
 
-async def perform(service: ListedService, tell: Callable[[Progress], None] = lambda _: None) -> StageOutcome:
+async def perform(
+    service: ListedService, tell: Callable[[Progress], None] = lambda _: None, stage: StageRecord = STAGE
+) -> StageOutcome:
     attempts = iter(range(1, 100))
 
-    async def begin() -> StageTask:
-        return StageTask(StageContext(attempt=next(attempts)), RUN, STAGE, "", ())
+    async def begin(replica: str) -> StageTask:
+        return StageTask(StageContext(attempt=next(attempts)), RUN, stage, replica, "", ())
 
-    return await StageCalls({"analyze": service}, POLICY).perform(begin, tell, remaining_s=lambda: 60)
+    return await StageCalls({"analyze": service}, POLICY).perform(stage, begin, tell, remaining_s=lambda: 60)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +125,21 @@ async def test_a_cancel_that_does_not_get_through_is_no_error() -> None:
     service = ListedService()
     await StageCalls({"analyze": service}, POLICY).cancel([STAGE])
     assert service.cancelled == ["r.1-x"]
+
+
+async def test_a_replica_that_does_not_take_the_work_is_left_for_another() -> None:
+    service = ListedService([Unavailable("draining")], [Unavailable("away")], [OUTCOME])
+    await perform(service)
+    assert service.replicas == ["a:1", "b:1", "a:1"]
+
+
+async def test_a_replica_that_has_begun_is_asked_again_when_the_connection_breaks() -> None:
+    service = ListedService([Progress(done=1), Unavailable("broken")], [Unavailable("gone")], [OUTCOME])
+    await perform(service)
+    assert service.replicas == ["a:1", "a:1", "b:1"]
+
+
+async def test_the_replica_that_was_asked_in_an_earlier_life_of_the_run_is_asked_first() -> None:
+    service = ListedService([OUTCOME])
+    await perform(service, stage=replace(STAGE, replica="c:1"))
+    assert service.replicas == ["c:1"]

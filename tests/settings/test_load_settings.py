@@ -86,3 +86,19 @@ def test_settings_cannot_be_changed() -> None:
 def test_an_address_that_is_none_is_refused_where_it_was_given(address: str) -> None:
     with pytest.raises(SettingsInvalid, match=r"storage\.address.*--set storage\.address"):
         load_settings(env={}, overrides={"storage.address": address})
+
+
+def test_replicas_are_named_with_commas_between_and_nobody_listens_on_several() -> None:
+    settings = load_settings(env={"IMAGING_STORAGE_ADDRESS": "127.0.0.1:50051, 127.0.0.2:50051"})
+    assert settings.storage.address == "127.0.0.1:50051,127.0.0.2:50051"
+    with pytest.raises(SettingsInvalid, match="addresses of several replicas") as caught:
+        settings.listen("storage")
+    assert caught.value.where == "storage.address"
+
+
+@pytest.mark.parametrize(
+    "several", ["a.example:1,b.example:1", "127.0.0.1:1,[::1]:1", "127.0.0.1:1,", "127.0.0.1,127.0.0.2:1"]
+)
+def test_several_addresses_that_cannot_be_gone_round_are_refused(several: str) -> None:
+    with pytest.raises(SettingsInvalid, match=r"storage\.address"):
+        load_settings(env={"IMAGING_STORAGE_ADDRESS": several})
