@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from imaging.errors import Overloaded, StorageFull, Unavailable
+
 I = TypeVar("I")  # noqa: E741 - item
 R = TypeVar("R")
 
@@ -16,8 +18,9 @@ class Batcher(Generic[I, R]):
     Parameters
     ----------
     run
-        Gives one result an item, in the same order. A result that is an exception is raised to that caller; an
-        exception that `run` itself raises goes to all callers of the batch.
+        Gives one result an item, in the same order. A result that is an exception is raised to that caller. If `run`
+        itself raises, that goes to all callers of the batch where it says nothing of the items, as that the database
+        is away. Otherwise one of them may have spoilt it for the others: the halves run again, down to that one.
     most
         Items in one batch.
     linger
@@ -51,10 +54,7 @@ class Batcher(Generic[I, R]):
                 if seconds := self._linger(len(self._waiting)):
                     await asyncio.sleep(seconds)
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                try:
-                    results = await self._run([item for item, _ in batch])
-                except Exception as error:  # noqa: BLE001 - each caller of the batch raises it
-                    results = [error] * len(batch)
+                results = await self._results([item for item, _ in batch])
                 for (_, future), result in zip(batch, results, strict=True):
                     if future.done():  # its caller was cancelled
                         continue
@@ -64,3 +64,12 @@ class Batcher(Generic[I, R]):
                         future.set_result(result)
         finally:
             self._task = None
+
+    async def _results(self, items: Sequence[I]) -> Sequence[R | Exception]:
+        try:
+            return await self._run(items)
+        except Exception as error:  # noqa: BLE001 - who is concerned raises it
+            if len(items) == 1 or isinstance(error, Unavailable | Overloaded | StorageFull):
+                return [error] * len(items)
+        middle = len(items) // 2
+        return [*await self._results(items[:middle]), *await self._results(items[middle:])]

@@ -72,7 +72,7 @@ def announced_by(header: pb.StoreInstancesRequest.Header) -> Announced:
             headerless_transfer_syntax_uid=header.headerless_transfer_syntax_uid,
             sop_class_uid=header.sop_class_uid,
         ),
-        source=header.source[:256],
+        source=header.source.replace("\0", "")[:256],  # AE titles are padded with it, and PostgreSQL takes none
         origin=_origin(header.origin),
         size_follows=header.size_follows,
     )
@@ -88,6 +88,10 @@ def _origin(origin: storage_pb2.Origin) -> OriginOf:
     if max(len(origin.run), len(origin.stage)) > MAX_ORIGIN_LENGTH:
         raise InvalidArgument(
             f"Run or stage has more than {MAX_ORIGIN_LENGTH} characters", where="header.origin", hint="Shorten it."
+        )
+    if "\0" in origin.run + origin.stage:
+        raise InvalidArgument(
+            "Run or stage holds a null character", where="header.origin", hint="Use the names that the pipeline gave."
         )
     return OriginOf(DERIVED, origin.run, origin.stage, origin.attempt)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imaging.errors import ImagingError, Overloaded, StorageFull, Unavailable
 from storage_svc.batching import Batcher
 from storage_svc.intake.arena import HEADROOM, Arena
 from storage_svc.open_uploads import OpenUploads
@@ -40,16 +41,34 @@ async def test_requests_that_come_while_a_batch_runs_share_the_next_one() -> Non
     assert sum(isinstance(result, ValueError) for result in results) == 4
 
 
-async def test_a_batch_that_fails_fails_all_of_its_callers_and_the_next_one_runs() -> None:
+@pytest.mark.parametrize("error", [Unavailable("away"), StorageFull("full"), Overloaded("busy")])
+async def test_a_batch_that_cannot_run_now_fails_all_of_its_callers_and_the_next_one_runs(error: ImagingError) -> None:
+    batches: list[int] = []
+
     async def run(items: Sequence[int]) -> list[int | Exception]:
+        batches.append(len(items))
         if 0 in items:
-            raise RuntimeError("down")
+            raise error
         return list(items)
 
     batcher: Batcher[int, int] = Batcher(run)
-    results = await asyncio.gather(batcher.submit(0), batcher.submit(1), return_exceptions=True)
-    assert [type(result) for result in results] == [RuntimeError, RuntimeError]
+    results = await asyncio.gather(*map(batcher.submit, range(8)), return_exceptions=True)
+    assert results == [error] * 8
     assert await batcher.submit(2) == 2
+    assert batches == [8, 1]
+
+
+@pytest.mark.parametrize("spoiling", range(7))
+async def test_one_that_spoils_a_batch_fails_alone(spoiling: int) -> None:
+    async def run(items: Sequence[int]) -> list[int | Exception]:
+        if spoiling in items:
+            raise ValueError("out of bounds")
+        return list(items)
+
+    batcher: Batcher[int, int] = Batcher(run)
+    results = await asyncio.gather(*map(batcher.submit, range(7)), return_exceptions=True)
+    assert isinstance(results.pop(spoiling), ValueError)
+    assert results == [number for number in range(7) if number != spoiling]
 
 
 @settings(max_examples=40, deadline=None)

@@ -6,11 +6,13 @@ import asyncio
 import uuid
 
 import pytest
+from sqlalchemy import select
 
 from imaging.errors import ImagingError, InvalidArgument, LimitExceeded, Overloaded
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
+from storage_svc.schema import KEPT_OBJECT
 from storage_svc.upload_stream import MAX_OPEN
 from tests.storage.storage_under_test import Storage, chunks, ct, origin, whole
 
@@ -77,6 +79,7 @@ async def test_a_chunk_over_one_mebibyte_is_refused_with_the_limit(storage: Stor
         {"origin": storage_pb2.Origin(kind=77)},  # type: ignore[arg-type]  # of a newer contract
         {"origin": origin(run="r" * 10_000)},
         {"origin": origin(stage="s" * 10_000)},
+        {"origin": origin(run="runs/1\0")},
         {"study_instance_uid": "1" * 100_000},
         {"sop_instance_uid": "../../x"},
     ],
@@ -87,3 +90,15 @@ async def test_a_header_with_what_cannot_be_is_refused_in_few_words(
     (answer,) = await storage.store(ct(), **header)
     assert isinstance(from_status(answer.rejected), InvalidArgument)
     assert answer.ByteSize() < 2000
+
+
+async def test_a_null_character_in_the_source_spoils_nothing_for_those_that_store_at_the_same_time(
+    storage: Storage,
+) -> None:
+    messages = [whole(str(number), ct(sop=f"1.2.3.1.{number}")) for number in range(6)]
+    messages[3].header.source = "MODALITY\0\0"
+    answers = await storage.send(messages)
+    assert [answer.WhichOneof("outcome") for answer in answers] == ["stored"] * 6
+    assert await storage.service._database.read(
+        lambda connection: set(connection.execute(select(KEPT_OBJECT.c.source)).scalars())
+    ) == {"", "MODALITY"}
