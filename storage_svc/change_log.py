@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, delete, insert, select, update
 
 from imaging.database import Database, defer
+from imaging.errors import RevisionTooOld
 from imaging.storage.v1 import storage_pb2
 from storage_svc import clock
 from storage_svc.schema import CHANGE, CHANGE_HEAD
@@ -102,10 +103,23 @@ class ChangeLog:
         return await self._database.read(read)
 
     async def read(self, start_revision: int, kinds: Sequence[int], limit: int) -> tuple[list[dict[str, Any]], int]:
-        """Up to `limit` changes from a revision on, and the revision up to which all were looked at."""
+        """Up to `limit` changes from a revision on, and the revision up to which all were looked at.
+
+        Raises
+        ------
+        RevisionTooOld
+            If the log no longer reaches back so far.
+        """
 
         def read(connection: Connection) -> tuple[list[dict[str, Any]], int]:
-            head = connection.execute(select(CHANGE_HEAD.c.revision)).scalar_one()
+            oldest, head = connection.execute(select(CHANGE_HEAD.c.oldest_revision, CHANGE_HEAD.c.revision)).one()
+            if start_revision < oldest:
+                raise RevisionTooOld(
+                    f"Revision {start_revision} is no longer in the change log",
+                    where="start_revision",
+                    hint=f"Look at what is stored, then watch from revision {oldest} or from now on (0).",
+                    metadata={"oldest_revision": str(oldest)},
+                )
             query = select(CHANGE).where(CHANGE.c.revision >= start_revision).order_by(CHANGE.c.revision).limit(limit)
             if kinds:
                 query = query.where(CHANGE.c.kind.in_(kinds))
@@ -115,16 +129,21 @@ class ChangeLog:
         return await self._database.read(read)
 
     async def forget_before(self, time_us: int) -> int:
-        """Drop changes that were committed before a time; the number dropped."""
+        """Drop changes that were committed before a time; the number dropped.
+
+        All from the first one on that is younger stay, also those that a clock which had gone wrong has made older.
+        """
 
         def drop(connection: Connection) -> int:
-            newest = connection.execute(
-                select(CHANGE.c.revision).where(CHANGE.c.create_time < time_us).order_by(CHANGE.c.revision.desc())
-            ).scalar()
-            if newest is None:
-                return 0
-            dropped = connection.execute(delete(CHANGE).where(CHANGE.c.revision <= newest)).rowcount
-            connection.execute(update(CHANGE_HEAD).values(oldest_revision=newest + 1))
+            young = (
+                select(CHANGE.c.revision).where(CHANGE.c.create_time >= time_us).order_by(CHANGE.c.revision).limit(1)
+            )
+            oldest = connection.execute(young).scalar()
+            if oldest is None:
+                oldest = connection.execute(select(CHANGE_HEAD.c.revision)).scalar_one() + 1
+            dropped = connection.execute(delete(CHANGE).where(CHANGE.c.revision < oldest)).rowcount
+            if dropped:
+                connection.execute(update(CHANGE_HEAD).values(oldest_revision=oldest))
             return dropped
 
         return await self._database.write(drop)

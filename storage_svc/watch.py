@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 
-from imaging.errors import InvalidArgument, RevisionTooOld
+from imaging.errors import InvalidArgument
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import resources
 from storage_svc.change_log import ChangeLog
@@ -20,7 +20,12 @@ PROGRESS_SECONDS = 10.0
 
 
 async def watch_changes(
-    changes: ChangeLog, start_revision: int, kinds: Sequence[int], *, progress_seconds: float = PROGRESS_SECONDS
+    changes: ChangeLog,
+    start_revision: int,
+    kinds: Sequence[int],
+    *,
+    progress_seconds: float = PROGRESS_SECONDS,
+    batch: int = _BATCH,
 ) -> AsyncGenerator[pb.WatchChangesResponse]:
     """Every change from a revision on, exactly once and in order; does not end.
 
@@ -29,28 +34,21 @@ async def watch_changes(
     Raises
     ------
     RevisionTooOld
-        If the log no longer reaches back so far.
+        If the log no longer reaches back so far, at the start or because the watcher took what came too slowly.
     InvalidArgument
         If the revision is negative.
     """
     if start_revision < 0:
         raise InvalidArgument("The revision is negative", where="start_revision", hint="Revisions count from 1.")
-    oldest, head = await changes.bounds()
+    _, head = await changes.bounds()
     position = start_revision or head + 1
-    if position < oldest:
-        raise RevisionTooOld(
-            f"Revision {position} is no longer in the change log",
-            where="start_revision",
-            hint=f"Look at what is stored, then watch from revision {oldest} or from now on (0).",
-            metadata={"oldest_revision": str(oldest)},
-        )
     told = -math.inf
     while True:
-        rows, looked_at = await changes.read(position, kinds, _BATCH)
+        rows, looked_at = await changes.read(position, kinds, batch)
         # A watcher ahead of the log, which was restored from a backup, sees by the revision how far the log goes.
         if rows or time.monotonic() - told >= progress_seconds:
             yield pb.WatchChangesResponse(changes=[resources.change(row) for row in rows], revision=looked_at)
             told = time.monotonic()
         position = max(position, looked_at + 1)
-        if len(rows) < _BATCH:
+        if len(rows) < batch:
             await changes.wait_for_news(min(_POLL_SECONDS, progress_seconds))

@@ -12,6 +12,7 @@ from imaging.errors import InvalidArgument, RevisionTooOld
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.schema import CHANGE, CHANGE_HEAD
+from storage_svc.watch import watch_changes
 from tests.storage.storage_under_test import Storage, ct
 
 Kind = storage_pb2.Change
@@ -82,6 +83,28 @@ async def test_old_changes_are_forgotten_without_a_gap(storage: Storage) -> None
     await storage.store(ct(sop="1.2.3.1.2"))
     assert await log.bounds() == (2, 2)
     assert [change.revision for change in await storage.changes(2, count=1)] == [2]
+
+
+async def test_a_watcher_that_is_slower_than_the_log_is_forgotten_is_told_so(storage: Storage) -> None:
+    await storage.store(*(ct(sop=f"1.2.3.1.{n}") for n in range(1, 4)))
+    log = storage.service._completion._changes
+    watching = watch_changes(log, 1, [], batch=1)
+    assert [change.revision for change in (await anext(watching)).changes] == [1]
+    assert await log.forget_before(2**60) == 3
+    with pytest.raises(RevisionTooOld) as caught:
+        await anext(watching)
+    assert caught.value.metadata["oldest_revision"] == "4"
+
+
+async def test_changes_that_came_after_a_young_one_are_kept_whatever_the_clock_said(storage: Storage) -> None:
+    await storage.store(ct(sop="1.2.3.1.1"))
+    await storage.store(ct(sop="1.2.3.1.2"))
+    log = storage.service._completion._changes
+    await storage.service._database.write(
+        lambda connection: connection.execute(update(CHANGE).where(CHANGE.c.revision == 2).values(create_time=0))
+    )
+    assert await log.forget_before(1) == 0
+    assert [change.revision for change in await storage.changes(1, count=2)] == [1, 2]
 
 
 async def test_revisions_go_on_after_a_restart(start: Any) -> None:
