@@ -49,7 +49,7 @@ class Intake:
         self._unanswered: dict[int, asyncio.Future[Any]] = {}
         self._outgoing: list[Job] = []
         self._closed = False
-        self._restart: asyncio.TimerHandle | None = None
+        self._restart: asyncio.Task[None] | None = None
 
     @property
     def keeps(self) -> bool:
@@ -63,19 +63,23 @@ class Intake:
         command += [str(theirs.fileno()), str(self._arena_descriptor), str(os.getpid())]
         command += [str(self._objects)] if self._objects is not None else []
         root = str(Path(__file__).parents[2])
-        with theirs:
-            # Not in a helper thread: the process is to die with the thread that starts it (`death_signal`).
-            self._process = subprocess.Popen(  # noqa: ASYNC220
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), self._arena_descriptor],
-                env={**os.environ, "PYTHONPATH": root},
-                start_new_session=True,
-            )
-        self._started_at = time.monotonic()
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_unix_connection(lambda: _Answers(self._settle, self._lost), sock=ours)
+        try:
+            with theirs:
+                # Not in a helper thread: the process is to die with the thread that starts it (`death_signal`).
+                self._process = subprocess.Popen(  # noqa: ASYNC220
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno(), self._arena_descriptor],
+                    env={**os.environ, "PYTHONPATH": root},
+                    start_new_session=True,
+                )
+            self._started_at = time.monotonic()
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_unix_connection(lambda: _Answers(self._settle, self._lost), sock=ours)
+        except BaseException:
+            ours.close()
+            raise
         self._transport = transport
         if self._outgoing:
             self._flush()
@@ -109,6 +113,7 @@ class Intake:
         self._closed = True
         if self._restart is not None:
             self._restart.cancel()
+            await asyncio.gather(self._restart, return_exceptions=True)
         if self._transport is not None:
             self._transport.close()
         if self._process is not None:
@@ -153,9 +158,18 @@ class Intake:
         if self._closed or self._process is None:
             return
         _log.error("the intake process ended with code %s and is started again", _end(self._process))
-        pause = max(0.0, RESTART_SECONDS - (time.monotonic() - self._started_at))
-        loop = asyncio.get_running_loop()
-        self._restart = loop.call_later(pause, lambda: loop.create_task(self.start(), name="intake-restart"))
+        self._restart = asyncio.get_running_loop().create_task(self._start_again(), name="intake-restart")
+
+    async def _start_again(self) -> None:
+        """Until it succeeds: memory or descriptors that are missing now may be there a second later."""
+        await asyncio.sleep(RESTART_SECONDS - (time.monotonic() - self._started_at))
+        while True:
+            try:
+                await self.start()
+                return
+            except OSError as error:
+                _log.error("the intake process cannot be started: %s", error.strerror)
+            await asyncio.sleep(RESTART_SECONDS)
 
 
 class _Answers(asyncio.Protocol):

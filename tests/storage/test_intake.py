@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from imaging.errors import ChecksumMismatch, FailedPrecondition, InvalidArgument, InvalidDicom, Unavailable
 from imaging.objectstore import FolderObjectStore
-from storage_svc.examine import Expected
+from storage_svc.examine import Examined, Expected
 from storage_svc.intake.arena import HEADROOM, Arena, Slot
 from storage_svc.intake.intake import Intake
 from tests.storage.storage_under_test import ct, file_bytes
@@ -93,12 +95,34 @@ async def test_what_a_dying_process_had_is_unanswered_and_another_takes_its_plac
     os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(Unavailable, match="send the instance again"):
         await asked
+    examined = await _examined_soon(taking, slot)
+    assert examined.sop_instance_uid == "1.2.3.1.1"
+    assert taking.intake._process is not process
+
+
+async def test_a_process_that_cannot_be_started_now_is_started_later(
+    taking: Taking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = await taking.slot(ct())
+    process, popen, refusals = taking.intake._process, subprocess.Popen, [errno.EMFILE, errno.ENOMEM, errno.EAGAIN]
+    assert process is not None
+
+    def start(*command: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if refusals:
+            raise OSError(refusals.pop(), "not now")
+        return popen(*command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr("storage_svc.intake.intake.RESTART_SECONDS", 0.01)
+    process.kill()
+    assert (await _examined_soon(taking, slot)).sop_instance_uid == "1.2.3.1.1"
+    assert refusals == []
+
+
+async def _examined_soon(taking: Taking, slot: Slot) -> Examined:
     async with asyncio.timeout(30):
         while True:
             try:
-                examined = await taking.intake.examine(slot, Expected())
-                break
+                return await taking.intake.examine(slot, Expected())
             except Unavailable:
                 await asyncio.sleep(0.05)
-    assert examined.sop_instance_uid == "1.2.3.1.1"
-    assert taking.intake._process is not process
