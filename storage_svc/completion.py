@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from imaging.database import Database
-from imaging.errors import FailedPrecondition, NotFound
+from imaging.errors import FailedPrecondition, NotFound, Unavailable
 from storage_svc import clock
 from storage_svc.change_log import ChangeLog
 from storage_svc.index_studies import lock_studies
@@ -88,9 +88,11 @@ class Completion:
     async def _complete(self, uid: str) -> None:
         try:
             await self._changes.write(partial(_complete_if_due, uid=uid))
-        except (NotFound, FailedPrecondition) as error:
-            _log.info("a quiet study is not completed", extra={"error": error.text})
-            await self._database.write(partial(_forget, uid=uid))
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - it would be in the way of all that come after it
+            _log.exception("a quiet study could not be completed")
+            await self._database.write(partial(_postpone, uid=uid))
 
 
 def _complete_if_due(connection: Connection, uid: str) -> None:
@@ -100,15 +102,16 @@ def _complete_if_due(connection: Connection, uid: str) -> None:
         return
     if is_awaited(connection, uid):
         _postpone(connection, uid)
-    else:
+        return
+    try:
         complete_study(connection, uid, Expectation())
+    except (NotFound, FailedPrecondition) as error:
+        _log.info("a quiet study is not completed", extra={"error": error.text})
+        # In this transaction: the next instance makes it due again, and that must not be forgotten.
+        connection.execute(update(STUDY).where(STUDY.c.study_instance_uid == uid).values(quiet_due=None))
 
 
 def _postpone(connection: Connection, uid: str) -> None:
     later = clock.now() + int((_AHEAD_SECONDS + _HELD_SECONDS) * 1_000_000)
     earlier = (STUDY.c.study_instance_uid == uid) & (STUDY.c.quiet_due < later)
     connection.execute(update(STUDY).where(earlier).values(quiet_due=later))
-
-
-def _forget(connection: Connection, uid: str) -> None:
-    connection.execute(update(STUDY).where(STUDY.c.study_instance_uid == uid).values(quiet_due=None))

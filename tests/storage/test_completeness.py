@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ from opentelemetry import context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 
 from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
 from imaging.rpc.tracing import context_of
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc import manifest
-from storage_svc.schema import CHANGE
+from storage_svc import completion, manifest
+from storage_svc.schema import CHANGE, STUDY
 from tests.storage.storage_under_test import Storage, chunks, ct, origin
 
 COMPLETED = storage_pb2.Change.KIND_STUDY_COMPLETED
@@ -104,6 +105,44 @@ async def test_a_quiet_study_becomes_complete_by_itself(start: Any) -> None:
     study = (await storage.call("GetStudy", name="studies/1.2.3")).study
     assert study.manifest.digest == change.digest
     assert study.manifest.traceparent == change.traceparent
+
+
+async def test_a_study_that_cannot_be_completed_is_in_no_others_way(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def complete(connection: Connection, uid: str, expected: manifest.Expectation) -> dict[str, Any]:
+        if uid == "1.1":
+            raise RuntimeError("a defect")
+        return manifest.complete_study(connection, uid, expected)
+
+    monkeypatch.setattr(completion, "complete_study", complete)
+    storage = await start(quiet_time_seconds=0.2)
+    await storage.store(ct("1.1", "1.1.1", "1.1.1.1"))
+    await storage.store(ct("1.2", "1.2.1", "1.2.1.1"))
+    assert [change.name for change in await storage.changes(count=1, kinds=[COMPLETED])] == ["studies/1.2"]
+
+
+async def test_what_comes_while_a_study_is_found_to_have_no_images_makes_it_due_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await storage.store_one(ct(sop="1.2.3.1.1"), origin=origin())
+    completing, came = storage.service._completion, asyncio.Event()
+    write = completing._changes.write
+
+    async def write_and_receive(function: Callable[[Connection], Any]) -> Any:
+        try:
+            return await write(function)
+        finally:
+            monkeypatch.setattr(completing._changes, "write", write)
+            await storage.store_one(ct(sop="1.2.3.1.2"))
+            came.set()
+
+    monkeypatch.setattr(completing._changes, "write", write_and_receive)
+    await storage.service._database.write(lambda connection: connection.execute(update(STUDY).values(quiet_due=1)))
+    async with asyncio.timeout(30):
+        await came.wait()
+        await completing._complete_due()
+    assert await storage.service._database.read(lambda c: c.execute(select(STUDY.c.quiet_due)).scalar()) is not None
 
 
 async def test_the_quiet_time_survives_a_restart(start: Any) -> None:
