@@ -17,8 +17,8 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,12}\Z")
 MAX_NAME_LENGTH: Final = 1024
 """Characters of a person name: folding makes up to 18 of one, and a pattern of SQLite has at most 50,000 bytes."""
 
-MAX_PATTERNS: Final = 100
-"""Values with wildcards in one key; a thousand are more than SQLite takes."""
+_GROUPS: Final = 3
+"""Component groups of a person name (PS3.5 6.2.1)."""
 
 STUDY_LEVEL, SERIES_LEVEL, INSTANCE_LEVEL = 1, 2, 3
 
@@ -38,10 +38,7 @@ class Key:
 def _text(column: Column[str]) -> Make:
     def condition(value: str) -> Condition:
         values = value.split("\\")
-        patterns = [single for single in values if is_pattern(single)]
-        if len(patterns) > MAX_PATTERNS:
-            raise malformed(f"it lists more than {MAX_PATTERNS} values with wildcards")
-        matching = [_matching(column, pattern) for pattern in patterns]
+        matching = [_matching(column, single) for single in values if is_pattern(single)]
         if exact := [single for single in values if not is_pattern(single)]:
             matching.append(column.in_(exact))
         return or_(*matching)
@@ -62,6 +59,8 @@ def _person(column: Column[str]) -> Make:
     def condition(value: str) -> Condition:
         if len(value) > MAX_NAME_LENGTH:
             raise malformed(f"a person name has more than {MAX_NAME_LENGTH} characters")
+        if value.count("=") >= _GROUPS:
+            raise malformed(f"a person name has more than {_GROUPS} component groups")
         return and_(true(), *(column.like(f"%{like(name)}%", escape=ESCAPE) for name in name_patterns(value)))
 
     return condition

@@ -12,10 +12,16 @@ from imaging.errors import InvalidArgument
 from storage_svc.schema import INSTANCE, SERIES, STUDY_LIST
 from storage_svc.search.date_range import date_range, malformed, moments_within, time_range
 from storage_svc.search.keys import INSTANCE_LEVEL, KEYS, PAIRS, SERIES_LEVEL, STUDY_LEVEL
-from storage_svc.search.wildcard import is_universal
+from storage_svc.search.wildcard import is_pattern, is_universal
 
 MAX_VALUE_LENGTH: Final = 8192
 """Characters of one key: a list of some hundred UIDs."""
+
+MAX_PATTERNS: Final = 100
+"""Values with wildcards in all keys; some thousand keep a database busy for half a minute."""
+
+MAX_VALUES: Final = 10_000
+"""Values in all keys; a statement of PostgreSQL takes 65,535."""
 
 T = TypeVar("T")
 Condition = ColumnElement[bool]
@@ -54,6 +60,7 @@ def matching(keys: Sequence[tuple[str, str]], *, separate_date_and_time: bool = 
         If a keyword is not known, or a value malformed.
     """
     wanted = [(keyword, value) for keyword, value in keys if not is_universal(_checked(keyword, value))]
+    _check_amount(wanted)
     values = dict(wanted)
     conditions: dict[int, list[Condition]] = {}
     together = set[str]()
@@ -96,6 +103,19 @@ def uids_of(table: Table, level: int) -> list[Any]:
 def equal(some: Sequence[Any], others: Sequence[Any]) -> Condition:
     """Each of some columns has the value of the one beside it."""
     return and_(*(one == other for one, other in zip(some, others, strict=True)))
+
+
+def _check_amount(wanted: Sequence[tuple[str, str]]) -> None:
+    """Pass if all keys together are not more than a database can take, and answer in reasonable time."""
+    values = patterns = 0
+    for keyword, value in wanted:
+        listed = value.split("\\")
+        values += len(listed)
+        patterns += sum(map(is_pattern, listed))
+        if patterns > MAX_PATTERNS:
+            raise _placed(malformed(f"the keys list more than {MAX_PATTERNS} values with wildcards"), keyword)
+        if values > MAX_VALUES:
+            raise _placed(malformed(f"the keys list more than {MAX_VALUES} values"), keyword)
 
 
 def _checked(keyword: str, value: str) -> str:

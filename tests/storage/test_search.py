@@ -297,6 +297,7 @@ def test_a_name_key_levels_case_and_empty_components() -> None:
         ("ImageType", "\0"),
         ("PatientName", "\ufdfa" * 8000),  # eighteen letters each, when it is folded
         ("PatientID", "a*\\" * 1000),
+        ("PatientName", "=".join("abcd")),
     ],
 )
 async def test_keys_that_the_database_cannot_take_are_refused(filled: Storage, keyword: str, value: str) -> None:
@@ -311,6 +312,17 @@ async def test_long_lists_of_values_are_matched(filled: Storage) -> None:
     value = "\\".join(["*", *("x" for _ in range(4000))])
     assert len(await studies(filled, PatientID=value)) == everyone
     assert await studies(filled, PatientID="\\".join("x" for _ in range(4000))) == []
+
+
+@pytest.mark.parametrize("value", ["\\".join(["1"] * 4000), "\\".join(["a*"] * 50)])
+@pytest.mark.parametrize("keyword", ["PatientID", "ModalitiesInStudy"])
+async def test_keys_that_are_too_much_together_are_refused_also_when_each_is_not(
+    filled: Storage, keyword: str, value: str
+) -> None:
+    assert (await filled.call("SearchStudies", keys=keys(**{keyword: value}) * 2)).studies == []
+    with pytest.raises(InvalidArgument, match="more than 100") as caught:
+        await filled.call("SearchStudies", keys=keys(**{keyword: value}) * 17)
+    assert caught.value.where == f"keys: {keyword}"
 
 
 async def test_more_keys_than_there_are_keywords_are_refused(filled: Storage) -> None:
