@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 from imaging.errors import DataLoss, FailedPrecondition, ImagingError, InvalidArgument, Unavailable
 from imaging.objectstore.os_failure import os_failures
 from imaging.objectstore.s3_access import S3Access
-from imaging.objectstore.s3_bucket import BucketOwner, open_bucket
+from imaging.objectstore.s3_bucket import MARKER, BucketOwner, open_bucket
 from imaging.objectstore.s3_failure import S3_ERRORS, Kind, explain
 from imaging.objectstore.s3_proof import Proof
 from imaging.objectstore.s3_write import S3Writer
@@ -65,7 +65,7 @@ class S3ObjectStore:
 
     def _write(self, key: str, proof: Proof) -> None:
         validate_key(key)
-        if not self._conditional and self.stat(key) is not None:
+        if not self._conditional and self._stat(key) is not None:
             raise FailedPrecondition("The object key is taken", where=key, hint="Use a new key.")
         self._writer.write(key, proof)
 
@@ -80,6 +80,7 @@ class S3ObjectStore:
             except S3_ERRORS as error:
                 failure = explain(error)
                 if failure.kind is Kind.MISSING:
+                    self._require_bucket()
                     raise DataLoss("A stored object is gone", where=key, hint=_RESTORE) from error
                 if failure.code == "InvalidRange":
                     return self._nothing(key, offset, length)
@@ -118,6 +119,21 @@ class S3ObjectStore:
 
     def stat(self, key: str) -> ObjectStat | None:
         validate_key(key)
+        found = self._stat(key)
+        if found is None:
+            self._require_bucket()
+        return found
+
+    def _require_bucket(self) -> None:
+        """Pass if the bucket is there with our marker in it: one that is gone, or another one, has lost no object."""
+        if self._stat(MARKER) is None:
+            raise Unavailable(
+                "The bucket is not there, or is not the one of this database",
+                where="storage.s3_bucket",
+                hint=f"Bring back the bucket that holds its objects, with its object {MARKER}.",
+            )
+
+    def _stat(self, key: str) -> ObjectStat | None:
         try:
             found = self._client.stat_object(self._bucket, key)
         except S3_ERRORS as error:

@@ -15,7 +15,7 @@ from minio.sse import Sse
 from imaging.errors import FailedPrecondition
 from imaging.objectstore.s3_failure import S3_ERRORS, Kind, explain
 
-_MARKER: Final = ".imaging-installation"
+MARKER: Final = ".imaging-installation"
 _PROBE: Final = ".imaging-probe"
 """Keys that start with a dot are none of `ObjectStore`: nothing lists or reads them."""
 
@@ -79,7 +79,7 @@ def bucket_exists(client: Minio, bucket: str) -> bool:
 def _exists(client: Minio, bucket: str) -> bool:
     """Asks by listing, whose error tells more than the bare status of a HEAD."""
     try:
-        next(iter(client.list_objects(bucket, prefix=_MARKER)), None)
+        next(iter(client.list_objects(bucket, prefix=MARKER)), None)
     except S3Error as error:
         if error.code != "NoSuchBucket":
             raise
@@ -97,22 +97,22 @@ def _make(client: Minio, bucket: str) -> None:
 
 
 def _check_owner(client: Minio, bucket: str, owner: BucketOwner, sse: Sse | None) -> None:
-    marked = _content(client, bucket, _MARKER)
+    marked = _content(client, bucket, MARKER)
     if marked is None and next(iter(client.list_objects(bucket)), None) is None:
         if owner.has_objects:
             raise _without_objects(bucket)
         try:
-            _write(client, bucket, _MARKER, owner.identity, sse)
+            _write(client, bucket, MARKER, owner.identity, sse)
         except S3_ERRORS as error:
             if explain(error).kind is not Kind.TAKEN:
                 raise
-        marked = _content(client, bucket, _MARKER)
+        marked = _content(client, bucket, MARKER)
     if marked != owner.identity:
         raise FailedPrecondition(
             f"The bucket {bucket} belongs to another database, or holds other objects",
             where="storage.s3_bucket",
             hint="Name the bucket of this database, or an empty one for a new database. If the database was lost,"
-            f" restore it: what it does not know would be removed. The object {_MARKER} says whose the bucket is.",
+            f" restore it: what it does not know would be removed. The object {MARKER} says whose the bucket is.",
         )
 
 
@@ -120,7 +120,7 @@ def _without_objects(bucket: str) -> FailedPrecondition:
     return FailedPrecondition(
         f"The bucket {bucket} is empty, but the database knows objects",
         where="storage.s3_bucket",
-        hint=f"Name the bucket that holds them, or restore it as it was, also its object {_MARKER}.",
+        hint=f"Name the bucket that holds them, or restore it as it was, also its object {MARKER}.",
     )
 
 

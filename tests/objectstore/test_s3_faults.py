@@ -149,6 +149,20 @@ def test_what_is_gone_is_data_loss_and_what_cannot_be_asked_is_not(server: Scrip
         list(store.list())
 
 
+def test_a_bucket_that_is_gone_or_is_another_one_has_lost_no_object(server: ScriptedS3, store: S3ObjectStore) -> None:
+    store.put("a", b"content")
+    ours = server.buckets[BUCKET]
+    for others in ({}, {BUCKET: {}}, {BUCKET: {"b": b""}}):
+        server.buckets = others  # type: ignore[assignment]  # of another type of values
+        for call in (store.read, store.stat):
+            with pytest.raises(Unavailable) as raised:
+                call("a")
+            assert raised.value.where == "storage.s3_bucket"
+    server.buckets = {BUCKET: ours}
+    assert store.read("a") == b"content"
+    assert store.stat("b") is None
+
+
 def test_a_server_that_ignores_conditions_cannot_make_a_key_be_written_twice(
     server: ScriptedS3, tmp_path: Path
 ) -> None:
