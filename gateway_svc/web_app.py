@@ -30,7 +30,7 @@ def web_app(settings: Settings, token: str, services: Services) -> WebApp:
         *Health(services).routes(),
     ]
     areas: dict[str, Area] = {
-        "dicom-web": DicomWeb(services.storage),
+        "dicom-web": DicomWeb(services.storage, services.processing),
         "api": WebApi(guard, routes),
         "": page,
         ASSETS: page,

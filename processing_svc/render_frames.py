@@ -3,57 +3,143 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 import pydicom
+from numpy.typing import NDArray
 
 from imaging.client.storage import Frame, StorageClient
 from imaging.errors import InvalidArgument
-from imaging.processing.v1 import processing_service_pb2
+from imaging.processing.v1 import processing_service_pb2 as pb
 from imaging.render.display import render_frame
+from imaging.render.picture_file import DEFAULT_QUALITY, FASTEST_LEVEL, JPEG, PNG, encode_jpeg, encode_png
 from imaging.render.pixel_aspect import pixel_aspect
-from imaging.render.png import MAX_SIDE, encode_png, resize
+from imaging.render.resize import MAX_SIDE, Viewport, fit
+from imaging.render.voi_lut import Window, WindowFunction
 from imaging.storage.v1 import storage_service_pb2
 
-Selection = storage_service_pb2.RetrieveFramesRequest.Selection
+WHOLE_BYTES: Final = 3_500_000
+CHUNK_BYTES: Final = 1024 * 1024
+"""A picture up to the first comes as one message; a larger one in chunks of the second."""
+
+_FUNCTIONS: Final = {
+    pb.RenderFramesRequest.Window.FUNCTION_UNSPECIFIED: WindowFunction.LINEAR,
+    pb.RenderFramesRequest.Window.FUNCTION_LINEAR: WindowFunction.LINEAR,
+    pb.RenderFramesRequest.Window.FUNCTION_LINEAR_EXACT: WindowFunction.LINEAR_EXACT,
+    pb.RenderFramesRequest.Window.FUNCTION_SIGMOID: WindowFunction.SIGMOID,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PictureForm:
+    """How the pictures of a request are made."""
+
+    window: Window | None
+    """None: as each header says."""
+
+    viewport: Viewport | None
+    """None: as many pixels as the frame has."""
+
+    media_type: str
+    quality: int
+
+    @classmethod
+    def of(cls, request: pb.RenderFramesRequest) -> PictureForm:
+        """What the request says.
+
+        Raises
+        ------
+        InvalidArgument
+            If its window, viewport, media type or quality cannot be.
+        """
+        window = None
+        if request.HasField("window"):
+            function = _FUNCTIONS.get(request.window.function)
+            if function is None:
+                raise InvalidArgument("An unknown function of the window", where="window", hint="Take a known one.")
+            window = Window.checked(request.window.centre, request.window.width, function)
+        media_type, quality = request.media_type or PNG, request.quality or DEFAULT_QUALITY
+        if media_type not in (PNG, JPEG):
+            raise InvalidArgument(
+                "Pictures are not made in that media type", where="media_type", hint=f"{PNG} and {JPEG} are."
+            )
+        if not 1 <= quality <= 100:
+            raise InvalidArgument(f"A quality of {quality}", where="quality", hint="It is 1 to 100.")
+        return cls(window, _viewport(request), media_type, quality)
+
+    def picture(self, frame: Frame, header: pydicom.Dataset) -> tuple[NDArray[np.uint8], bytes]:
+        """The pixels of a frame, shape (rows, columns) or (rows, columns, 3), and the file of them."""
+        pixels = render_frame(frame.pixels, header, window=self.window, frame_number=frame.frame_number)
+        aspect = pixel_aspect(header, frame.frame_number)
+        if self.viewport is not None or aspect != 1.0:
+            side = min(MAX_SIDE, max(pixels.shape[:2]))
+            pixels = fit(pixels, self.viewport or Viewport(side, side), pixel_aspect=aspect)
+        if self.media_type == JPEG:
+            return pixels, encode_jpeg(pixels, quality=self.quality)
+        return pixels, encode_png(pixels, level=FASTEST_LEVEL)
 
 
 async def render_frames(
-    storage: StorageClient, request: processing_service_pb2.RenderFramesRequest
-) -> AsyncIterator[processing_service_pb2.RenderFramesResponse]:
-    """One PNG a frame, in the order asked for; pixels are square and the aspect ratio is kept.
+    storage: StorageClient, request: pb.RenderFramesRequest
+) -> AsyncIterator[pb.RenderFramesResponse]:
+    """The pictures of the frames in the order asked for; pixels are square and the aspect ratio is kept.
 
     Raises
     ------
     InvalidArgument
-        A window without width, a side that is out of range, or nothing selected.
+        Nothing is selected, an instance has no pixels, or the form cannot be.
+    NotFound
+        No such instance or frame.
     """
-    window = (request.window.centre, request.window.width) if request.HasField("window") else None
+    form = PictureForm.of(request)
     if not request.selections:
-        raise InvalidArgument("no frames are selected", where="selections", hint="Name at least one instance")
-    if not 0 <= request.max_side_pixels <= MAX_SIDE:
-        raise InvalidArgument(
-            f"max_side_pixels is {request.max_side_pixels}", where="max_side_pixels", hint=f"0 to {MAX_SIDE} are taken"
-        )
+        raise InvalidArgument("No frames are selected", where="selections", hint="Name at least one instance.")
     for selection in request.selections:
-        (header,) = await storage.read_headers(selection.instance)
-        wanted = Selection(instance=selection.instance, frame_numbers=selection.frame_numbers)
-        async for frame in storage.read_frames(selections=[wanted]):
-            yield await asyncio.to_thread(_picture, frame, header.dataset, window, request.max_side_pixels)
+        async for frame, header in _frames(storage, selection):
+            pixels, content = await asyncio.to_thread(form.picture, frame, header)
+            for message in _messages(content):
+                if message.size_bytes:
+                    message.instance, message.frame_number = frame.instance, frame.frame_number
+                    message.media_type, (message.height, message.width) = form.media_type, pixels.shape[:2]
+                yield message
 
 
-def _picture(
-    frame: Frame, header: pydicom.Dataset, window: tuple[float, float] | None, max_side: int
-) -> processing_service_pb2.RenderFramesResponse:
-    pixels = render_frame(frame.pixels, header, window=window, frame_number=frame.frame_number)
-    aspect = pixel_aspect(header, frame.frame_number)
-    if max_side or aspect != 1.0:
-        pixels = resize(pixels, max_side or min(MAX_SIDE, max(pixels.shape[:2])), pixel_aspect=aspect)
-    return processing_service_pb2.RenderFramesResponse(
-        instance=frame.instance,
-        frame_number=frame.frame_number,
-        media_type="image/png",
-        content=encode_png(pixels),
-        width=pixels.shape[1],
-        height=pixels.shape[0],
+async def _frames(
+    storage: StorageClient, selection: pb.RenderFramesRequest.Selection
+) -> AsyncGenerator[tuple[Frame, pydicom.Dataset]]:
+    """Each frame with the header of its instance, which is read meanwhile."""
+    wanted = storage_service_pb2.RetrieveFramesRequest.Selection(
+        instance=selection.instance, frame_numbers=selection.frame_numbers
     )
+    headers = asyncio.create_task(storage.read_headers(selection.instance))
+    frames = storage.read_frames(selections=[wanted])
+    try:
+        async for frame in frames:
+            (header,) = await headers
+            yield frame, header.dataset
+    finally:
+        headers.cancel()
+        await asyncio.gather(headers, return_exceptions=True)
+        await frames.aclose()
+
+
+def _viewport(request: pb.RenderFramesRequest) -> Viewport | None:
+    side = request.max_side_pixels
+    if not 0 <= side <= MAX_SIDE:
+        raise InvalidArgument(f"max_side_pixels is {side}", where="max_side_pixels", hint=f"0 to {MAX_SIDE} are taken.")
+    if request.HasField("viewport"):
+        if side:
+            raise InvalidArgument("A viewport and a longest side", where="max_side_pixels", hint="Give one of them.")
+        asked = request.viewport
+        return Viewport(asked.columns, asked.rows, asked.left, asked.top, asked.width, asked.height)
+    return Viewport(side, side) if side else None
+
+
+def _messages(content: bytes) -> Iterator[pb.RenderFramesResponse]:
+    """The file in messages, the size in the first of them."""
+    step = len(content) if len(content) <= WHOLE_BYTES else CHUNK_BYTES
+    for start in range(0, len(content), step):
+        yield pb.RenderFramesResponse(content=content[start : start + step], size_bytes=0 if start else len(content))

@@ -13,8 +13,9 @@ from pydicom.dataset import Dataset
 
 from imaging.render.display import render_frame
 from imaging.render.overlay import as_rgb, draw_mask
+from imaging.render.picture_file import encode_png
 from imaging.render.pixel_aspect import pixel_aspect
-from imaging.render.png import encode_png, resize
+from imaging.render.resize import resize
 from reporting_svc.image_plane import ImagePlane, Point
 from reporting_svc.orientation_marks import EdgeLetters, draw_edge_letters
 from reporting_svc.segmentation_index import Segment

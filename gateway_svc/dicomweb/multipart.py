@@ -26,11 +26,14 @@ def content_type(boundary: str, part_type: str) -> bytes:
     return f'multipart/related; type="{part_type}"; boundary={boundary}'.encode("ascii")
 
 
-def part_start(boundary: str, part_type: str, *, first: bool, size_bytes: int | None = None) -> bytes:
-    """What stands before the content of a part."""
+def part_start(
+    boundary: str, part_type: str, *, first: bool, size_bytes: int | None = None, location: str = ""
+) -> bytes:
+    """What stands before the content of a part; `location` is its own URL."""
     length = "" if size_bytes is None else f"Content-Length: {size_bytes}\r\n"
+    place = f"Content-Location: {location}\r\n" if location else ""
     before = "" if first else "\r\n"
-    return f"{before}--{boundary}\r\nContent-Type: {part_type}\r\n{length}\r\n".encode("ascii")
+    return f"{before}--{boundary}\r\nContent-Type: {part_type}\r\n{length}{place}\r\n".encode("latin-1")
 
 
 def end(boundary: str) -> bytes:

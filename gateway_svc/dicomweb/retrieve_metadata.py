@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from gateway_svc.dicomweb.answer_cache import AnswerCache, Key
 from gateway_svc.dicomweb.dicom_xml import XML, xml_parts
-from gateway_svc.dicomweb.metadata_cache import MOST_BYTES_OF_ONE, Key, MetadataCache
 from gateway_svc.dicomweb.multipart import content_type, end, new_boundary
 from gateway_svc.dicomweb.representation import JSON, accept_of, chosen
 from gateway_svc.dicomweb.storage_calls import messages_of
@@ -36,7 +36,7 @@ _PARAMETRIC_MAP: Final = "1.2.840.10008.5.1.4.1.1.30"
 _GZIP: Final = 31
 
 
-async def send_metadata(exchange: Exchange, storage: StorageStub, cache: MetadataCache, target: Target) -> None:
+async def send_metadata(exchange: Exchange, storage: StorageStub, cache: AnswerCache, target: Target) -> None:
     """Answer with the headers of all instances of a study, series or instance."""
     query = exchange.query if exchange.scope["query_string"] else []
     media_type = chosen(accept_of(exchange.header(b"accept"), query), JSON, "application/json", XML)
@@ -135,18 +135,16 @@ async def _xml(
     yield end(boundary)
 
 
-async def _kept(
-    pieces: AsyncIterator[bytes], cache: MetadataCache, key: Key, *, compress: bool
-) -> AsyncIterator[bytes]:
+async def _kept(pieces: AsyncIterator[bytes], cache: AnswerCache, key: Key, *, compress: bool) -> AsyncIterator[bytes]:
     """The pieces, or their compressed form; the latter is kept for the next request if it is not too large."""
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     kept: list[bytes] = []
     size = 0
     async for piece in pieces:
-        wanted = compress or size <= MOST_BYTES_OF_ONE
+        wanted = compress or size <= cache.most_bytes_of_one
         compressed = await asyncio.to_thread(compressor.compress, piece) if wanted else b""
         size += len(compressed)
-        if size <= MOST_BYTES_OF_ONE:
+        if size <= cache.most_bytes_of_one:
             kept.append(compressed)
         else:
             kept.clear()
@@ -157,7 +155,7 @@ async def _kept(
     last = compressor.flush()
     if compress:
         yield last
-    if size <= MOST_BYTES_OF_ONE:
+    if size <= cache.most_bytes_of_one:
         cache.put(key, b"".join([*kept, last]))
 
 

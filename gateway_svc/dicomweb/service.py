@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from gateway_svc.dicomweb.metadata_cache import MetadataCache
+from gateway_svc.dicomweb.answer_cache import AnswerCache
 from gateway_svc.dicomweb.retrieve_bulkdata import send_bulk_data
 from gateway_svc.dicomweb.retrieve_frames import send_frames
 from gateway_svc.dicomweb.retrieve_instances import send_instances
 from gateway_svc.dicomweb.retrieve_metadata import send_metadata
+from gateway_svc.dicomweb.retrieve_rendered import RenderedResources
 from gateway_svc.dicomweb.search import send_search
 from gateway_svc.dicomweb.store import store_instances
 from gateway_svc.dicomweb.target import ROOT, Target, parse_target
@@ -19,6 +20,7 @@ from imaging.errors import NotFound, Overloaded
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
+    from imaging.processing.v1.processing_service_pb2_grpc import ProcessingServiceAsyncStub
 
 Handler = Callable[[Exchange, "StorageStub", Target], Awaitable[None]]
 
@@ -27,18 +29,27 @@ _GET: Final = ("GET", "HEAD")
 MAX_STORES: Final = 64
 """Each holds up to one instance of 3.5 MB."""
 
+METADATA_BYTES: Final = 64 * 1024 * 1024
+METADATA_BYTES_OF_ONE: Final = 16 * 1024 * 1024
+"""Of compressed metadata answers that are kept."""
+
 
 class DicomWeb:
     """Answers requests below `/dicom-web`."""
 
-    def __init__(self, storage: StorageStub) -> None:
+    def __init__(self, storage: StorageStub, processing: ProcessingServiceAsyncStub) -> None:
         self._storage = storage
         self._storing = 0
-        metadata = MetadataCache()
+        metadata = AnswerCache(METADATA_BYTES, METADATA_BYTES_OF_ONE)
+        rendered = RenderedResources(processing)
         self._readers: dict[str, Handler] = {
             "": send_instances,
             "metadata": lambda exchange, stub, target: send_metadata(exchange, stub, metadata, target),
             "frames": send_frames,
+            "rendered": rendered.send_rendered,
+            "frames/rendered": rendered.send_rendered,
+            "thumbnail": rendered.send_thumbnail,
+            "frames/thumbnail": rendered.send_thumbnail,
             "bulkdata": send_bulk_data,
             "search/studies": send_search,
             "search/series": send_search,

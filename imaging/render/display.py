@@ -35,7 +35,7 @@ def render_frame(
     stored: NDArray[Any],
     header: Dataset,
     *,
-    window: tuple[float, float] | None = None,
+    window: Window | tuple[float, float] | None = None,
     frame_number: int = 1,
 ) -> NDArray[np.uint8]:
     """The pixels of `render`: shape (rows, columns), or (rows, columns, 3) as RGB."""
@@ -46,7 +46,7 @@ def render(
     stored: NDArray[Any],
     header: Dataset,
     *,
-    window: tuple[float, float] | None = None,
+    window: Window | tuple[float, float] | None = None,
     frame_number: int = 1,
 ) -> Rendering:
     """A frame as a screen shows it: Modality LUT, VOI, polarity; palette and RGB as colours; padding black.
@@ -58,7 +58,7 @@ def render(
     header
         The data set without its pixels; functional groups of enhanced images are respected.
     window
-        Center and width in modality values (HU, say), LINEAR, in place of what the header says.
+        In place of what the header says; of a pair, center and width in modality values (HU, say), LINEAR.
     frame_number
         Counts from 1.
 
@@ -88,11 +88,11 @@ def _choose_voi(
     inside: NDArray[Any],
     header: Dataset,
     modality_lut: ModalityLut,
-    window: tuple[float, float] | None,
+    window: Window | tuple[float, float] | None,
     frame_number: int,
 ) -> tuple[Window | TableVoi, tuple[str, ...]]:
     if window is not None:
-        return Window.checked(*window), ()
+        return window if isinstance(window, Window) else Window.checked(*window), ()
     choice = read_voi(header, frame_number, signed_values=_may_be_negative(header, modality_lut))
     if choice.alternatives:
         return choice.alternatives[0], choice.warnings

@@ -48,20 +48,20 @@ class Window:
     explanation: str = ""
 
     @classmethod
-    def checked(cls, center: float, width: float) -> Window:
-        """A LINEAR window that a caller asked for.
+    def checked(cls, center: float, width: float, function: WindowFunction = WindowFunction.LINEAR) -> Window:
+        """A window that a caller asked for.
 
         Raises
         ------
         InvalidArgument
-            If it is not finite, or narrower than 1.
+            If it is not finite, or too narrow for its function.
         """
-        window = cls(center, width)
+        window = cls(center, width, function)
         if not (isfinite(center) and isfinite(width) and window.is_valid):
             raise InvalidArgument(
-                f"A window of center {center:g} and width {width:g} cannot be applied",
+                f"A {function} window of center {center:g} and width {width:g} cannot be applied",
                 where="window",
-                hint="Both must be finite, and the width at least 1.",
+                hint="Both must be finite; the width at least 1 for LINEAR, and more than 0 otherwise.",
             )
         return window
 

@@ -11,8 +11,9 @@ from pydicom import Dataset
 
 from imaging.errors import InvalidArgument
 from imaging.render.overlay import border, draw_mask
+from imaging.render.picture_file import encode_jpeg, encode_png
 from imaging.render.pixel_aspect import pixel_aspect
-from imaging.render.png import encode_png, resize
+from imaging.render.resize import Viewport, fit, resize
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(0, 1000))
@@ -25,6 +26,19 @@ def test_png_comes_back_and_is_always_the_same(rows: int, columns: int, colour: 
     np.testing.assert_array_equal(imagecodecs.png_decode(png).reshape(shape), pixels)
     assert b"tIME" not in png
     assert b"tEXt" not in png
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.booleans(), st.integers(50, 100))
+def test_jpeg_comes_back_nearly(rows: int, columns: int, colour: bool, quality: int) -> None:
+    shape = (rows, columns, 3) if colour else (rows, columns)
+    pixels = np.full(shape, 77, np.uint8)
+    jpeg = encode_jpeg(pixels, quality=quality)
+    assert jpeg[:3] == b"\xff\xd8\xff"
+    assert encode_jpeg(pixels, quality=quality) == jpeg
+    decoded = imagecodecs.jpeg8_decode(jpeg).reshape(shape)
+    assert np.abs(decoded.astype(int) - 77).max() <= 12
+    with pytest.raises(InvalidArgument, match="quality"):
+        encode_jpeg(pixels, quality=0)
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((2, 2), np.uint16), np.zeros((2, 2, 4), np.uint8), np.zeros(4, np.uint8)])
@@ -50,6 +64,30 @@ def test_shrinking_averages() -> None:
     stripes[:, ::2] = 200
     shrunk = resize(stripes, 8)
     assert abs(int(shrunk[4, 4]) - 100) < 10
+
+
+def test_a_viewport_is_filled_in_one_direction_by_its_region() -> None:
+    pixels = np.arange(20 * 40, dtype=np.uint16).reshape(20, 40).astype(np.uint8)
+    assert fit(pixels, Viewport(100, 100)).shape == (50, 100)
+    assert fit(pixels, Viewport(100, 20)).shape == (20, 40)
+    assert fit(pixels, Viewport(100, 100), pixel_aspect=4.0).shape == (100, 50)
+    part = fit(pixels, Viewport(10, 10, left=5, top=3, width=10, height=10))
+    np.testing.assert_array_equal(part, pixels[3:13, 5:15])
+    np.testing.assert_array_equal(fit(pixels, Viewport(35, 20, left=5)), pixels[:, 5:])
+    mirrored = fit(pixels, Viewport(10, 10, 5, 3, -10, -10))
+    np.testing.assert_array_equal(mirrored, part[::-1, ::-1])
+    beyond = fit(pixels, Viewport(5, 5, left=35, top=15, width=500, height=500))
+    np.testing.assert_array_equal(beyond, pixels[15:, 35:])
+
+
+@pytest.mark.parametrize(
+    "viewport", [(0, 10), (10, 0), (-1, 10), (100_000, 10), (10, 10, float("nan")), (10, 10, 0, 0, float("inf"))]
+)
+def test_viewports_that_cannot_be_are_refused(viewport: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidArgument, match="viewport"):
+        Viewport(*viewport)
+    with pytest.raises(InvalidArgument, match="region"):
+        fit(np.zeros((2, 2), np.uint8), Viewport(10, 10, left=2))
 
 
 @pytest.mark.parametrize(("side", "aspect"), [(0, 1.0), (100_000, 1.0), (10, 0.0), (10, -1.0)])

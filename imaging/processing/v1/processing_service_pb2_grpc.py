@@ -92,11 +92,13 @@ class ProcessingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RenderFrames(self, request, context):
-        """Renders frames to PNG, in the order asked for.
+        """Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
+        polarity, palettes become colours, pixels square.
 
         Errors:
         - NOT_FOUND: no such instance or frame.
-        - INVALID_ARGUMENT: no pixel data, or a frame that cannot be decoded.
+        - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+        cannot be.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -152,11 +152,13 @@ class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType
     """Ends the work of a request at once. Idempotent; an unknown request is not an error."""
 
     RenderFrames: _ProcessingServiceRenderFramesType
-    """Renders frames to PNG, in the order asked for.
+    """Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
+    polarity, palettes become colours, pixels square.
 
     Errors:
     - NOT_FOUND: no such instance or frame.
-    - INVALID_ARGUMENT: no pixel data, or a frame that cannot be decoded.
+    - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+      cannot be.
     """
 
 ProcessingServiceAsyncStub: typing_extensions.TypeAlias = ProcessingServiceStub[
@@ -221,11 +223,13 @@ class ProcessingServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[imaging.processing.v1.processing_service_pb2.RenderFramesResponse], collections.abc.AsyncIterator[imaging.processing.v1.processing_service_pb2.RenderFramesResponse]]:
-        """Renders frames to PNG, in the order asked for.
+        """Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
+        polarity, palettes become colours, pixels square.
 
         Errors:
         - NOT_FOUND: no such instance or frame.
-        - INVALID_ARGUMENT: no pixel data, or a frame that cannot be decoded.
+        - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+          cannot be.
         """
 
 def add_ProcessingServiceServicer_to_server(servicer: ProcessingServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
