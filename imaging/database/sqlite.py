@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -34,9 +35,14 @@ def open_sqlite(access: DatabaseAccess, readers: int) -> Backend:
         If another process uses it.
     InvalidArgument
         If the URL names no file.
+    OSError
+        If its folder cannot be used.
     """
     path = database_file(make_url(access.url))
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Asked beforehand: SQLite only says that it cannot open the file.
+    if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
     lock = lock_file(path)
     writer, reader = writing_engine(path), reading_engine(path, readers)
 

@@ -74,6 +74,9 @@ class S3Failure:
         """The error for the one who starts the service."""
         if self.kind is Kind.SETTING:
             return SettingsInvalid(self.what, where=self.setting, hint=self.hint)
+        if self.kind is Kind.UNAVAILABLE:
+            hint = "Is it running there, and reached from here?"
+            return Unavailable(self.what, where="storage.s3_endpoint", hint=hint)
         return self.error("looking at the bucket")
 
 

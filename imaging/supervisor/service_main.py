@@ -13,6 +13,7 @@ from typing import Protocol
 
 from imaging.errors import ImagingError
 from imaging.settings import ServiceName, Settings
+from imaging.supervisor.unusable_path import unusable_path
 from imaging.telemetry.json_log import log_to_stderr
 from imaging.telemetry.metrics_export import export_metrics
 from imaging.telemetry.trace_export import export_traces
@@ -45,7 +46,7 @@ async def run_service(name: ServiceName, settings: Settings, on_ready: Callable[
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _ask_to_end, ended, number)
     try:
-        service: Service = importlib.import_module(f"{name}_svc.service").build(settings)
+        service = _built(name, settings)
         port = await service.start()
         address = f"{settings.address(name).rpartition(':')[0]}:{port}"
         log.info("serving", extra={"address": address, "pid": os.getpid()})
@@ -62,6 +63,17 @@ async def run_service(name: ServiceName, settings: Settings, on_ready: Callable[
         raise
     finally:
         await asyncio.gather(*(asyncio.to_thread(flush) for flush in flushes))
+
+
+def _built(name: ServiceName, settings: Settings) -> Service:
+    try:
+        service: Service = importlib.import_module(f"{name}_svc.service").build(settings)
+    except OSError as error:
+        shown = unusable_path(error)
+        if shown is None:
+            raise
+        raise shown from error
+    return service
 
 
 def _ask_to_end(ended: asyncio.Event, number: int) -> None:
