@@ -11,7 +11,8 @@ UVX    ?= uvx
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos lint types test demo bench fuzz kill-test kill-matrix image image-check sbom chart chart-tools lock clean
+.PHONY: help setup ci protos lint types test demo bench fuzz kill-test kill-matrix image image-check sbom scan \
+  publish sign compose-env chart chart-tools lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +62,9 @@ kill-matrix: $(STAMP) ## storage killed 20 times on each of {folder, S3} x {SQLi
 	$(BIN)/python -m tests.kill.matrix --kills 20
 	$(BIN)/python -m tests.kill.matrix --kills 20 --store s3 --database postgresql --catch acknowledge-before-commit
 
+ci: ## all that is tested before a release
+	.ci/run
+
 image: ## the container image, by podman or docker (IMAGE=name:tag)
 	$(ENGINE) build --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_ARGS) -t $(IMAGE) .
 
@@ -72,6 +76,21 @@ image-check: $(STAMP) ## run the image hardened; the chart's pods, and the main 
 sbom: ## CycloneDX list of what the image is made of, into build/sbom.cdx.json
 	@mkdir -p build
 	$(UVX) --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --pyproject pyproject.toml --of JSON -o build/sbom.cdx.json requirements-run.lock
+
+scan: ## known weaknesses of the image by Trivy; fails for those that are serious and have a fix
+	trivy image --exit-code 1 --ignore-unfixed --severity HIGH,CRITICAL $(IMAGE)
+
+publish: ## push the image (IMAGE=registry/name:tag); its digest into build/image.digest
+	@mkdir -p build
+	$(ENGINE) push $(if $(findstring podman,$(ENGINE)),--digestfile build/image.digest,) $(IMAGE)
+	@test -s build/image.digest || $(ENGINE) image inspect --format '{{index .RepoDigests 0}}' $(IMAGE) | sed 's/.*@//' > build/image.digest
+
+sign: ## sign what was published, and its SBOM, by cosign (with the identity of the CI, or your key)
+	cosign sign --yes $(firstword $(subst :, ,$(IMAGE)))@$$(cat build/image.digest)
+	cosign attest --yes --type cyclonedx --predicate build/sbom.cdx.json $(firstword $(subst :, ,$(IMAGE)))@$$(cat build/image.digest)
+
+compose-env: ## the secrets for compose.yaml into .env; those that are there stay
+	@sh compose/env.sh
 
 chart: ## package the Helm chart into build/
 	@mkdir -p build
