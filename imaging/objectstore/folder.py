@@ -158,6 +158,8 @@ class FolderObjectStore:
         except FileNotFoundError:
             self._require_root()
             return None
+        except OSError as error:
+            raise Unavailable("A stored object cannot be looked at", where=key, hint=str(error.strerror)) from error
 
     def _require_root(self) -> None:
         """Pass if the folder itself is there: a disk that is not mounted has lost no object."""

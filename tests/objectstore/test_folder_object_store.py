@@ -104,3 +104,15 @@ def test_syncs_of_one_folder_that_wait_share_one_fsync(tmp_path: Path, monkeypat
     for thread in (first, *others):
         thread.join()
     assert 2 <= count <= 11
+
+
+def test_what_the_file_system_cannot_tell_is_neither_there_nor_gone(tmp_path: Path) -> None:
+    store = FolderObjectStore(tmp_path)
+    store.put("study/a", b"content")
+    (tmp_path / "study").rename(tmp_path / "elsewhere")
+    (tmp_path / "study").write_bytes(b"")  # as a damaged file system has it
+    for call in (store.stat, store.read):
+        with pytest.raises(Unavailable) as raised:
+            call("study/a")
+        assert raised.value.where == "study/a"
+        assert raised.value.hint == "Not a directory"
