@@ -199,7 +199,10 @@ class UploadSpool:
         }
 
         def write(connection: Connection) -> tuple[str, int]:
-            insert_new(connection, UPLOAD, [new])
+            if not insert_new(connection, UPLOAD, [new]):
+                # Goes on: other processes must neither complete its study nor let it expire.
+                own = (UPLOAD.c.upload_id == upload_id) & (UPLOAD.c.size_bytes == announced.size_bytes)
+                connection.execute(update(UPLOAD).where(own).values(update_time=new["update_time"]))
             row = connection.execute(select(UPLOAD).where(UPLOAD.c.upload_id == upload_id)).mappings().one()
             if row["size_bytes"] != announced.size_bytes:
                 raise FailedPrecondition(

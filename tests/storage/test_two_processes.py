@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from imaging.errors import FailedPrecondition, StaleAttempt, Unavailable
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
 from storage_svc.origin import DERIVED, OriginOf
-from storage_svc.schema import CHANGE, INSTANCE, KEPT_OBJECT, QUARANTINE, SERIES, STUDY
+from storage_svc.schema import CHANGE, INSTANCE, KEPT_OBJECT, QUARANTINE, SERIES, STUDY, UPLOAD
 from tests.storage.storage_under_test import Storage, chunks, ct, whole
 from tests.storage.test_store_instances import large
 
@@ -194,6 +194,28 @@ async def test_a_large_upload_broken_off_at_one_forbids_completion_at_the_other_
     answers = await both[1].send(chunks(upload_id, content, start=start))
     assert [answer.stored.outcome for answer in answers if answer.HasField("stored")] == [STORED]
     assert (await both[0].complete("1.2.3")).instance_count == 2
+
+
+async def test_a_large_upload_that_is_taken_up_again_at_one_holds_its_study_at_the_other(
+    both: tuple[Storage, Storage],
+) -> None:
+    messages, going_on = chunks(str(uuid.uuid4()), large(20)), asyncio.Event()
+    await both[1].store_one(ct(sop="1.2.3.1.2"))
+    await both[0].send(messages[:14])
+    await both[0].service._database.write(lambda c: c.execute(update(UPLOAD).values(update_time=0)))
+    assert (await both[1].complete("1.2.3")).version == 1, "nobody is waited for that long"
+
+    async def resumed() -> Any:
+        yield messages[0]
+        await going_on.wait()
+
+    call = both[0].stub.StoreInstances(resumed())
+    assert (await call.read()).ready.persisted_size_bytes
+    with pytest.raises(FailedPrecondition, match="Uploads of the study are open"):
+        await both[1].complete("1.2.3")
+    assert await both[1].service.sweeper._spool.sweep(timedelta(hours=1)) == 0
+    going_on.set()
+    assert [answer.WhichOneof("outcome") async for answer in call] == ["rejected"]
 
 
 async def test_an_upload_that_one_of_them_receives_is_refused_by_the_other_until_it_is_broken_off(
