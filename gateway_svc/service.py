@@ -32,7 +32,7 @@ class GatewayService:
             {SERVICE: lambda server: add_GatewayServiceServicer_to_server(self._servicer, server)},
         )
         listen = settings.listen_http()
-        self._http = HttpServer(listen, web_app(settings, listen.token, self._services))
+        self._http = HttpServer(listen, web_app(settings, listen.token, self._services, self._servicer))
         self._acceptors = Acceptors(settings)
 
     @property

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gateway_svc.dicomweb.service import DicomWeb
 from gateway_svc.http.app import Area, WebApp
 from gateway_svc.http.exchange import Exchange
 from gateway_svc.http.guard import Guard
 from gateway_svc.page.files import ASSETS, Page
 from gateway_svc.web_api.api import WebApi
+from gateway_svc.web_api.destinations import DestinationPages
 from gateway_svc.web_api.health import Health
 from gateway_svc.web_api.report_documents import ReportDocuments
 from gateway_svc.web_api.runs import RunPages
@@ -17,8 +20,11 @@ from gateway_svc.web_api.study import StudyPages
 from gateway_svc.web_api.study_list import StudyList
 from imaging.settings import Settings
 
+if TYPE_CHECKING:
+    from gateway_svc.servicer import GatewayServicer
 
-def web_app(settings: Settings, token: str, services: Services) -> WebApp:
+
+def web_app(settings: Settings, token: str, services: Services, gateway: GatewayServicer) -> WebApp:
     """The areas, checked as the settings say."""
     guard, page = Guard(settings, token), Page()
     routes = [
@@ -27,6 +33,7 @@ def web_app(settings: Settings, token: str, services: Services) -> WebApp:
         *StudyPages(services).routes(),
         *RunPages(services).routes(),
         *ReportDocuments(services).routes(),
+        *DestinationPages(gateway).routes(),
         *Health(services).routes(),
     ]
     areas: dict[str, Area] = {

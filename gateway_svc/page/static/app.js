@@ -3,6 +3,7 @@
 import { fill } from "./dom.js";
 import { showRunList } from "./run-list.js";
 import { currentSession, loadSession, signOut } from "./server.js";
+import { showSeries } from "./series.js";
 import { showSignIn } from "./sign-in.js";
 import { showReport } from "./report.js";
 import { showStudyList } from "./study-list.js";
@@ -15,6 +16,7 @@ const ROUTES = [
   [/^\/?$/, "studies", showStudyList],
   [new RegExp(`^/studies/${UID}$`), "studies", showStudy],
   [new RegExp(`^/studies/${UID}/reports/([A-Za-z0-9_-]{1,100})$`), "studies", showReport],
+  [new RegExp(`^/studies/${UID}/series/${UID}$`), "viewer", showSeries],
   [/^\/runs$/, "runs", showRunList],
   [/^\/system$/, "system", showSystem],
 ];

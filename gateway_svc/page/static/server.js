@@ -50,6 +50,22 @@ export async function post(path, body = {}) {
   }
 }
 
+/** A POST whose answer comes line by line, each a JSON document that is given to `onLine`. */
+export async function postLines(path, body, signal, onLine) {
+  const headers = { "content-type": "application/json", "x-csrf-token": session.csrfToken };
+  const answer = await reach(path, { method: "POST", headers, body: JSON.stringify(body), signal, credentials: "same-origin" });
+  if (!answer.ok) throw await problemOf(answer);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) onLine(JSON.parse(line));
+  }
+}
+
 /** A GET whose body the caller reads. */
 export async function fetchBody(path, headers, signal) {
   const answer = await reach(path, { headers, signal, credentials: "same-origin" });

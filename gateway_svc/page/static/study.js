@@ -4,10 +4,13 @@ import { el, fill, keep } from "./dom.js";
 import { findingTable } from "./finding-table.js";
 import { repeat } from "./live.js";
 import { isActive, studyState, stateName } from "./run-state.js";
+import { openSending } from "./sending.js";
 import { currentSession, get, post } from "./server.js";
 import { modalityMarks, stateBadge } from "./state-badge.js";
 import { arrivalSteps, runSteps } from "./timeline.js";
 import { bytes, count, day, moment, personName, timeOfDay, title } from "./words.js";
+
+const PICTURELESS = new Set(["SR", "DOC", "PR", "KO", "SEG", "RTSTRUCT", "RTPLAN"]);
 
 /** Show a study in `view` until `signal` aborts. */
 export function showStudy(view, { signal, tell, names: [uid] }) {
@@ -96,6 +99,7 @@ function studyHead(study, again, tell) {
         "div",
         { class: "buttons" },
         viewer ? el("a", { class: "button", href: `${viewer}/viewer?StudyInstanceUIDs=${study.studyInstanceUid}`, target: "_blank", rel: "noopener noreferrer" }, "Open in OHIF") : null,
+        el("button", { type: "button", on: { click: () => openSending([study.name], "the study") } }, "Send…"),
       ),
     ),
     el("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
@@ -135,15 +139,16 @@ function wayHeader(study, run, again, tell) {
 
 function seriesCard(series) {
   const name = series.seriesDescription || series.protocolName || title(series.bodyPartExamined.toLowerCase()) || "Series without description";
-  const size = series.frameCount > 0 ? `${count(series.frameCount, "frame")} · ${series.columns} × ${series.rows}` : count(series.instanceCount, "object");
+  const size = series.frameCount > 0 ? `${count(series.frameCount, "frame")} · ${series.columns}\u00a0×\u00a0${series.rows}` : count(series.instanceCount, "object");
   const picture = el("span", { class: "thumbnail" }, el("span", { class: "letters", "aria-hidden": "true" }, series.modality));
+  const hasPictures = series.frameCount > 0 && !PICTURELESS.has(series.modality);
   const words = el(
     "span",
     { class: "words" },
     el("b", {}, name),
     el("small", {}, [series.seriesNumber === undefined ? "" : `Series ${series.seriesNumber}`, series.modality, size].filter(Boolean).join(" · ")),
   );
-  return el("li", {}, el("span", { class: "series" }, picture, words));
+  return el("li", {}, hasPictures ? el("a", { class: "series", href: `#/${series.name}` }, picture, words) : el("span", { class: "series" }, picture, words));
 }
 
 function reportItem(report, study) {

@@ -53,7 +53,7 @@ function stageStep(stage, begin, whole) {
     notes,
     time: stage.startTime,
     seconds: stage.startTime ? seconds : null,
-    span: stage.startTime ? [secondsBetween(begin, stage.startTime) / whole, seconds / whole] : null,
+    span: stage.startTime && progress === null ? [secondsBetween(begin, stage.startTime) / whole, seconds / whole] : null,
     progress,
   });
 }

@@ -94,3 +94,81 @@ async def test_runs_and_services_are_told(page: Page) -> None:
     await page.get_by_role("link", name="System").click()
     await expect(page.locator(".services li")).to_have_count(6)
     await expect(page.locator(".services .succeeded")).to_have_count(6)
+
+
+async def _grey(page: Page, column: float, row: float) -> list[int]:
+    """Red, green and blue of the stage, at a part of its width and height."""
+    return list(
+        await page.evaluate(
+            """([column, row]) => {
+              const canvas = document.querySelector("canvas.stage");
+              const at = [Math.floor(canvas.width * column), Math.floor(canvas.height * row), 1, 1];
+              return [...canvas.getContext("2d").getImageData(...at).data].slice(0, 3);
+            }""",
+            [column, row],
+        )
+    )
+
+
+async def _colours(page: Page) -> int:
+    """How many pixels of the stage are no grey: what lies over the image."""
+    return int(
+        await page.evaluate(
+            """() => {
+              const canvas = document.querySelector("canvas.stage");
+              const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+              let coloured = 0;
+              for (let at = 0; at < data.length; at += 4) coloured += data[at] !== data[at + 2];
+              return coloured;
+            }"""
+        )
+    )
+
+
+async def test_series_is_scrolled_windowed_and_played(page: Page) -> None:
+    await page.locator("li.study a.name").click()
+    await page.get_by_role("link", name="Round body").first.click()
+    stage = page.locator("canvas.stage")
+    place = page.locator(".corner.bottom-left b")
+    await expect(stage).to_have_attribute("data-shown", "7", timeout=20_000)  # the middle of twelve
+    await expect(page.get_by_label("Soft tissue")).to_be_visible()
+    await page.keyboard.press("s")  # segmentations off
+
+    await page.get_by_label("Window").select_option("Soft tissue")
+    await expect(page.locator(".corner.bottom-right")).to_contain_text("C 40 W 400")
+    red, green, blue = await _grey(page, 0.5, 0.5)
+    assert red == green == blue
+    assert 100 <= red <= 155  # 40 HU with a noise of 10 in the middle of the window
+    assert await _grey(page, 0.5, 0.02) == [0, 0, 0]  # air
+    await page.keyboard.press("i")
+    await expect(stage).to_have_attribute("data-inverted", "true")
+    assert await _grey(page, 0.5, 0.02) == [255, 255, 255]
+    await page.keyboard.press("i")
+
+    await stage.hover()
+    await expect(page.locator(".corner.bottom-right")).to_contain_text("HU at")
+    await page.mouse.wheel(0, 120)
+    await expect(place).to_have_text("8 / 12")
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("Home")
+    await expect(place).to_have_text("1 / 12")
+    await page.keyboard.press("PageDown")
+    await expect(stage).to_have_attribute("data-shown", "11")
+    await page.mouse.down()
+    await page.mouse.move(500, 500, steps=4)
+    await page.mouse.up()
+    await expect(page.locator(".corner.bottom-right")).not_to_contain_text("C 40 W 400")
+    await page.keyboard.press("r")
+
+    assert await _colours(page) == 0
+    await page.keyboard.press("s")
+    await expect(page.locator(".overlays.off")).to_have_count(0)
+    await page.get_by_role("button", name="Play").click()
+    await expect(place).not_to_have_text("11 / 12")
+    await page.get_by_role("button", name="Stop").click()
+    await page.keyboard.press("End")
+    await expect(stage).to_have_attribute("data-shown", "12")
+    await expect(stage).not_to_have_attribute("data-over", "0")
+    assert await _colours(page) > 100  # the outline of the soft tissue
+    await page.locator("a.back").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("<b>Bold</b>, Anna")

@@ -12,6 +12,7 @@ import pytest
 
 from gateway_svc.http import session
 from gateway_svc.http.server import HttpServer
+from gateway_svc.servicer import GatewayServicer
 from gateway_svc.web_api.services import Services
 from gateway_svc.web_app import web_app
 from imaging.rpc.server import ListenSettings
@@ -25,7 +26,8 @@ async def _door(tmp_path: Path, token: str) -> AsyncIterator[httpx.AsyncClient]:
     """The HTTP door before services that nobody needs: who is refused gets no further."""
     settings = load_settings(env={}, overrides={"data_dir": tmp_path, "storage.address": "127.0.0.1:1"})
     services = Services(settings)
-    server = HttpServer(ListenSettings("127.0.0.1:0"), web_app(settings, token, services))
+    gateway = GatewayServicer(settings, services.storage)
+    server = HttpServer(ListenSettings("127.0.0.1:0"), web_app(settings, token, services, gateway))
     port = await server.start()
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=40) as client:
