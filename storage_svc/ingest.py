@@ -151,11 +151,7 @@ class Ingest:
     async def _again(self, arrival: Arrival) -> Arrival:
         """The same arrival under a new object key: keys are never used twice."""
         if isinstance(arrival.content, Path) and not arrival.content.exists():
-            raise Unavailable(
-                "The instance was changed by another request at the same time",
-                where=str(arrival.name),
-                hint="Send it again.",
-            )
+            raise _changed_meanwhile(arrival)
         await _in(self._writing, partial(self._store.delete, arrival.object_key))
         return replace(arrival)
 
@@ -172,8 +168,7 @@ class Ingest:
         if verdict is Verdict.EQUIVALENT:
             return Stored(row, Outcome.STORE_OUTCOME_EQUIVALENT)
         if verdict is Verdict.RESTORE:
-            row = await self._healed(arrival, row)
-            return Stored(await self._writer.bring_back(arrival, row), Outcome.STORE_OUTCOME_RESTORED)
+            return Stored(await self._brought_back(arrival, row), Outcome.STORE_OUTCOME_RESTORED)
         if verdict is Verdict.QUARANTINE:
             raise await self._quarantine(arrival, reason)
         async with self._durable(arrival):
@@ -224,6 +219,15 @@ class Ingest:
         _log.error("a stored object was lost or damaged and is replaced", extra={"object_key": row["object_key"]})
         async with self._durable(arrival):
             return await self._writer.heal(arrival, row)
+
+    async def _brought_back(self, arrival: Arrival, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        row = await self._healed(arrival, row)
+        try:
+            return await self._writer.bring_back(arrival, row)
+        except Overtaken:
+            if row["object_key"] == arrival.object_key:  # healed by this arrival, whose object belongs to the row now
+                raise _changed_meanwhile(arrival) from None
+            raise
 
     async def _compare(self, arrival: Arrival, row: Mapping[str, Any]) -> Sameness:
         def run() -> Sameness:
@@ -276,6 +280,12 @@ class Ingest:
         task.add_done_callback(self._later.discard)
         row = {**arrival.instance_columns, **origin.columns, "version": 1}
         return Stored(row, Outcome.STORE_OUTCOME_STORED)
+
+
+def _changed_meanwhile(arrival: Arrival) -> Unavailable:
+    return Unavailable(
+        "The instance was changed by another request at the same time", where=str(arrival.name), hint="Send it again."
+    )
 
 
 async def _in(executor: Executor, function: Callable[[], T]) -> T:

@@ -9,8 +9,9 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 from sqlalchemy import select
 
-from imaging.errors import Conflict
+from imaging.errors import Conflict, Unavailable
 from imaging.storage.v1 import storage_pb2
+from storage_svc.index_writer import IndexWriter, Overtaken
 from storage_svc.manifest import manifest_digest
 from storage_svc.schema import INSTANCE, KEPT_OBJECT, QUARANTINE
 from tests.storage.storage_under_test import Storage, chunks, ct, encoded, file_bytes, origin
@@ -20,6 +21,7 @@ ALREADY_STORED = storage_pb2.STORE_OUTCOME_ALREADY_STORED
 EQUIVALENT = storage_pb2.STORE_OUTCOME_EQUIVALENT
 NEW_VERSION = storage_pb2.STORE_OUTCOME_NEW_VERSION
 CT = pydicom.dcmread(BytesIO(ct()))
+INSTANCE_NAME = "studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
 
 
 def other_pixels() -> bytes:
@@ -157,6 +159,25 @@ async def test_an_instance_whose_object_was_lost_is_healed_by_sending_it_again(s
     (path,) = (storage.folder / "storage" / "objects" / "studies").rglob("*.dcm")
     path.unlink()
     assert (await storage.store_one(ct())).outcome == ALREADY_STORED
+    assert await served(storage) == ct()
+
+
+async def test_bytes_that_healed_a_deleted_instance_stay_when_another_request_overtakes(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await storage.store_one(ct())
+    (path,) = (storage.folder / "storage" / "objects" / "studies").rglob("*.dcm")
+    path.unlink()
+    await storage.call("DeleteInstance", name=INSTANCE_NAME)
+
+    async def overtaken(writer: IndexWriter, arrival: object, row: object) -> None:
+        raise Overtaken
+
+    with monkeypatch.context() as patch:
+        patch.setattr(IndexWriter, "bring_back", overtaken)
+        with pytest.raises(Unavailable, match="changed by another request"):
+            await storage.store_one(ct())
+    await storage.call("RestoreInstance", name=INSTANCE_NAME)
     assert await served(storage) == ct()
 
 
