@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,39 +10,23 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from sqlalchemy import Connection
 
-from imaging.database import Database
-from imaging.objectstore import ObjectStore
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
-from imaging.storage.v1 import storage_admin_service_pb2_grpc as pb_grpc
 from storage_svc.clock import timestamp
-from storage_svc.condition_record import ConditionRecord
 from storage_svc.kept_objects import IS_DAMAGED, kept_object, kept_objects
 from storage_svc.names import parse_name
 from storage_svc.schema import KEPT_OBJECT
 from storage_svc.scrub_queue import ScrubState
 from storage_svc.scrubber import Scrubber
 from storage_svc.verify_objects import verify_objects
+from storage_svc.versions_servicer import VersionsServicer
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class AdminParts:
-    """What the servicer serves from."""
-
-    database: Database
-    store: ObjectStore
-    record: ConditionRecord
-    scrubber: Scrubber
-
-
-class StorageAdminServicer(pb_grpc.StorageAdminServiceServicer):
+class StorageAdminServicer(VersionsServicer):
     """Implements `imaging.storage.v1.StorageAdminService`."""
-
-    def __init__(self, parts: AdminParts) -> None:
-        self._parts = parts
 
     async def VerifyObjects(
         self, request: pb.VerifyObjectsRequest, context: Context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from storage_svc.arrival import Arrival
+from storage_svc.contradiction import Contradiction
 from storage_svc.known import Known
 from storage_svc.origin import DERIVED
 from storage_svc.same_content import Sameness
@@ -29,8 +30,11 @@ class Verdict(Enum):
     """Attributes and pixels must be compared first."""
 
 
-def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> tuple[Verdict, str]:
-    """The verdict, and for QUARANTINE the reason in words.
+_NONE = Contradiction.REASON_UNSPECIFIED
+
+
+def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> tuple[Verdict, Contradiction.ValueType]:
+    """The verdict, and for QUARANTINE what contradicts.
 
     Parameters
     ----------
@@ -41,37 +45,37 @@ def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> t
     """
     row = known.row
     if row is None:
-        return Verdict.STORE, ""
+        return Verdict.STORE, _NONE
     if row["data_set_sha256"] == arrival.examined.data_set_sha256:
-        return (Verdict.RESTORE if known.is_deleted else Verdict.ALREADY_STORED), ""
+        return (Verdict.RESTORE if known.is_deleted else Verdict.ALREADY_STORED), _NONE
     if reason := _other_place(known, arrival):
         return Verdict.QUARANTINE, reason
     if known.is_deleted:
         # Nobody can see the old one any more; it stays as an older version until it is purged.
-        return Verdict.NEW_VERSION, ""
+        return Verdict.NEW_VERSION, _NONE
     if arrival.origin.kind == DERIVED:
         # A repeated stage need not give the same floats; the first result has been seen and stays.
-        return Verdict.ALREADY_STORED, ""
+        return Verdict.ALREADY_STORED, _NONE
     if sameness is None:
-        return Verdict.COMPARE, ""
+        return Verdict.COMPARE, _NONE
     if sameness is Sameness.EQUIVALENT:
-        return Verdict.EQUIVALENT, ""
+        return Verdict.EQUIVALENT, _NONE
     if sameness is Sameness.OTHER_CONTENT:
-        return Verdict.QUARANTINE, "its pixels or main content differ"
+        return Verdict.QUARANTINE, Contradiction.REASON_OTHER_CONTENT
     if sameness is Sameness.KEPT_IS_DAMAGED:
-        return Verdict.QUARANTINE, "the one that is kept is damaged, so that they cannot be compared"
+        return Verdict.QUARANTINE, Contradiction.REASON_STORED_IS_DAMAGED
     # A PACS that coerces attributes of our results does not change the results.
-    return (Verdict.ALREADY_STORED if known.is_derived else Verdict.NEW_VERSION), ""
+    return (Verdict.ALREADY_STORED if known.is_derived else Verdict.NEW_VERSION), _NONE
 
 
-def _other_place(known: Known, arrival: Arrival) -> str:
-    """How patient, study or series differ; empty if they do not."""
+def _other_place(known: Known, arrival: Arrival) -> Contradiction.ValueType:
+    """Whether patient, study or series differ."""
     row, examined = known.row, arrival.examined
     assert row is not None
     if row["study_instance_uid"] != examined.study_instance_uid:
-        return "it names another study"
+        return Contradiction.REASON_OTHER_STUDY
     if row["series_instance_uid"] != examined.series_instance_uid:
-        return "it names another series"
+        return Contradiction.REASON_OTHER_SERIES
     if known.patient_id != arrival.study_columns()["patient_id"]:
-        return "it names another patient"
-    return ""
+        return Contradiction.REASON_OTHER_PATIENT
+    return _NONE

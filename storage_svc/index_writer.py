@@ -14,6 +14,7 @@ from storage_svc.arrival import Arrival
 from storage_svc.batching import Batcher
 from storage_svc.change_log import ChangeLog, record_change
 from storage_svc.condition_record import tell_condition
+from storage_svc.contradiction import Contradiction, kept_contradiction
 from storage_svc.index_studies import (
     NewInstance,
     add_to_series,
@@ -188,7 +189,7 @@ class IndexWriter:
 
         return await self._changes.write(write)
 
-    async def quarantine(self, arrival: Arrival, reason: str) -> None:
+    async def quarantine(self, arrival: Arrival, reason: Contradiction.ValueType) -> None:
         """Keep an arrival aside under its UID, listed with the reason.
 
         Raises
@@ -212,7 +213,7 @@ class IndexWriter:
                     study_instance_uid=examined.study_instance_uid,
                     series_instance_uid=examined.series_instance_uid,
                     data_set_sha256=arrival.examined.data_set_sha256,
-                    reason=reason,
+                    reason=kept_contradiction(reason),
                     source=arrival.source,
                     create_time=arrival.time,
                 )

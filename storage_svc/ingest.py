@@ -22,6 +22,7 @@ from imaging.objectstore.os_failure import os_failures
 from imaging.storage.v1 import storage_pb2
 from storage_svc.arrival import Arrival, Content
 from storage_svc.attempt_fence import AttemptFence
+from storage_svc.contradiction import WORDS, Contradiction
 from storage_svc.examine import examine_file
 from storage_svc.identity import Verdict, judge
 from storage_svc.in_flight import InFlight
@@ -255,14 +256,14 @@ class Ingest:
             with suppress(OSError):  # the next start removes it
                 path.unlink(missing_ok=True)
 
-    async def _quarantine(self, arrival: Arrival, reason: str) -> Conflict:
+    async def _quarantine(self, arrival: Arrival, reason: Contradiction.ValueType) -> Conflict:
         """The error to raise, once the arrival is safe in quarantine; the same bytes are kept there once."""
         uid, sha256 = arrival.examined.sop_instance_uid, arrival.examined.data_set_sha256
         if not await self._database.read(lambda connection: is_quarantined(connection, uid, sha256)):
             async with self._durable(arrival):
                 await self._writer.quarantine(arrival, reason)
         return Conflict(
-            f"Another instance is stored under this SOP Instance UID: {reason}",
+            f"Another instance is stored under this SOP Instance UID: {WORDS[reason]}",
             where=str(arrival.name),
             hint="The first one is kept, this one is in quarantine. Give it a UID of its own at the source.",
         )

@@ -24,7 +24,8 @@ from imaging.storage.v1 import (
     storage_service_pb2_grpc,
 )
 from storage_svc import clock
-from storage_svc.admin_servicer import AdminParts, StorageAdminServicer
+from storage_svc.admin_parts import AdminParts
+from storage_svc.admin_servicer import StorageAdminServicer
 from storage_svc.change_log import ChangeLog, commit_changes
 from storage_svc.completion import Completion
 from storage_svc.condition_record import ConditionRecord
@@ -124,7 +125,7 @@ class Service:
                 quiet_time=timedelta(seconds=own.quiet_time_seconds),
             )
         )
-        admin = StorageAdminServicer(AdminParts(self._database, store, record, self.scrubber))
+        admin = StorageAdminServicer(AdminParts(self._database, store, record, self._readers, self.scrubber))
         add, add_admin = (
             storage_service_pb2_grpc.add_StorageServiceServicer_to_server,
             storage_admin_service_pb2_grpc.add_StorageAdminServiceServicer_to_server,

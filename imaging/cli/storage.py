@@ -1,4 +1,4 @@
-"""`imaging storage`: verify, scrub, delete, restore, hold."""
+"""`imaging storage`: verify, scrub, delete, restore, hold; versions and quarantine have commands of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from imaging.cli.connection import with_client
 from imaging.cli.exit_codes import ExitCode
 from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
+from imaging.cli.quarantine import quarantine
 from imaging.cli.transfer_progress import transfer_progress
+from imaging.cli.versions import versions
 from imaging.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from imaging.client.storage_admin import ScrubStatus
 
 storage = typer.Typer(no_args_is_help=True, help="What is kept: verify it, delete and restore it, hold it.")
+storage.add_typer(quarantine, name="quarantine")
+storage.add_typer(versions, name="versions")
 
 NameArgument = Annotated[str, typer.Argument(help="studies/UID, …/series/UID or …/instances/UID, or a study's UID.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit; no patient data.")]

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from imaging.client.kept_object import KeptObject, kept_object, time_of
+from imaging.client.kept_versions import AsyncKeptVersions
 from imaging.errors import InvalidArgument
 from imaging.rpc.status import domain_errors
-from imaging.storage.v1 import storage_admin_pb2, storage_admin_service_pb2_grpc, storage_pb2, storage_service_pb2
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
+from imaging.storage.v1 import storage_pb2, storage_service_pb2
 from imaging.storage.v1 import storage_service_pb2_grpc as storage_grpc
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
-
-Condition = Literal["unspecified", "ok", "missing", "differing"]
-
-
-@dataclass(frozen=True, slots=True)
-class KeptObject:
-    """An object that must stay: a version of an instance, or a quarantined instance."""
-
-    name: str
-    instance: str
-    version: int
-    """0 in quarantine."""
-
-    served: bool
-    object_key: str
-    size_bytes: int
-    data_set_sha256: str
-    condition: Condition
-    create_time: datetime | None
-    verify_time: datetime | None
-    """None: never since it was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +52,11 @@ class ScrubStatus:
     oldest_verify_time: datetime | None
 
 
-class AsyncStorageAdmin:
+class AsyncStorageAdmin(AsyncKeptVersions):
     """The administration of storage. Names are resource names, or the UID of a study."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._admin: storage_admin_service_pb2_grpc.StorageAdminServiceAsyncStub = (
-            storage_admin_service_pb2_grpc.StorageAdminServiceStub(channel)
-        )
+        super().__init__(channel)
         self._storage: StorageStub = storage_grpc.StorageServiceStub(channel)
 
     async def verify(self, names: Sequence[str] = (), *, only_size: bool = False) -> AsyncGenerator[Verified]:
@@ -98,8 +76,8 @@ class AsyncStorageAdmin:
                     step.objects_total,
                     step.bytes_done,
                     step.bytes_total,
-                    tuple(map(_kept, step.damaged)),
-                    tuple(map(_kept, step.recovered)),
+                    tuple(map(kept_object, step.damaged)),
+                    tuple(map(kept_object, step.recovered)),
                 )
 
     async def scrub_status(self) -> ScrubStatus:
@@ -119,7 +97,7 @@ class AsyncStorageAdmin:
         while True:
             with domain_errors("storage"):
                 page = await self._admin.ListDamagedObjects(request)
-            found.extend(map(_kept, page.objects))
+            found.extend(map(kept_object, page.objects))
             request.page_token = page.next_page_token
             if not page.next_page_token:
                 return found
@@ -138,13 +116,13 @@ class AsyncStorageAdmin:
             match _level(name):
                 case 1:
                     study = storage_service_pb2.DeleteStudyRequest(name=name, reason=reason, grace_period=grace)
-                    return _time((await self._storage.DeleteStudy(study)).study.purge_time)
+                    return time_of((await self._storage.DeleteStudy(study)).study.purge_time)
                 case 2:
                     series = storage_service_pb2.DeleteSeriesRequest(name=name, reason=reason, grace_period=grace)
-                    return _time((await self._storage.DeleteSeries(series)).series.purge_time)
+                    return time_of((await self._storage.DeleteSeries(series)).series.purge_time)
                 case _:
                     one = storage_service_pb2.DeleteInstanceRequest(name=name, reason=reason, grace_period=grace)
-                    return _time((await self._storage.DeleteInstance(one)).instance.purge_time)
+                    return time_of((await self._storage.DeleteInstance(one)).instance.purge_time)
 
     async def restore(self, name: str, *, reason: str = "") -> None:
         """Bring a softly deleted study, series or instance back."""
@@ -188,26 +166,6 @@ def _level(name: str) -> int:
     return level
 
 
-def _time(message: Timestamp) -> datetime | None:
-    return message.ToDatetime(UTC) if message.seconds or message.nanos else None
-
-
-def _kept(message: storage_admin_pb2.KeptObject) -> KeptObject:
-    words: dict[int, Condition] = {1: "ok", 2: "missing", 3: "differing"}
-    return KeptObject(
-        message.name,
-        message.instance,
-        message.version,
-        message.served,
-        message.object_key,
-        message.size_bytes,
-        message.data_set_sha256,
-        words.get(message.condition, "unspecified"),
-        _time(message.create_time),
-        _time(message.verify_time),
-    )
-
-
 def _status(message: pb.ScrubStatus) -> ScrubStatus:
     return ScrubStatus(
         message.period.ToTimedelta().total_seconds() / 86400,
@@ -218,5 +176,5 @@ def _status(message: pb.ScrubStatus) -> ScrubStatus:
         message.missing_count,
         message.differing_count,
         message.wanted_count,
-        _time(message.oldest_verify_time),
+        time_of(message.oldest_verify_time),
     )

@@ -29,7 +29,7 @@ async def start(tmp_path: Path, databases: Databases) -> AsyncIterator[Any]:
         service = build(Settings.model_validate(given))
         port = await service.start()
         channel = open_channel(f"127.0.0.1:{port}")
-        storage = Storage(pb_grpc.StorageServiceStub(channel), channel, service, folder)
+        storage = Storage(pb_grpc.StorageServiceStub(channel), channel, service, folder, f"127.0.0.1:{port}")
         running.append(storage)
         return storage
 

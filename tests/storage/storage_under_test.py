@@ -101,6 +101,7 @@ class Storage(StorageCalls):
 
     service: Service
     folder: Path
+    address: str
 
     def objects(self) -> list[Path]:
         """The files of all objects, where a folder keeps them."""

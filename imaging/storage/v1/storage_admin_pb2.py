@@ -23,17 +23,26 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from imaging.storage.v1 import storage_pb2 as imaging_dot_storage_dot_v1_dot_storage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&imaging/storage/v1/storage_admin.proto\x12\x12imaging.storage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x02\n\nKeptObject\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06served\x18\x04 \x01(\x08\x12\x12\n\nobject_key\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x17\n\x0f\x64\x61ta_set_sha256\x18\x07 \x01(\t\x12\x15\n\robject_crc32c\x18\x08 \x01(\x07\x12\x1b\n\x13transfer_syntax_uid\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bverify_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\tcondition\x18\r \x01(\x0e\x32#.imaging.storage.v1.ObjectCondition*\x8a\x01\n\x0fObjectCondition\x12 \n\x1cOBJECT_CONDITION_UNSPECIFIED\x10\x00\x12\x17\n\x13OBJECT_CONDITION_OK\x10\x01\x12\x1c\n\x18OBJECT_CONDITION_MISSING\x10\x02\x12\x1e\n\x1aOBJECT_CONDITION_DIFFERING\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&imaging/storage/v1/storage_admin.proto\x12\x12imaging.storage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a imaging/storage/v1/storage.proto\"\xec\x02\n\nKeptObject\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x0e\n\x06served\x18\x04 \x01(\x08\x12\x12\n\nobject_key\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x17\n\x0f\x64\x61ta_set_sha256\x18\x07 \x01(\t\x12\x15\n\robject_crc32c\x18\x08 \x01(\x07\x12\x1b\n\x13transfer_syntax_uid\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bverify_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\tcondition\x18\r \x01(\x0e\x32#.imaging.storage.v1.ObjectCondition\"\xd3\x02\n\x13QuarantinedInstance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x10\x63laimed_instance\x18\x02 \x01(\t\x12>\n\x06reason\x18\x03 \x01(\x0e\x32..imaging.storage.v1.QuarantinedInstance.Reason\x12.\n\x06object\x18\x04 \x01(\x0b\x32\x1e.imaging.storage.v1.KeptObject\"\xa3\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12REASON_OTHER_STUDY\x10\x01\x12\x17\n\x13REASON_OTHER_SERIES\x10\x02\x12\x18\n\x14REASON_OTHER_PATIENT\x10\x03\x12\x18\n\x14REASON_OTHER_CONTENT\x10\x04\x12\x1c\n\x18REASON_STORED_IS_DAMAGED\x10\x05\"\x97\x02\n\x0fInstanceVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12:\n\x06reason\x18\x02 \x01(\x0e\x32*.imaging.storage.v1.InstanceVersion.Reason\x12*\n\x06origin\x18\x03 \x01(\x0b\x32\x1a.imaging.storage.v1.Origin\x12.\n\x06object\x18\x04 \x01(\x0b\x32\x1e.imaging.storage.v1.KeptObject\"^\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n\rREASON_STORED\x10\x01\x12\x14\n\x10REASON_CORRECTED\x10\x02\x12\x13\n\x0fREASON_ACCEPTED\x10\x03*\x8a\x01\n\x0fObjectCondition\x12 \n\x1cOBJECT_CONDITION_UNSPECIFIED\x10\x00\x12\x17\n\x13OBJECT_CONDITION_OK\x10\x01\x12\x1c\n\x18OBJECT_CONDITION_MISSING\x10\x02\x12\x1e\n\x1aOBJECT_CONDITION_DIFFERING\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imaging.storage.v1.storage_admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OBJECTCONDITION']._serialized_start=463
-  _globals['_OBJECTCONDITION']._serialized_end=601
-  _globals['_KEPTOBJECT']._serialized_start=96
-  _globals['_KEPTOBJECT']._serialized_end=460
+  _globals['_OBJECTCONDITION']._serialized_start=1121
+  _globals['_OBJECTCONDITION']._serialized_end=1259
+  _globals['_KEPTOBJECT']._serialized_start=130
+  _globals['_KEPTOBJECT']._serialized_end=494
+  _globals['_QUARANTINEDINSTANCE']._serialized_start=497
+  _globals['_QUARANTINEDINSTANCE']._serialized_end=836
+  _globals['_QUARANTINEDINSTANCE_REASON']._serialized_start=673
+  _globals['_QUARANTINEDINSTANCE_REASON']._serialized_end=836
+  _globals['_INSTANCEVERSION']._serialized_start=839
+  _globals['_INSTANCEVERSION']._serialized_end=1118
+  _globals['_INSTANCEVERSION_REASON']._serialized_start=1024
+  _globals['_INSTANCEVERSION_REASON']._serialized_end=1118
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import imaging.storage.v1.storage_pb2
 import sys
 import typing
 
@@ -116,3 +117,133 @@ class KeptObject(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["condition", b"condition", "create_time", b"create_time", "data_set_sha256", b"data_set_sha256", "instance", b"instance", "name", b"name", "object_crc32c", b"object_crc32c", "object_key", b"object_key", "served", b"served", "size_bytes", b"size_bytes", "source", b"source", "transfer_syntax_uid", b"transfer_syntax_uid", "verify_time", b"verify_time", "version", b"version"]) -> None: ...
 
 Global___KeptObject: typing_extensions.TypeAlias = KeptObject
+
+@typing.final
+class QuarantinedInstance(google.protobuf.message.Message):
+    """An instance that contradicts what is stored under its SOP Instance UID: kept aside until somebody decides over it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Reason:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _ReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[QuarantinedInstance._Reason.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: QuarantinedInstance._Reason.ValueType  # 0
+        """Not known."""
+        REASON_OTHER_STUDY: QuarantinedInstance._Reason.ValueType  # 1
+        """It names another study than the stored one."""
+        REASON_OTHER_SERIES: QuarantinedInstance._Reason.ValueType  # 2
+        """It names another series."""
+        REASON_OTHER_PATIENT: QuarantinedInstance._Reason.ValueType  # 3
+        """It names another patient than the study has."""
+        REASON_OTHER_CONTENT: QuarantinedInstance._Reason.ValueType  # 4
+        """Its pixels or main content differ, or could not be compared."""
+        REASON_STORED_IS_DAMAGED: QuarantinedInstance._Reason.ValueType  # 5
+        """The stored one was damaged, so that they could not be compared."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """What contradicts. Of several, the first that was found."""
+
+    REASON_UNSPECIFIED: QuarantinedInstance.Reason.ValueType  # 0
+    """Not known."""
+    REASON_OTHER_STUDY: QuarantinedInstance.Reason.ValueType  # 1
+    """It names another study than the stored one."""
+    REASON_OTHER_SERIES: QuarantinedInstance.Reason.ValueType  # 2
+    """It names another series."""
+    REASON_OTHER_PATIENT: QuarantinedInstance.Reason.ValueType  # 3
+    """It names another patient than the study has."""
+    REASON_OTHER_CONTENT: QuarantinedInstance.Reason.ValueType  # 4
+    """Its pixels or main content differ, or could not be compared."""
+    REASON_STORED_IS_DAMAGED: QuarantinedInstance.Reason.ValueType  # 5
+    """The stored one was damaged, so that they could not be compared."""
+
+    NAME_FIELD_NUMBER: builtins.int
+    CLAIMED_INSTANCE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    OBJECT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`quarantinedInstances/{id}`."""
+    claimed_instance: builtins.str
+    """The name that it would have: `studies/{uid}/series/{uid}/instances/{uid}`."""
+    reason: Global___QuarantinedInstance.Reason.ValueType
+    """What contradicted when it arrived."""
+    @property
+    def object(self) -> Global___KeptObject:
+        """Its bytes, when they came and from whom; `object.instance` is what is stored under its UID."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        claimed_instance: builtins.str = ...,
+        reason: Global___QuarantinedInstance.Reason.ValueType = ...,
+        object: Global___KeptObject | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["object", b"object"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["claimed_instance", b"claimed_instance", "name", b"name", "object", b"object", "reason", b"reason"]) -> None: ...
+
+Global___QuarantinedInstance: typing_extensions.TypeAlias = QuarantinedInstance
+
+@typing.final
+class InstanceVersion(google.protobuf.message.Message):
+    """A version of an instance: the one that is served, or one that was replaced."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Reason:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _ReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[InstanceVersion._Reason.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: InstanceVersion._Reason.ValueType  # 0
+        """Not known."""
+        REASON_STORED: InstanceVersion._Reason.ValueType  # 1
+        """The first under its UID."""
+        REASON_CORRECTED: InstanceVersion._Reason.ValueType  # 2
+        """It arrived with changed attributes, or in the place of a deleted one."""
+        REASON_ACCEPTED: InstanceVersion._Reason.ValueType  # 3
+        """It was accepted from quarantine."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """How it came to be."""
+
+    REASON_UNSPECIFIED: InstanceVersion.Reason.ValueType  # 0
+    """Not known."""
+    REASON_STORED: InstanceVersion.Reason.ValueType  # 1
+    """The first under its UID."""
+    REASON_CORRECTED: InstanceVersion.Reason.ValueType  # 2
+    """It arrived with changed attributes, or in the place of a deleted one."""
+    REASON_ACCEPTED: InstanceVersion.Reason.ValueType  # 3
+    """It was accepted from quarantine."""
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
+    OBJECT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`studies/{uid}/series/{uid}/instances/{uid}/versions/{version}`."""
+    reason: Global___InstanceVersion.Reason.ValueType
+    """How it came to be."""
+    @property
+    def origin(self) -> imaging.storage.v1.storage_pb2.Origin:
+        """RECEIVED or DERIVED: that of the instance."""
+
+    @property
+    def object(self) -> Global___KeptObject:
+        """Its bytes, when they came and from whom; `object.served` tells which version is served."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: Global___InstanceVersion.Reason.ValueType = ...,
+        origin: imaging.storage.v1.storage_pb2.Origin | None = ...,
+        object: Global___KeptObject | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["object", b"object", "origin", b"origin"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "object", b"object", "origin", b"origin", "reason", b"reason"]) -> None: ...
+
+Global___InstanceVersion: typing_extensions.TypeAlias = InstanceVersion

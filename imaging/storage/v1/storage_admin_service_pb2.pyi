@@ -287,3 +287,252 @@ class ListDamagedObjectsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "objects", b"objects"]) -> None: ...
 
 Global___ListDamagedObjectsResponse: typing_extensions.TypeAlias = ListDamagedObjectsResponse
+
+@typing.final
+class ListQuarantinedInstancesRequest(google.protobuf.message.Message):
+    """Asks for what is in quarantine."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """A study, series or instance: what claims to be of it, and what contradicts one of its instances. Empty: everything."""
+    page_size: builtins.int
+    """At most this many; 0: 100; at most 1000."""
+    page_token: builtins.str
+    """From an earlier answer."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+
+Global___ListQuarantinedInstancesRequest: typing_extensions.TypeAlias = ListQuarantinedInstancesRequest
+
+@typing.final
+class ListQuarantinedInstancesResponse(google.protobuf.message.Message):
+    """A page of quarantined instances."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUARANTINED_INSTANCES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty: this is the last."""
+    @property
+    def quarantined_instances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.storage.v1.storage_admin_pb2.QuarantinedInstance]:
+        """The instances."""
+
+    def __init__(
+        self,
+        *,
+        quarantined_instances: collections.abc.Iterable[imaging.storage.v1.storage_admin_pb2.QuarantinedInstance] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "quarantined_instances", b"quarantined_instances"]) -> None: ...
+
+Global___ListQuarantinedInstancesResponse: typing_extensions.TypeAlias = ListQuarantinedInstancesResponse
+
+@typing.final
+class GetQuarantinedInstanceRequest(google.protobuf.message.Message):
+    """Asks for a quarantined instance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`quarantinedInstances/{id}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+Global___GetQuarantinedInstanceRequest: typing_extensions.TypeAlias = GetQuarantinedInstanceRequest
+
+@typing.final
+class GetQuarantinedInstanceResponse(google.protobuf.message.Message):
+    """The quarantined instance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUARANTINED_INSTANCE_FIELD_NUMBER: builtins.int
+    @property
+    def quarantined_instance(self) -> imaging.storage.v1.storage_admin_pb2.QuarantinedInstance:
+        """The instance."""
+
+    def __init__(
+        self,
+        *,
+        quarantined_instance: imaging.storage.v1.storage_admin_pb2.QuarantinedInstance | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["quarantined_instance", b"quarantined_instance"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["quarantined_instance", b"quarantined_instance"]) -> None: ...
+
+Global___GetQuarantinedInstanceResponse: typing_extensions.TypeAlias = GetQuarantinedInstanceResponse
+
+@typing.final
+class ListInstanceVersionsRequest(google.protobuf.message.Message):
+    """Asks for the versions of an instance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """`studies/{uid}/series/{uid}/instances/{uid}`."""
+    page_size: builtins.int
+    """At most this many; 0: 100; at most 1000."""
+    page_token: builtins.str
+    """From an earlier answer."""
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+
+Global___ListInstanceVersionsRequest: typing_extensions.TypeAlias = ListInstanceVersionsRequest
+
+@typing.final
+class ListInstanceVersionsResponse(google.protobuf.message.Message):
+    """A page of versions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCE_VERSIONS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty: this is the last."""
+    @property
+    def instance_versions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.storage.v1.storage_admin_pb2.InstanceVersion]:
+        """The versions."""
+
+    def __init__(
+        self,
+        *,
+        instance_versions: collections.abc.Iterable[imaging.storage.v1.storage_admin_pb2.InstanceVersion] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["instance_versions", b"instance_versions", "next_page_token", b"next_page_token"]) -> None: ...
+
+Global___ListInstanceVersionsResponse: typing_extensions.TypeAlias = ListInstanceVersionsResponse
+
+@typing.final
+class ReadObjectRequest(google.protobuf.message.Message):
+    """Asks for the bytes of an object."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`quarantinedInstances/{id}` or `studies/{uid}/series/{uid}/instances/{uid}/versions/{version}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+Global___ReadObjectRequest: typing_extensions.TypeAlias = ReadObjectRequest
+
+@typing.final
+class ReadObjectResponse(google.protobuf.message.Message):
+    """A part of an object: the header with the first, the finish with the last."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Header(google.protobuf.message.Message):
+        """What is coming."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        OBJECT_FIELD_NUMBER: builtins.int
+        @property
+        def object(self) -> imaging.storage.v1.storage_admin_pb2.KeptObject:
+            """The object."""
+
+        def __init__(
+            self,
+            *,
+            object: imaging.storage.v1.storage_admin_pb2.KeptObject | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["object", b"object"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["object", b"object"]) -> None: ...
+
+    @typing.final
+    class Data(google.protobuf.message.Message):
+        """Some of its bytes."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        OFFSET_FIELD_NUMBER: builtins.int
+        CONTENT_FIELD_NUMBER: builtins.int
+        CRC32C_FIELD_NUMBER: builtins.int
+        offset: builtins.int
+        """Where they are in the object."""
+        content: builtins.bytes
+        """At most 1 MiB."""
+        crc32c: builtins.int
+        """CRC32C (Castagnoli) of `content`."""
+        def __init__(
+            self,
+            *,
+            offset: builtins.int = ...,
+            content: builtins.bytes = ...,
+            crc32c: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["content", b"content", "crc32c", b"crc32c", "offset", b"offset"]) -> None: ...
+
+    @typing.final
+    class Finish(google.protobuf.message.Message):
+        """All bytes have come."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        OBJECT_CRC32C_FIELD_NUMBER: builtins.int
+        object_crc32c: builtins.int
+        """CRC32C (Castagnoli) over all bytes."""
+        def __init__(
+            self,
+            *,
+            object_crc32c: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["object_crc32c", b"object_crc32c"]) -> None: ...
+
+    HEADER_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    FINISH_FIELD_NUMBER: builtins.int
+    @property
+    def header(self) -> Global___ReadObjectResponse.Header:
+        """In the first message."""
+
+    @property
+    def data(self) -> Global___ReadObjectResponse.Data:
+        """Bytes."""
+
+    @property
+    def finish(self) -> Global___ReadObjectResponse.Finish:
+        """In the last message."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___ReadObjectResponse.Header | None = ...,
+        data: Global___ReadObjectResponse.Data | None = ...,
+        finish: Global___ReadObjectResponse.Finish | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["data", b"data", "finish", b"finish", "header", b"header"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "finish", b"finish", "header", b"header"]) -> None: ...
+
+Global___ReadObjectResponse: typing_extensions.TypeAlias = ReadObjectResponse

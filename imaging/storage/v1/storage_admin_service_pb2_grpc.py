@@ -55,6 +55,26 @@ class StorageAdminServiceStub(object):
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsResponse.FromString,
                 _registered_method=True)
+        self.ListQuarantinedInstances = channel.unary_unary(
+                '/imaging.storage.v1.StorageAdminService/ListQuarantinedInstances',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListQuarantinedInstancesRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListQuarantinedInstancesResponse.FromString,
+                _registered_method=True)
+        self.GetQuarantinedInstance = channel.unary_unary(
+                '/imaging.storage.v1.StorageAdminService/GetQuarantinedInstance',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceResponse.FromString,
+                _registered_method=True)
+        self.ListInstanceVersions = channel.unary_unary(
+                '/imaging.storage.v1.StorageAdminService/ListInstanceVersions',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsResponse.FromString,
+                _registered_method=True)
+        self.ReadObject = channel.unary_stream(
+                '/imaging.storage.v1.StorageAdminService/ReadObject',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ReadObjectRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ReadObjectResponse.FromString,
+                _registered_method=True)
 
 
 class StorageAdminServiceServicer(object):
@@ -100,6 +120,48 @@ class StorageAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuarantinedInstances(self, request, context):
+        """Lists what is in quarantine, newest first.
+
+        Errors:
+        - INVALID_ARGUMENT: a malformed parent or page token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQuarantinedInstance(self, request, context):
+        """Gets one quarantined instance.
+
+        Errors:
+        - NOT_FOUND: it is not there, or was accepted or discarded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInstanceVersions(self, request, context):
+        """Lists the versions of an instance that are kept, also of one that is softly deleted, newest first.
+
+        Errors:
+        - NOT_FOUND: there is no such instance.
+        - INVALID_ARGUMENT: a malformed name or page token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadObject(self, request, context):
+        """Reads the bytes of a version or of a quarantined instance, as they were sent, so that somebody can look at them.
+
+        Errors:
+        - NOT_FOUND: nothing of this name is kept.
+        - DATA_LOSS: before the finish: the bytes are gone, or are not those that were stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StorageAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -122,6 +184,26 @@ def add_StorageAdminServiceServicer_to_server(servicer, server):
                     servicer.ListDamagedObjects,
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsResponse.SerializeToString,
+            ),
+            'ListQuarantinedInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuarantinedInstances,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListQuarantinedInstancesRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListQuarantinedInstancesResponse.SerializeToString,
+            ),
+            'GetQuarantinedInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuarantinedInstance,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceResponse.SerializeToString,
+            ),
+            'ListInstanceVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstanceVersions,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsResponse.SerializeToString,
+            ),
+            'ReadObject': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadObject,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ReadObjectRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ReadObjectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -233,6 +315,114 @@ class StorageAdminService(object):
             '/imaging.storage.v1.StorageAdminService/ListDamagedObjects',
             imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsRequest.SerializeToString,
             imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuarantinedInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/ListQuarantinedInstances',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListQuarantinedInstancesRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListQuarantinedInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuarantinedInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/GetQuarantinedInstance',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstanceVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/ListInstanceVersions',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadObject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/ReadObject',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ReadObjectRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ReadObjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

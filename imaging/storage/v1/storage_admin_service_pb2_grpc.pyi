@@ -89,7 +89,71 @@ _StorageAdminServiceListDamagedObjectsType = typing_extensions.TypeVar(
     ],
 )
 
-class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsType, _StorageAdminServiceGetScrubStatusType, _StorageAdminServiceStartScrubType, _StorageAdminServiceListDamagedObjectsType]):
+_StorageAdminServiceListQuarantinedInstancesType = typing_extensions.TypeVar(
+    '_StorageAdminServiceListQuarantinedInstancesType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse,
+    ],
+)
+
+_StorageAdminServiceGetQuarantinedInstanceType = typing_extensions.TypeVar(
+    '_StorageAdminServiceGetQuarantinedInstanceType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
+    ],
+)
+
+_StorageAdminServiceListInstanceVersionsType = typing_extensions.TypeVar(
+    '_StorageAdminServiceListInstanceVersionsType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+    ],
+)
+
+_StorageAdminServiceReadObjectType = typing_extensions.TypeVar(
+    '_StorageAdminServiceReadObjectType',
+    grpc.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ReadObjectResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ReadObjectResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ReadObjectResponse,
+    ],
+)
+
+class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsType, _StorageAdminServiceGetScrubStatusType, _StorageAdminServiceStartScrubType, _StorageAdminServiceListDamagedObjectsType, _StorageAdminServiceListQuarantinedInstancesType, _StorageAdminServiceGetQuarantinedInstanceType, _StorageAdminServiceListInstanceVersionsType, _StorageAdminServiceReadObjectType]):
     """Looks after what is stored. For operators: pixels are served by StorageService."""
 
     @typing.overload
@@ -110,6 +174,22 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
             imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsRequest,
             imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
+            imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceRequest,
+            imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
+            imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
+            imaging.storage.v1.storage_admin_service_pb2.ReadObjectResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -129,6 +209,22 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsRequest,
             imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
+            imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceRequest,
+            imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
+            imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
+            imaging.storage.v1.storage_admin_service_pb2.ReadObjectResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -158,6 +254,36 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
     - INVALID_ARGUMENT: a malformed page token.
     """
 
+    ListQuarantinedInstances: _StorageAdminServiceListQuarantinedInstancesType
+    """Lists what is in quarantine, newest first.
+
+    Errors:
+    - INVALID_ARGUMENT: a malformed parent or page token.
+    """
+
+    GetQuarantinedInstance: _StorageAdminServiceGetQuarantinedInstanceType
+    """Gets one quarantined instance.
+
+    Errors:
+    - NOT_FOUND: it is not there, or was accepted or discarded.
+    """
+
+    ListInstanceVersions: _StorageAdminServiceListInstanceVersionsType
+    """Lists the versions of an instance that are kept, also of one that is softly deleted, newest first.
+
+    Errors:
+    - NOT_FOUND: there is no such instance.
+    - INVALID_ARGUMENT: a malformed name or page token.
+    """
+
+    ReadObject: _StorageAdminServiceReadObjectType
+    """Reads the bytes of a version or of a quarantined instance, as they were sent, so that somebody can look at them.
+
+    Errors:
+    - NOT_FOUND: nothing of this name is kept.
+    - DATA_LOSS: before the finish: the bytes are gone, or are not those that were stored.
+    """
+
 StorageAdminServiceAsyncStub: typing_extensions.TypeAlias = StorageAdminServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         imaging.storage.v1.storage_admin_service_pb2.VerifyObjectsRequest,
@@ -174,6 +300,22 @@ StorageAdminServiceAsyncStub: typing_extensions.TypeAlias = StorageAdminServiceS
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsRequest,
         imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ReadObjectResponse,
     ],
 ]
 
@@ -224,6 +366,56 @@ class StorageAdminServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: a malformed page token.
+        """
+
+    @abc.abstractmethod
+    def ListQuarantinedInstances(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse, collections.abc.Awaitable[imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse]]:
+        """Lists what is in quarantine, newest first.
+
+        Errors:
+        - INVALID_ARGUMENT: a malformed parent or page token.
+        """
+
+    @abc.abstractmethod
+    def GetQuarantinedInstance(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse, collections.abc.Awaitable[imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse]]:
+        """Gets one quarantined instance.
+
+        Errors:
+        - NOT_FOUND: it is not there, or was accepted or discarded.
+        """
+
+    @abc.abstractmethod
+    def ListInstanceVersions(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse, collections.abc.Awaitable[imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse]]:
+        """Lists the versions of an instance that are kept, also of one that is softly deleted, newest first.
+
+        Errors:
+        - NOT_FOUND: there is no such instance.
+        - INVALID_ARGUMENT: a malformed name or page token.
+        """
+
+    @abc.abstractmethod
+    def ReadObject(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[imaging.storage.v1.storage_admin_service_pb2.ReadObjectResponse], collections.abc.AsyncIterator[imaging.storage.v1.storage_admin_service_pb2.ReadObjectResponse]]:
+        """Reads the bytes of a version or of a quarantined instance, as they were sent, so that somebody can look at them.
+
+        Errors:
+        - NOT_FOUND: nothing of this name is kept.
+        - DATA_LOSS: before the finish: the bytes are gone, or are not those that were stored.
         """
 
 def add_StorageAdminServiceServicer_to_server(servicer: StorageAdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

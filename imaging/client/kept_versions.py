@@ -1,0 +1,141 @@
+"""Versions of instances and what is in quarantine: listing them, reading their bytes, deciding over them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Literal
+
+import google_crc32c
+import grpc
+
+from imaging.client.kept_object import KeptObject, kept_object
+from imaging.errors import ChecksumMismatch, Unavailable
+from imaging.rpc.status import domain_errors
+from imaging.storage.v1 import storage_admin_pb2, storage_admin_service_pb2_grpc
+from imaging.storage.v1 import storage_admin_service_pb2 as pb
+
+Contradiction = Literal[
+    "unspecified", "other_study", "other_series", "other_patient", "other_content", "stored_is_damaged"
+]
+VersionReason = Literal["unspecified", "stored", "corrected", "accepted"]
+_LARGEST_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedInstance:
+    """An instance that contradicts what is stored under its SOP Instance UID."""
+
+    name: str
+    """`quarantinedInstances/{id}`."""
+
+    claimed_instance: str
+    """The name that it would have."""
+
+    reason: Contradiction
+    object: KeptObject
+    """Its bytes; `object.instance` is what is stored under its UID, empty if nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceVersion:
+    """A version of an instance: the one that is served, or one that was replaced."""
+
+    name: str
+    reason: VersionReason
+    origin_run: str
+    """Which run has made it; empty for what was received."""
+
+    object: KeptObject
+
+
+class AsyncKeptVersions:
+    """What the administration of storage does with versions and quarantined instances."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._admin: storage_admin_service_pb2_grpc.StorageAdminServiceAsyncStub = (
+            storage_admin_service_pb2_grpc.StorageAdminServiceStub(channel)
+        )
+
+    async def quarantined(self, parent: str = "") -> AsyncGenerator[QuarantinedInstance]:
+        """What is in quarantine, newest first.
+
+        Parameters
+        ----------
+        parent
+            A study, series or instance: what claims to be of it, and what contradicts one of its instances.
+        """
+        request = pb.ListQuarantinedInstancesRequest(parent=parent, page_size=_LARGEST_PAGE)
+        while True:
+            with domain_errors(parent or "storage"):
+                page = await self._admin.ListQuarantinedInstances(request)
+            for message in page.quarantined_instances:
+                yield _quarantined(message)
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return
+
+    async def quarantined_instance(self, name: str) -> QuarantinedInstance:
+        """One of them, by `quarantinedInstances/{id}` or the id."""
+        name = _quarantine_name(name)
+        with domain_errors(name):
+            answer = await self._admin.GetQuarantinedInstance(pb.GetQuarantinedInstanceRequest(name=name))
+        return _quarantined(answer.quarantined_instance)
+
+    async def versions(self, instance: str) -> AsyncGenerator[InstanceVersion]:
+        """The versions of `studies/{uid}/series/{uid}/instances/{uid}` that are kept, newest first."""
+        request = pb.ListInstanceVersionsRequest(parent=instance, page_size=_LARGEST_PAGE)
+        while True:
+            with domain_errors(instance):
+                page = await self._admin.ListInstanceVersions(request)
+            for message in page.instance_versions:
+                yield _version(message)
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return
+
+    async def read_object(self, name: str) -> AsyncGenerator[bytes]:
+        """The bytes of a version or of a quarantined instance, as they were sent, in pieces.
+
+        They are those that were stored only if this ends without an error.
+
+        Raises
+        ------
+        DataLoss
+            If the stored bytes are not those that were sent.
+        ChecksumMismatch
+            If bytes changed on the way.
+        """
+        name = name if "/" in name else _quarantine_name(name)
+        crc, size, finished = 0, 0, False
+        with domain_errors(name):
+            async for message in self._admin.ReadObject(pb.ReadObjectRequest(name=name)):
+                content = message.data.content
+                crc, size = google_crc32c.extend(crc, content), size + len(content)
+                if message.data.offset + len(content) != size:
+                    raise ChecksumMismatch("A part of the object is missing", where=name, hint="Fetch it again.")
+                yield content
+                if message.HasField("finish"):
+                    finished = message.finish.object_crc32c == crc
+                    if not finished:
+                        raise ChecksumMismatch("Bytes changed on the way", where=name, hint="Fetch it again.")
+        if not finished:
+            raise Unavailable("Storage ended the stream in the middle of an object", where=name)
+
+
+def _quarantine_name(name: str) -> str:
+    return name if "/" in name else f"quarantinedInstances/{name}"
+
+
+def _quarantined(message: storage_admin_pb2.QuarantinedInstance) -> QuarantinedInstance:
+    reason: Contradiction = _word(storage_admin_pb2.QuarantinedInstance.Reason.Name(message.reason))  # type: ignore[assignment]
+    return QuarantinedInstance(message.name, message.claimed_instance, reason, kept_object(message.object))
+
+
+def _version(message: storage_admin_pb2.InstanceVersion) -> InstanceVersion:
+    reason: VersionReason = _word(storage_admin_pb2.InstanceVersion.Reason.Name(message.reason))  # type: ignore[assignment]
+    return InstanceVersion(message.name, reason, message.origin.run, kept_object(message.object))
+
+
+def _word(name: str) -> str:
+    return name.removeprefix("REASON_").lower()

@@ -1,0 +1,108 @@
+"""What an operator does with versions and quarantine from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from imaging.cli.commands import app
+from imaging.cli.exit_codes import ExitCode, exit_code_of
+from imaging.errors import ImagingError
+from tests.storage.storage_under_test import Storage, ct
+from tests.storage.test_quarantine import INSTANCE, OTHER_PIXELS, quarantined
+
+pytestmark = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+FIRST, CORRECTED, OTHER = ct(), ct(PatientName="Corrected^Name"), ct(PatientName="Other^Name", pixels=OTHER_PIXELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+async def run(storage: Storage, *arguments: str) -> Ran:
+    """`imaging storage …` against the service."""
+
+    def invoke() -> Ran:
+        result = CliRunner().invoke(app, ["storage", *arguments, "--endpoint", storage.address])
+        error = result.exception
+        if isinstance(error, ImagingError):  # the program makes this message and exit code of it
+            return Ran(exit_code_of(error), result.stdout, error.text)
+        if error is not None and not isinstance(error, SystemExit):
+            raise error
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    return await asyncio.to_thread(invoke)
+
+
+async def store_all(storage: Storage, contents: Sequence[bytes] = (FIRST, CORRECTED, OTHER)) -> str:
+    """Two versions, and one that contradicts: its id in quarantine."""
+    for content in contents:
+        await storage.store(content, source="SENDER")
+    (found,) = await quarantined(storage)
+    return found.name.removeprefix("quarantinedInstances/")
+
+
+async def test_quarantine_and_versions_are_listed_and_shown_without_patient_data(storage: Storage) -> None:
+    identity = await store_all(storage)
+    (found,) = (await run(storage, "quarantine", "list", "--json")).lines
+    assert (found["claimed_instance"], found["reason"]) == (INSTANCE, "other_content")
+    for parent in ("1.2.3", "studies/1.2.3", INSTANCE):
+        listed = await run(storage, "quarantine", "list", parent)
+        assert identity in listed.stdout
+        assert "other content" in listed.stdout
+    assert identity not in (await run(storage, "quarantine", "list", "studies/1.9")).stdout
+    shown = await run(storage, "quarantine", "show", identity)
+    assert "SENDER" in shown.stdout
+    facts = await run(storage, "quarantine", "show", f"quarantinedInstances/{identity}", "--json")
+    assert facts.lines[0]["stored"]["version"] == 2
+    kept = await run(storage, "versions", "list", INSTANCE, "--json")
+    assert [(line["reason"], line["object"]["served"]) for line in kept.lines] == [
+        ("corrected", True),
+        ("stored", False),
+    ]
+    listed = await run(storage, "versions", "list", INSTANCE)
+    for word in ("corrected", "served", "SENDER"):
+        assert word in listed.stdout
+    for ran in (shown, facts, kept, listed):
+        assert ran.code == ExitCode.OK
+        assert "Name" not in ran.stdout
+
+
+async def test_the_bytes_of_each_are_fetched_into_a_file(storage: Storage, tmp_path: Path) -> None:
+    identity = await store_all(storage)
+    out = tmp_path / "out.dcm"
+    for command, name, content in (
+        ("quarantine", identity, OTHER),
+        ("versions", f"{INSTANCE}/versions/1", FIRST),
+        ("versions", f"{INSTANCE}/versions/2", CORRECTED),
+    ):
+        fetched = await run(storage, command, "fetch", name, "--out", str(out), "--json")
+        assert fetched.lines == [{"name": name, "path": str(out), "size_bytes": len(content)}]
+        assert out.read_bytes() == content
+    out.unlink()
+    for command, name, place, code in (
+        ("versions", f"{INSTANCE}/versions/9", out, ExitCode.NOT_FOUND),
+        ("quarantine", "abcdef", out, ExitCode.NOT_FOUND),
+        ("quarantine", "not an id", out, ExitCode.USAGE),
+        ("quarantine", identity, tmp_path / "nowhere" / "x.dcm", ExitCode.USAGE),
+    ):
+        assert (await run(storage, command, "fetch", name, "-o", str(place))).code == code
+    for path in storage.objects():
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert (await run(storage, "quarantine", "fetch", identity, "-o", str(out))).code == ExitCode.DATA_LOSS
+    assert os.listdir(tmp_path) == ["data"]  # noqa: PTH208 - nothing half-written
