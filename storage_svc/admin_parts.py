@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from imaging.database import Database
 from imaging.objectstore import ObjectStore
 from storage_svc.condition_record import ConditionRecord
+from storage_svc.decisions import Decisions
 from storage_svc.scrubber import Scrubber
 
 
@@ -20,3 +21,4 @@ class AdminParts:
     record: ConditionRecord
     readers: Executor
     scrubber: Scrubber
+    decisions: Decisions

@@ -45,6 +45,8 @@ class Arrival:
     origin: OriginOf
     source: str
     traceparent: str
+    kept_key: str = ""
+    """The key of an object that is kept already; empty for what has just arrived."""
 
     @property
     def name(self) -> Name:
@@ -59,7 +61,7 @@ class Arrival:
         The objects of a series share a folder: one of its own would cost each of them a `mkdir` and an unshared fsync.
         """
         examined = self.examined
-        return (
+        return self.kept_key or (
             f"studies/{examined.study_instance_uid}/{examined.series_instance_uid}/{examined.sop_instance_uid}"
             f"_{next_object_id()}.dcm"
         )

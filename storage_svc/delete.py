@@ -64,7 +64,7 @@ def delete(
     if deleted:
         recount(connection, name.study_instance_uid, name.series_instance_uid)
         record_change(connection, _DELETED[name.level], str(name))
-        _settle(connection, name, received, quiet_time_us)
+        settle(connection, name, received, quiet_time_us)
         record_audit(connection, Action.DELETE, str(name), asked)
     return _row(connection, name)
 
@@ -99,8 +99,8 @@ def restore(connection: Connection, name: Name, asked: Asked, *, quiet_time_us: 
     return _row(connection, name)
 
 
-def _settle(connection: Connection, name: Name, received: bool, quiet_time_us: int) -> None:
-    """After a deletion: a study without a live instance counts as deleted, another one may have another set."""
+def settle(connection: Connection, name: Name, received: bool, quiet_time_us: int) -> None:
+    """After instances of a study went: one without a live instance counts as deleted, another may have another set."""
     uid = name.study_instance_uid
     own = STUDY.c.study_instance_uid == uid
     if connection.execute(select(STUDY.c.instance_count).where(own)).scalar_one():

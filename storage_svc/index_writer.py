@@ -13,24 +13,22 @@ from imaging.storage.v1 import storage_pb2
 from storage_svc.arrival import Arrival
 from storage_svc.batching import Batcher
 from storage_svc.change_log import ChangeLog, record_change
+from storage_svc.changed_instance import record_stored, touch_study
 from storage_svc.condition_record import tell_condition
 from storage_svc.contradiction import Contradiction, kept_contradiction
 from storage_svc.index_studies import (
     NewInstance,
     add_to_series,
     add_to_studies,
-    changed_attributes,
     lock_or_make_studies,
     lock_studies,
-    opened_manifest,
     recount,
 )
+from storage_svc.instance_versions import next_version
 from storage_svc.object_check import OK
-from storage_svc.origin import DERIVED, RECEIVED, OriginOf
-from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTINE, STAGE_ATTEMPT, STUDY
-from storage_svc.search.study_list import update_list
+from storage_svc.origin import DERIVED, OriginOf
+from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTINE, STAGE_ATTEMPT
 
-_STORED = storage_pb2.Change.KIND_INSTANCE_STORED
 _QUARANTINED = storage_pb2.Change.KIND_CONFLICT_QUARANTINED
 _OF_THE_OBJECT = ("object_key", "transfer_syntax_uid", "size_bytes", "object_crc32c", "warnings", "condition")
 Row = Mapping[str, Any]
@@ -98,7 +96,7 @@ class IndexWriter:
             connection.execute(insert(KEPT_OBJECT), [new.arrival.object_columns(1) for new in news])
             _remember_derived(connection, news)
         for new in news:
-            _record_stored(connection, new.arrival, new.origin)
+            record_stored(connection, new.arrival, new.origin)
         # Another process may have been first with some.
         lost = {id(row) for uid, row in rows.items() if uid not in added}
         return [Overtaken() if id(result) in lost else result for result in results]
@@ -142,13 +140,13 @@ class IndexWriter:
             origin = OriginOf(
                 replaced["origin_kind"], replaced["origin_run"], replaced["origin_stage"], replaced["origin_attempt"]
             )
-            version = replaced["version"] + 1
             lock_studies(connection, [replaced["study_instance_uid"]])
+            version = next_version(connection, replaced["sop_instance_uid"])
             row = {**arrival.instance_columns, **origin.columns, "version": version}
             _change_current(connection, replaced, row)
             connection.execute(insert(KEPT_OBJECT).values(**arrival.object_columns(version)))
-            self._touch_study(connection, arrival, origin)
-            _record_stored(connection, arrival, origin)
+            touch_study(connection, arrival, origin, self._quiet_time_us)
+            record_stored(connection, arrival, origin)
             return row
 
         return await self._changes.write(write)
@@ -164,8 +162,8 @@ class IndexWriter:
             origin = OriginOf(
                 deleted["origin_kind"], deleted["origin_run"], deleted["origin_stage"], deleted["origin_attempt"]
             )
-            self._touch_study(connection, arrival, origin)
-            _record_stored(connection, arrival, origin)
+            touch_study(connection, arrival, origin, self._quiet_time_us)
+            record_stored(connection, arrival, origin)
             return row
 
         return await self._changes.write(write)
@@ -230,17 +228,6 @@ class IndexWriter:
 
         await self._changes.write(write)
 
-    def _touch_study(self, connection: Connection, arrival: Arrival, origin: OriginOf) -> None:
-        uid = arrival.examined.study_instance_uid
-        recount(connection, uid, arrival.examined.series_instance_uid)
-        if origin.kind == RECEIVED:
-            study = connection.execute(select(STUDY).where(STUDY.c.study_instance_uid == uid)).mappings().one()
-            changed = changed_attributes(connection, study, arrival)
-            values = {**opened_manifest(self._quiet_time_us), **changed}
-            connection.execute(update(STUDY).where(STUDY.c.study_instance_uid == uid).values(**values))
-            if changed:
-                update_list(connection, [uid])
-
 
 def is_quarantined(connection: Connection, sop_instance_uid: str, data_set_sha256: str) -> bool:
     """True if the same bytes are in quarantine under the UID already."""
@@ -294,15 +281,3 @@ def _change_current(connection: Connection, expected: Row, values: Mapping[str, 
     )
     if changed.rowcount != 1:
         raise Overtaken
-
-
-def _record_stored(connection: Connection, arrival: Arrival, origin: OriginOf) -> None:
-    record_change(
-        connection,
-        _STORED,
-        str(arrival.name),
-        digest=arrival.examined.data_set_sha256,
-        size_bytes=arrival.examined.size_bytes,
-        origin=origin.parts,
-        traceparent=arrival.traceparent,
-    )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
 from imaging.errors import Conflict, DataLoss, ImagingError, StaleAttempt, StorageFull, Unavailable
 from imaging.objectstore import ObjectStore
-from imaging.objectstore.os_failure import os_failures
 from imaging.storage.v1 import storage_pb2
 from storage_svc.arrival import Arrival, Content
 from storage_svc.attempt_fence import AttemptFence
@@ -30,13 +28,14 @@ from storage_svc.index_writer import IndexWriter, Overtaken, is_quarantined
 from storage_svc.intake.arena import Slot
 from storage_svc.intake.intake import Intake
 from storage_svc.known import Known, Lookup
+from storage_svc.local_copy import local_copy
 from storage_svc.object_check import OK
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.origin import DERIVED, OriginOf
 from storage_svc.same_content import Sameness, compare
 from storage_svc.uid_turns import UidTurns
 from storage_svc.upload_header import Announced
-from storage_svc.verified_object import is_sound, proven_pieces
+from storage_svc.verified_object import is_sound
 
 T = TypeVar("T")
 Outcome = storage_pb2.StoreOutcome
@@ -233,7 +232,7 @@ class Ingest:
     async def _compare(self, arrival: Arrival, row: Mapping[str, Any]) -> Sameness:
         def run() -> Sameness:
             try:
-                with self._copy(row) as old:
+                with local_copy(self._store, row) as old:
                     return compare(old, arrival.content, self._pool)
             except DataLoss:
                 return Sameness.KEPT_IS_DAMAGED
@@ -242,19 +241,6 @@ class Ingest:
         if sameness is Sameness.KEPT_IS_DAMAGED:
             self._suspect(row["object_key"])
         return sameness
-
-    @contextmanager
-    def _copy(self, row: Mapping[str, Any]) -> Iterator[Path]:
-        """A local copy of an object, so that a comparison maps it instead of holding it in memory."""
-        path = self._store.spool / f"compare-{secrets.token_hex(8)}"
-        try:
-            with os_failures("comparing instances", self._store.spool), path.open("wb") as file:
-                for piece in proven_pieces(self._store, row):
-                    file.write(piece)
-            yield path
-        finally:
-            with suppress(OSError):  # the next start removes it
-                path.unlink(missing_ok=True)
 
     async def _quarantine(self, arrival: Arrival, reason: Contradiction.ValueType) -> Conflict:
         """The error to raise, once the arrival is safe in quarantine; the same bytes are kept there once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, literal_column, select
 
 from imaging.storage.v1 import storage_admin_pb2
 from storage_svc.clock import timestamp
@@ -45,6 +45,12 @@ def is_below(name: Name) -> ColumnElement[bool]:
     of_instances = select(INSTANCE.c.sop_instance_uid).where(stored).correlate(None)
     in_quarantine = select(QUARANTINE.c.object_key).where(claimed).correlate(None)
     return KEPT_OBJECT.c.sop_instance_uid.in_(of_instances) | KEPT_OBJECT.c.object_key.in_(in_quarantine)
+
+
+def is_kept(connection: Connection, object_key: str) -> bool:
+    """True while a row names the object."""
+    query = select(KEPT_OBJECT.c.object_key).where(KEPT_OBJECT.c.object_key == object_key)
+    return connection.execute(query).first() is not None
 
 
 def kept_object(row: Row) -> storage_admin_pb2.KeptObject:

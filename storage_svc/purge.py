@@ -32,8 +32,7 @@ def purge(connection: Connection, study_instance_uid: str) -> list[str]:
     study = lock_studies(connection, [study_instance_uid]).get(study_instance_uid)
     if study is None or study["hold_time"] is not None:
         return []  # purged by another process, or set since it was found to be due
-    own = INSTANCE.c.study_instance_uid == study_instance_uid
-    due = own & (INSTANCE.c.purge_time <= clock.now())
+    due = (INSTANCE.c.study_instance_uid == study_instance_uid) & (INSTANCE.c.purge_time <= clock.now())
     uids = select(INSTANCE.c.sop_instance_uid).where(due)
     # Not by UID alone: what another study sent under it may be in quarantine, and is not ours to drop.
     of_them = KEPT_OBJECT.c.sop_instance_uid.in_(uids) & (KEPT_OBJECT.c.study_instance_uid == study_instance_uid)
@@ -47,13 +46,26 @@ def purge(connection: Connection, study_instance_uid: str) -> list[str]:
     purged = connection.execute(delete(INSTANCE).where(due)).rowcount
     if purged:
         record_audit(connection, Action.PURGE, str(Name(study_instance_uid)), BY_ITSELF)
+    forget_empty_study(connection, study_instance_uid)
+    return keys
+
+
+def forget_empty_study(connection: Connection, study_instance_uid: str) -> bool:
+    """Forget a study that has no instance, not even a deleted one, and series of it that have none; True if it went."""
+    forget_empty_series(connection, study_instance_uid)
+    left = select(func.count()).select_from(INSTANCE).where(INSTANCE.c.study_instance_uid == study_instance_uid)
+    if connection.execute(left).scalar_one():
+        return False
+    connection.execute(delete(METADATA_SEGMENT).where(METADATA_SEGMENT.c.study_instance_uid == study_instance_uid))
+    connection.execute(delete(STUDY).where(STUDY.c.study_instance_uid == study_instance_uid))
+    record_change(connection, _DELETED, str(Name(study_instance_uid)))
+    return True
+
+
+def forget_empty_series(connection: Connection, study_instance_uid: str) -> None:
+    """Forget the series of a study that have no instance, not even a deleted one."""
     has_instances = exists().where(
         INSTANCE.c.study_instance_uid == SERIES.c.study_instance_uid,
         INSTANCE.c.series_instance_uid == SERIES.c.series_instance_uid,
     )
     connection.execute(delete(SERIES).where(SERIES.c.study_instance_uid == study_instance_uid, ~has_instances))
-    left = connection.execute(select(func.count()).select_from(INSTANCE).where(own)).scalar_one()
-    if left == 0:
-        connection.execute(delete(STUDY).where(STUDY.c.study_instance_uid == study_instance_uid))
-        record_change(connection, _DELETED, str(Name(study_instance_uid)))
-    return keys

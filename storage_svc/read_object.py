@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import google_crc32c
 from sqlalchemy import Connection
 
 from imaging.database import Database
+from imaging.errors import DataLoss
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
 from storage_svc.condition_record import ConditionRecord
@@ -74,7 +76,7 @@ async def read_object(
 
     object_crc = 0
     chunks = read_ahead(offsets(), fetch, executor=executor, size_bytes=lambda _: _CHUNK_BYTES)
-    async for offset, content in chunks:
+    async for offset, content in _unless_forgotten(chunks, partial(database.read, find)):
         object_crc = google_crc32c.extend(object_crc, content)
         message = Response(
             data=Response.Data(offset=offset, content=content, crc32c=google_crc32c.value(content)),
@@ -85,3 +87,16 @@ async def read_object(
                 raise damaged(row)
             message.finish.object_crc32c = object_crc
         yield message
+
+
+async def _unless_forgotten(
+    chunks: AsyncGenerator[tuple[int, bytes]], find: Callable[[], Awaitable[Row]]
+) -> AsyncGenerator[tuple[int, bytes]]:
+    """The same chunks; an object that was discarded or purged while it is read is not there, instead of lost."""
+    async with aclosing(chunks):
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except DataLoss:
+            await find()
+            raise

@@ -29,6 +29,7 @@ from storage_svc.admin_servicer import StorageAdminServicer
 from storage_svc.change_log import ChangeLog, commit_changes
 from storage_svc.completion import Completion
 from storage_svc.condition_record import ConditionRecord
+from storage_svc.decisions import Decisions
 from storage_svc.in_flight import InFlight
 from storage_svc.index_writer import IndexWriter
 from storage_svc.ingest import Ingest
@@ -125,7 +126,16 @@ class Service:
                 quiet_time=timedelta(seconds=own.quiet_time_seconds),
             )
         )
-        admin = StorageAdminServicer(AdminParts(self._database, store, record, self._readers, self.scrubber))
+        admin = StorageAdminServicer(
+            AdminParts(
+                database=self._database,
+                store=store,
+                record=record,
+                readers=self._readers,
+                scrubber=self.scrubber,
+                decisions=Decisions(self._database, store, changes, quiet_time),
+            )
+        )
         add, add_admin = (
             storage_service_pb2_grpc.add_StorageServiceServicer_to_server,
             storage_admin_service_pb2_grpc.add_StorageAdminServiceServicer_to_server,

@@ -11,9 +11,11 @@ import grpc
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
 from imaging.storage.v1 import storage_admin_service_pb2_grpc as pb_grpc
+from storage_svc import resources
 from storage_svc.admin_parts import AdminParts
+from storage_svc.caller import asked_by
 from storage_svc.instance_versions import instance_version, instance_versions
-from storage_svc.kept_name import parse_quarantine_name
+from storage_svc.kept_name import parse_quarantine_name, parse_version_name
 from storage_svc.names import parse_name
 from storage_svc.quarantine import quarantined_instance, quarantined_instances, require_quarantined
 from storage_svc.read_object import read_object
@@ -51,6 +53,20 @@ class VersionsServicer(pb_grpc.StorageAdminServiceServicer):
         row = await self._parts.database.read(partial(require_quarantined, wanted_id=wanted))
         return pb.GetQuarantinedInstanceResponse(quarantined_instance=quarantined_instance(row))
 
+    async def AcceptQuarantinedInstance(
+        self, request: pb.AcceptQuarantinedInstanceRequest, context: Context
+    ) -> pb.AcceptQuarantinedInstanceResponse:
+        wanted, asked = parse_quarantine_name(request.name), asked_by(context, request.reason)
+        row = await self._parts.decisions.accept(wanted, asked, expected_etag=request.etag)
+        return pb.AcceptQuarantinedInstanceResponse(instance=resources.instance(row))
+
+    async def DiscardQuarantinedInstance(
+        self, request: pb.DiscardQuarantinedInstanceRequest, context: Context
+    ) -> pb.DiscardQuarantinedInstanceResponse:
+        wanted, asked = parse_quarantine_name(request.name), asked_by(context, request.reason)
+        await self._parts.decisions.discard(wanted, asked)
+        return pb.DiscardQuarantinedInstanceResponse()
+
     async def ListInstanceVersions(
         self, request: pb.ListInstanceVersionsRequest, context: Context
     ) -> pb.ListInstanceVersionsResponse:
@@ -66,6 +82,14 @@ class VersionsServicer(pb_grpc.StorageAdminServiceServicer):
             instance_versions=map(instance_version, rows[:size]),
             next_page_token=encode_token((rows[size - 1]["version"],), digest) if more else "",
         )
+
+    async def RestoreInstanceVersion(
+        self, request: pb.RestoreInstanceVersionRequest, context: Context
+    ) -> pb.RestoreInstanceVersionResponse:
+        instance, version = parse_version_name(request.name)
+        asked, decisions = asked_by(context, request.reason), self._parts.decisions
+        row = await decisions.restore_version(instance, version, asked, expected_etag=request.etag)
+        return pb.RestoreInstanceVersionResponse(instance=resources.instance(row))
 
     async def ReadObject(
         self, request: pb.ReadObjectRequest, context: Context

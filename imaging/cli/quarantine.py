@@ -1,14 +1,15 @@
-"""`imaging storage quarantine`: list, show, fetch."""
+"""`imaging storage quarantine`: list, show, fetch, accept, discard."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imaging.cli.amounts import size_text
+from imaging.cli.change_each import ReasonOption, change_each
 from imaging.cli.connection import with_client
 from imaging.cli.exit_codes import ExitCode
 from imaging.cli.fetch_object import OutOption, fetch_object
@@ -26,6 +27,7 @@ quarantine = typer.Typer(
 )
 
 QuarantinedArgument = Annotated[str, typer.Argument(help="quarantinedInstances/ID, or the ID.")]
+QuarantinedArguments = Annotated[list[str], typer.Argument(help="quarantinedInstances/ID, or the ID; several.")]
 
 
 @quarantine.command("list")
@@ -103,6 +105,45 @@ def fetch(
     """Write the bytes of a quarantined instance to a file, as they were sent, so that they can be compared."""
     path = out or Path(f"quarantined-{Path(name).name}.dcm")
     fetch_object(name, path, endpoint=endpoint, config=config, data=data, as_json=as_json)
+
+
+@quarantine.command()
+def accept(
+    names: QuarantinedArguments,
+    reason: ReasonOption = "",
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Serve quarantined instances as the newest versions of theirs; what is served until now is kept.
+
+    One that names another study or series moves there. Exit code 1 when one of several cannot be accepted.
+    """
+
+    async def one(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
+        served = await client.storage_admin.accept(name, reason=reason)
+        return f"served as version {served.version} of {served.instance}", asdict(served)
+
+    change_each(names, one, endpoint=endpoint, config=config, data=data, as_json=as_json)
+
+
+@quarantine.command()
+def discard(
+    names: QuarantinedArguments,
+    reason: ReasonOption = "",
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Forget quarantined instances with their bytes, for good. Exit code 1 when one of several cannot be discarded."""
+
+    async def one(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
+        await client.storage_admin.discard(name, reason=reason)
+        return "discarded", {"discarded": True}
+
+    change_each(names, one, endpoint=endpoint, config=config, data=data, as_json=as_json)
 
 
 def _row(item: QuarantinedInstance) -> tuple[object, ...]:

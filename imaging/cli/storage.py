@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imaging.cli.amounts import size_text
+from imaging.cli.change_each import ReasonOption, change_each
 from imaging.cli.connection import with_client
 from imaging.cli.exit_codes import ExitCode
 from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
@@ -27,7 +27,6 @@ storage.add_typer(quarantine, name="quarantine")
 storage.add_typer(versions, name="versions")
 
 NameArgument = Annotated[str, typer.Argument(help="studies/UID, …/series/UID or …/instances/UID, or a study's UID.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit; no patient data.")]
 
 
 @storage.command()
@@ -109,11 +108,11 @@ def delete(
 ) -> None:
     """Delete a study, series or instance softly; it can be restored until it is purged."""
 
-    async def change(client: AsyncClient) -> tuple[str, dict[str, Any]]:
+    async def change(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
         time = await client.storage_admin.delete(name, reason=reason, grace_days=grace_days)
         return f"deleted; it is purged after {time:%Y-%m-%d %H:%M} UTC" if time else "deleted", {"purge_time": time}
 
-    _changed(name, change, endpoint=endpoint, config=config, data=data, as_json=as_json)
+    change_each([name], change, endpoint=endpoint, config=config, data=data, as_json=as_json)
 
 
 @storage.command()
@@ -127,11 +126,11 @@ def restore(
 ) -> None:
     """Bring a deleted study, series or instance back; what had been deleted by itself is restored by its own name."""
 
-    async def change(client: AsyncClient) -> tuple[str, dict[str, Any]]:
+    async def change(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
         await client.storage_admin.restore(name, reason=reason)
         return "restored", {}
 
-    _changed(name, change, endpoint=endpoint, config=config, data=data, as_json=as_json)
+    change_each([name], change, endpoint=endpoint, config=config, data=data, as_json=as_json)
 
 
 @storage.command()
@@ -148,28 +147,12 @@ def hold(
     if not release and not reason:
         raise InvalidArgument("A hold needs a reason", where="--reason", hint="Tell why the study must stay.")
 
-    async def change(client: AsyncClient) -> tuple[str, dict[str, Any]]:
+    async def change(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
         admin = client.storage_admin
         await (admin.release(name) if release else admin.hold(name, reason=reason))
         return "released" if release else "held", {"held": not release}
 
-    _changed(name, change, endpoint=endpoint, config=config, data=data, as_json=as_json)
-
-
-def _changed(
-    name: str, change: Callable[[AsyncClient], Awaitable[tuple[str, dict[str, Any]]]], *, as_json: bool, **where: Any
-) -> None:
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        sentence, facts = await change(client)
-        if output.as_json:
-            output.result({"name": name, **facts})
-        else:
-            output.console.print(f"{name}: {sentence}")
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, **where))
+    change_each([name], change, endpoint=endpoint, config=config, data=data, as_json=as_json)
 
 
 def _show(status: ScrubStatus, output: Output) -> None:

@@ -1,14 +1,15 @@
-"""`imaging storage versions`: list, fetch."""
+"""`imaging storage versions`: list, fetch, restore."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imaging.cli.amounts import size_text
+from imaging.cli.change_each import ReasonOption, change_each
 from imaging.cli.connection import with_client
 from imaging.cli.exit_codes import ExitCode
 from imaging.cli.fetch_object import OutOption, fetch_object
@@ -61,6 +62,24 @@ def fetch(
     *_, uid, _, number = ("", "", *name.split("/"))
     path = out or Path(f"{uid}-version-{number}.dcm")
     fetch_object(name, path, endpoint=endpoint, config=config, data=data, as_json=as_json)
+
+
+@versions.command()
+def restore(
+    name: VersionArgument,
+    reason: ReasonOption = "",
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Serve another version of an instance, older or newer; all of them are kept."""
+
+    async def one(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
+        served = await client.storage_admin.restore_version(name, reason=reason)
+        return f"version {served.version} is served", asdict(served)
+
+    change_each([name], one, endpoint=endpoint, config=config, data=data, as_json=as_json)
 
 
 def _row(version: InstanceVersion) -> tuple[object, ...]:

@@ -49,6 +49,14 @@ class InstanceVersion:
     object: KeptObject
 
 
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """Which version of an instance is served."""
+
+    instance: str
+    version: int
+
+
 class AsyncKeptVersions:
     """What the administration of storage does with versions and quarantined instances."""
 
@@ -81,6 +89,50 @@ class AsyncKeptVersions:
         with domain_errors(name):
             answer = await self._admin.GetQuarantinedInstance(pb.GetQuarantinedInstanceRequest(name=name))
         return _quarantined(answer.quarantined_instance)
+
+    async def accept(self, name: str, *, reason: str = "", etag: str = "") -> ServedVersion:
+        """Serve a quarantined instance as the newest version of the instance of its UID; the one before is kept.
+
+        Parameters
+        ----------
+        reason
+            Why, for the audit; no patient data.
+        etag
+            Of the stored instance that it was compared with: if that has changed since, nothing happens.
+
+        Raises
+        ------
+        FailedPrecondition
+            If it was discarded, or the etag is another one by now.
+        OnHold
+            If the instance would leave a study that is under legal hold.
+        """
+        name = _quarantine_name(name)
+        request = pb.AcceptQuarantinedInstanceRequest(name=name, reason=reason, etag=etag)
+        with domain_errors(name):
+            instance = (await self._admin.AcceptQuarantinedInstance(request)).instance
+        return ServedVersion(instance.name, instance.version)
+
+    async def discard(self, name: str, *, reason: str = "") -> None:
+        """Forget a quarantined instance with its bytes.
+
+        Raises
+        ------
+        FailedPrecondition
+            If it was accepted.
+        OnHold
+            If the study that it names, or that of the stored instance, is under legal hold.
+        """
+        name = _quarantine_name(name)
+        with domain_errors(name):
+            await self._admin.DiscardQuarantinedInstance(pb.DiscardQuarantinedInstanceRequest(name=name, reason=reason))
+
+    async def restore_version(self, name: str, *, reason: str = "", etag: str = "") -> ServedVersion:
+        """Serve another version, `…/instances/{uid}/versions/{version}`; parameters and errors as for `accept`."""
+        request = pb.RestoreInstanceVersionRequest(name=name, reason=reason, etag=etag)
+        with domain_errors(name):
+            instance = (await self._admin.RestoreInstanceVersion(request)).instance
+        return ServedVersion(instance.name, instance.version)
 
     async def versions(self, instance: str) -> AsyncGenerator[InstanceVersion]:
         """The versions of `studies/{uid}/series/{uid}/instances/{uid}` that are kept, newest first."""

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from imaging.cli.commands import app
 from imaging.cli.exit_codes import ExitCode, exit_code_of
 from imaging.errors import ImagingError
+from storage_svc.audit import audit_entries
 from tests.storage.storage_under_test import Storage, ct
 from tests.storage.test_quarantine import INSTANCE, OTHER_PIXELS, quarantined
 
@@ -106,3 +107,28 @@ async def test_the_bytes_of_each_are_fetched_into_a_file(storage: Storage, tmp_p
         path.write_bytes(path.read_bytes()[:-1] + b"!")
     assert (await run(storage, "quarantine", "fetch", identity, "-o", str(out))).code == ExitCode.DATA_LOSS
     assert os.listdir(tmp_path) == ["data"]  # noqa: PTH208 - nothing half-written
+
+
+async def test_quarantined_instances_are_accepted_and_discarded_and_an_older_version_restored(storage: Storage) -> None:
+    identity = await store_all(storage)
+    accepted = await run(storage, "quarantine", "accept", identity, "--reason", "the right pixels")
+    assert (accepted.code, accepted.stdout) == (0, f"{identity}: served as version 3 of {INSTANCE}\n")
+    again = await run(storage, "quarantine", "accept", identity, "--json")
+    assert again.lines == [{"name": identity, "instance": INSTANCE, "version": 3}]
+    assert (await run(storage, "quarantine", "discard", identity)).code == ExitCode.REFUSED
+    restored = await run(storage, "versions", "restore", f"{INSTANCE}/versions/2", "--json")
+    assert restored.lines[0]["version"] == 2
+    assert (await run(storage, "versions", "restore", f"{INSTANCE}/versions/9")).code == ExitCode.NOT_FOUND
+    await storage.store(ct(pixels=bytes([7]) * len(OTHER_PIXELS)))
+    (found,) = await quarantined(storage)
+    several = await run(storage, "quarantine", "discard", "abcdef", found.name)
+    assert several.code == ExitCode.SOME_FAILED
+    assert several.stdout == f"{found.name}: discarded\n"
+    assert "no such quarantined instance" in several.stderr
+    assert (await run(storage, "quarantine", "list")).stdout == ""
+    entries = await storage.service._database.read(lambda c: audit_entries(c, before=0, limit=10))
+    assert [(entry["action"], entry["reason"]) for entry in reversed(entries)] == [
+        ("ACCEPT", "the right pixels"),
+        ("RESTORE_VERSION", ""),
+        ("DISCARD", ""),
+    ]

@@ -187,3 +187,23 @@ async def test_a_large_upload_goes_on_when_the_server_is_back(
     assert await asyncio.to_thread(server.start)
     stored = await at_last(partial(_sent_in_chunks, storage, large))
     assert await at_last(partial(retrieved, storage, stored.instance.name)) == large
+
+
+async def test_quarantined_instances_are_accepted_and_discarded_on_s3(
+    start: Start, server: S3Server, on_s3: dict[str, Any]
+) -> None:
+    storage = await start(**on_s3)
+    stored = await storage.store_one(ct())
+    other = [ct(pixels=bytes([number]) * (128 * 128 * 2)) for number in range(2)]
+    await storage.store(other[0])
+    await storage.store(other[1])
+    first, second = (await storage.admin("ListQuarantinedInstances")).quarantined_instances
+    messages = await storage.admin("ReadObject", name=first.name)
+    assert b"".join(message.data.content for message in messages) == other[1]
+    assert (await storage.admin("AcceptQuarantinedInstance", name=first.name)).instance.version == 2
+    assert await retrieved(storage, stored.instance.name) == other[1]
+    await storage.admin("DiscardQuarantinedInstance", name=second.name)
+    assert len(list(server.client().list_objects(on_s3["s3_bucket"], prefix="studies/", recursive=True))) == 2
+    version = f"{stored.instance.name}/versions/1"
+    assert (await storage.admin("RestoreInstanceVersion", name=version)).instance.version == 1
+    assert await retrieved(storage, stored.instance.name) == ct()

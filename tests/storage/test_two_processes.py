@@ -330,3 +330,45 @@ async def test_all_bytes_come_back_from_the_other(both: tuple[Storage, Storage])
     await both[0].send(whole(uid, content) for uid, content in contents.items())
     messages = await both[1].stream("RetrieveInstances", name="studies/1.2.3")
     assert [message.data.content for message in messages] == list(contents.values())
+
+
+async def test_of_two_decisions_over_one_quarantined_instance_at_both_one_stands(both: tuple[Storage, Storage]) -> None:
+    await both[0].store(*(ct(sop=f"1.2.3.1.{number}") for number in range(10)))
+    for number in range(10):
+        await both[number % 2].store(ct(sop=f"1.2.3.1.{number}", pixels=bytes(128 * 128 * 2)))
+    listed = (await both[1].admin("ListQuarantinedInstances")).quarantined_instances
+    assert len(listed) == 10
+    accepted = 0
+    for index, item in enumerate(listed):
+        one, other = (both[0], both[1]) if index % 2 else (both[1], both[0])
+        found = await asyncio.gather(
+            one.admin("AcceptQuarantinedInstance", name=item.name),
+            other.admin("DiscardQuarantinedInstance", name=item.name),
+            return_exceptions=True,
+        )
+        assert [isinstance(outcome, FailedPrecondition) for outcome in found].count(True) == 1
+        accepted += not isinstance(found[0], FailedPrecondition)
+    assert [await count(both[0], table) for table in (QUARANTINE, INSTANCE, KEPT_OBJECT)] == [0, 10, 10 + accepted]
+    await assert_all_counts_agree(both[0])
+
+
+async def test_instances_that_move_between_studies_at_both_are_counted_in_one(both: tuple[Storage, Storage]) -> None:
+    studies = ("1.2", "1.3")
+    for number in range(6):
+        at = studies[number % 2]
+        await both[0].store(*(ct(study, f"{study}.1", f"1.9.{number}") for study in (at, *studies)))
+    listed = (await both[0].admin("ListQuarantinedInstances")).quarantined_instances
+    assert len(listed) == 6
+
+    async def move(index: int) -> None:
+        storage, item = both[index % 2], listed[index]
+        moved = (await storage.admin("AcceptQuarantinedInstance", name=item.name)).instance
+        for version in (1, 2, 1):
+            name = f"{moved.name}/versions/{version}"
+            moved = (await storage.admin("RestoreInstanceVersion", name=name)).instance
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(move(index) for index in range(6)))
+    await assert_all_counts_agree(both[0])
+    found = [(await both[1].call("GetStudy", name=f"studies/{study}")).study.instance_count for study in studies]
+    assert found == [3, 3]

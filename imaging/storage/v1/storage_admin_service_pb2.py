@@ -24,58 +24,71 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from imaging.storage.v1 import storage_pb2 as imaging_dot_storage_dot_v1_dot_storage__pb2
 from imaging.storage.v1 import storage_admin_pb2 as imaging_dot_storage_dot_v1_dot_storage__admin__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imaging/storage/v1/storage_admin_service.proto\x12\x12imaging.storage.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&imaging/storage/v1/storage_admin.proto\"\xa7\x01\n\x14VerifyObjectsRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12=\n\x05\x64\x65pth\x18\x02 \x01(\x0e\x32..imaging.storage.v1.VerifyObjectsRequest.Depth\"A\n\x05\x44\x65pth\x12\x15\n\x11\x44\x45PTH_UNSPECIFIED\x10\x00\x12\x11\n\rDEPTH_CONTENT\x10\x01\x12\x0e\n\nDEPTH_SIZE\x10\x02\"\xd1\x01\n\x15VerifyObjectsResponse\x12\x14\n\x0cobjects_done\x18\x01 \x01(\x03\x12\x12\n\nbytes_done\x18\x02 \x01(\x03\x12\x15\n\robjects_total\x18\x03 \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x03\x12/\n\x07\x64\x61maged\x18\x05 \x03(\x0b\x32\x1e.imaging.storage.v1.KeptObject\x12\x31\n\trecovered\x18\x06 \x03(\x0b\x32\x1e.imaging.storage.v1.KeptObject\"\x17\n\x15GetScrubStatusRequest\"I\n\x16GetScrubStatusResponse\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.imaging.storage.v1.ScrubStatus\"\xd8\x02\n\x0bScrubStatus\x12)\n\x06period\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10\x62ytes_per_second\x18\x02 \x01(\x03\x12\x14\n\x0cobject_count\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x15\n\roverdue_count\x18\x05 \x01(\x03\x12\x36\n\x12oldest_verify_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmissing_count\x18\x07 \x01(\x03\x12\x17\n\x0f\x64iffering_count\x18\x08 \x01(\x03\x12/\n\x0bwanted_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwanted_count\x18\n \x01(\x03\x12\x14\n\x0cwanted_bytes\x18\x0b \x01(\x03\"\x13\n\x11StartScrubRequest\"E\n\x12StartScrubResponse\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.imaging.storage.v1.ScrubStatus\"B\n\x19ListDamagedObjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"f\n\x1aListDamagedObjectsResponse\x12/\n\x07objects\x18\x01 \x03(\x0b\x32\x1e.imaging.storage.v1.KeptObject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x1fListQuarantinedInstancesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x83\x01\n ListQuarantinedInstancesResponse\x12\x46\n\x15quarantined_instances\x18\x01 \x03(\x0b\x32\'.imaging.storage.v1.QuarantinedInstance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x1dGetQuarantinedInstanceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"g\n\x1eGetQuarantinedInstanceResponse\x12\x45\n\x14quarantined_instance\x18\x01 \x01(\x0b\x32\'.imaging.storage.v1.QuarantinedInstance\"T\n\x1bListInstanceVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"w\n\x1cListInstanceVersionsResponse\x12>\n\x11instance_versions\x18\x01 \x03(\x0b\x32#.imaging.storage.v1.InstanceVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11ReadObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xe1\x02\n\x12ReadObjectResponse\x12=\n\x06header\x18\x01 \x01(\x0b\x32-.imaging.storage.v1.ReadObjectResponse.Header\x12\x39\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32+.imaging.storage.v1.ReadObjectResponse.Data\x12=\n\x06\x66inish\x18\x03 \x01(\x0b\x32-.imaging.storage.v1.ReadObjectResponse.Finish\x1a\x38\n\x06Header\x12.\n\x06object\x18\x01 \x01(\x0b\x32\x1e.imaging.storage.v1.KeptObject\x1a\x37\n\x04\x44\x61ta\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x03 \x01(\x07\x1a\x1f\n\x06\x46inish\x12\x15\n\robject_crc32c\x18\x01 \x01(\x07\x32\x9b\x07\n\x13StorageAdminService\x12\x66\n\rVerifyObjects\x12(.imaging.storage.v1.VerifyObjectsRequest\x1a).imaging.storage.v1.VerifyObjectsResponse0\x01\x12g\n\x0eGetScrubStatus\x12).imaging.storage.v1.GetScrubStatusRequest\x1a*.imaging.storage.v1.GetScrubStatusResponse\x12[\n\nStartScrub\x12%.imaging.storage.v1.StartScrubRequest\x1a&.imaging.storage.v1.StartScrubResponse\x12s\n\x12ListDamagedObjects\x12-.imaging.storage.v1.ListDamagedObjectsRequest\x1a..imaging.storage.v1.ListDamagedObjectsResponse\x12\x85\x01\n\x18ListQuarantinedInstances\x12\x33.imaging.storage.v1.ListQuarantinedInstancesRequest\x1a\x34.imaging.storage.v1.ListQuarantinedInstancesResponse\x12\x7f\n\x16GetQuarantinedInstance\x12\x31.imaging.storage.v1.GetQuarantinedInstanceRequest\x1a\x32.imaging.storage.v1.GetQuarantinedInstanceResponse\x12y\n\x14ListInstanceVersions\x12/.imaging.storage.v1.ListInstanceVersionsRequest\x1a\x30.imaging.storage.v1.ListInstanceVersionsResponse\x12]\n\nReadObject\x12%.imaging.storage.v1.ReadObjectRequest\x1a&.imaging.storage.v1.ReadObjectResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imaging/storage/v1/storage_admin_service.proto\x12\x12imaging.storage.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a imaging/storage/v1/storage.proto\x1a&imaging/storage/v1/storage_admin.proto\"\xa7\x01\n\x14VerifyObjectsRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12=\n\x05\x64\x65pth\x18\x02 \x01(\x0e\x32..imaging.storage.v1.VerifyObjectsRequest.Depth\"A\n\x05\x44\x65pth\x12\x15\n\x11\x44\x45PTH_UNSPECIFIED\x10\x00\x12\x11\n\rDEPTH_CONTENT\x10\x01\x12\x0e\n\nDEPTH_SIZE\x10\x02\"\xd1\x01\n\x15VerifyObjectsResponse\x12\x14\n\x0cobjects_done\x18\x01 \x01(\x03\x12\x12\n\nbytes_done\x18\x02 \x01(\x03\x12\x15\n\robjects_total\x18\x03 \x01(\x03\x12\x13\n\x0b\x62ytes_total\x18\x04 \x01(\x03\x12/\n\x07\x64\x61maged\x18\x05 \x03(\x0b\x32\x1e.imaging.storage.v1.KeptObject\x12\x31\n\trecovered\x18\x06 \x03(\x0b\x32\x1e.imaging.storage.v1.KeptObject\"\x17\n\x15GetScrubStatusRequest\"I\n\x16GetScrubStatusResponse\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.imaging.storage.v1.ScrubStatus\"\xd8\x02\n\x0bScrubStatus\x12)\n\x06period\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10\x62ytes_per_second\x18\x02 \x01(\x03\x12\x14\n\x0cobject_count\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x15\n\roverdue_count\x18\x05 \x01(\x03\x12\x36\n\x12oldest_verify_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmissing_count\x18\x07 \x01(\x03\x12\x17\n\x0f\x64iffering_count\x18\x08 \x01(\x03\x12/\n\x0bwanted_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwanted_count\x18\n \x01(\x03\x12\x14\n\x0cwanted_bytes\x18\x0b \x01(\x03\"\x13\n\x11StartScrubRequest\"E\n\x12StartScrubResponse\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.imaging.storage.v1.ScrubStatus\"B\n\x19ListDamagedObjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"f\n\x1aListDamagedObjectsResponse\x12/\n\x07objects\x18\x01 \x03(\x0b\x32\x1e.imaging.storage.v1.KeptObject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"X\n\x1fListQuarantinedInstancesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x83\x01\n ListQuarantinedInstancesResponse\x12\x46\n\x15quarantined_instances\x18\x01 \x03(\x0b\x32\'.imaging.storage.v1.QuarantinedInstance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x1dGetQuarantinedInstanceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"g\n\x1eGetQuarantinedInstanceResponse\x12\x45\n\x14quarantined_instance\x18\x01 \x01(\x0b\x32\'.imaging.storage.v1.QuarantinedInstance\"T\n\x1bListInstanceVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"w\n\x1cListInstanceVersionsResponse\x12>\n\x11instance_versions\x18\x01 \x03(\x0b\x32#.imaging.storage.v1.InstanceVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11ReadObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xe1\x02\n\x12ReadObjectResponse\x12=\n\x06header\x18\x01 \x01(\x0b\x32-.imaging.storage.v1.ReadObjectResponse.Header\x12\x39\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32+.imaging.storage.v1.ReadObjectResponse.Data\x12=\n\x06\x66inish\x18\x03 \x01(\x0b\x32-.imaging.storage.v1.ReadObjectResponse.Finish\x1a\x38\n\x06Header\x12.\n\x06object\x18\x01 \x01(\x0b\x32\x1e.imaging.storage.v1.KeptObject\x1a\x37\n\x04\x44\x61ta\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x03 \x01(\x07\x1a\x1f\n\x06\x46inish\x12\x15\n\robject_crc32c\x18\x01 \x01(\x07\"N\n AcceptQuarantinedInstanceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"S\n!AcceptQuarantinedInstanceResponse\x12.\n\x08instance\x18\x01 \x01(\x0b\x32\x1c.imaging.storage.v1.Instance\"A\n!DiscardQuarantinedInstanceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"$\n\"DiscardQuarantinedInstanceResponse\"K\n\x1dRestoreInstanceVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"P\n\x1eRestoreInstanceVersionResponse\x12.\n\x08instance\x18\x01 \x01(\x0b\x32\x1c.imaging.storage.v1.Instance2\xb5\n\n\x13StorageAdminService\x12\x66\n\rVerifyObjects\x12(.imaging.storage.v1.VerifyObjectsRequest\x1a).imaging.storage.v1.VerifyObjectsResponse0\x01\x12g\n\x0eGetScrubStatus\x12).imaging.storage.v1.GetScrubStatusRequest\x1a*.imaging.storage.v1.GetScrubStatusResponse\x12[\n\nStartScrub\x12%.imaging.storage.v1.StartScrubRequest\x1a&.imaging.storage.v1.StartScrubResponse\x12s\n\x12ListDamagedObjects\x12-.imaging.storage.v1.ListDamagedObjectsRequest\x1a..imaging.storage.v1.ListDamagedObjectsResponse\x12\x85\x01\n\x18ListQuarantinedInstances\x12\x33.imaging.storage.v1.ListQuarantinedInstancesRequest\x1a\x34.imaging.storage.v1.ListQuarantinedInstancesResponse\x12\x7f\n\x16GetQuarantinedInstance\x12\x31.imaging.storage.v1.GetQuarantinedInstanceRequest\x1a\x32.imaging.storage.v1.GetQuarantinedInstanceResponse\x12\x88\x01\n\x19\x41\x63\x63\x65ptQuarantinedInstance\x12\x34.imaging.storage.v1.AcceptQuarantinedInstanceRequest\x1a\x35.imaging.storage.v1.AcceptQuarantinedInstanceResponse\x12\x8b\x01\n\x1a\x44iscardQuarantinedInstance\x12\x35.imaging.storage.v1.DiscardQuarantinedInstanceRequest\x1a\x36.imaging.storage.v1.DiscardQuarantinedInstanceResponse\x12y\n\x14ListInstanceVersions\x12/.imaging.storage.v1.ListInstanceVersionsRequest\x1a\x30.imaging.storage.v1.ListInstanceVersionsResponse\x12\x7f\n\x16RestoreInstanceVersion\x12\x31.imaging.storage.v1.RestoreInstanceVersionRequest\x1a\x32.imaging.storage.v1.RestoreInstanceVersionResponse\x12]\n\nReadObject\x12%.imaging.storage.v1.ReadObjectRequest\x1a&.imaging.storage.v1.ReadObjectResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imaging.storage.v1.storage_admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERIFYOBJECTSREQUEST']._serialized_start=176
-  _globals['_VERIFYOBJECTSREQUEST']._serialized_end=343
-  _globals['_VERIFYOBJECTSREQUEST_DEPTH']._serialized_start=278
-  _globals['_VERIFYOBJECTSREQUEST_DEPTH']._serialized_end=343
-  _globals['_VERIFYOBJECTSRESPONSE']._serialized_start=346
-  _globals['_VERIFYOBJECTSRESPONSE']._serialized_end=555
-  _globals['_GETSCRUBSTATUSREQUEST']._serialized_start=557
-  _globals['_GETSCRUBSTATUSREQUEST']._serialized_end=580
-  _globals['_GETSCRUBSTATUSRESPONSE']._serialized_start=582
-  _globals['_GETSCRUBSTATUSRESPONSE']._serialized_end=655
-  _globals['_SCRUBSTATUS']._serialized_start=658
-  _globals['_SCRUBSTATUS']._serialized_end=1002
-  _globals['_STARTSCRUBREQUEST']._serialized_start=1004
-  _globals['_STARTSCRUBREQUEST']._serialized_end=1023
-  _globals['_STARTSCRUBRESPONSE']._serialized_start=1025
-  _globals['_STARTSCRUBRESPONSE']._serialized_end=1094
-  _globals['_LISTDAMAGEDOBJECTSREQUEST']._serialized_start=1096
-  _globals['_LISTDAMAGEDOBJECTSREQUEST']._serialized_end=1162
-  _globals['_LISTDAMAGEDOBJECTSRESPONSE']._serialized_start=1164
-  _globals['_LISTDAMAGEDOBJECTSRESPONSE']._serialized_end=1266
-  _globals['_LISTQUARANTINEDINSTANCESREQUEST']._serialized_start=1268
-  _globals['_LISTQUARANTINEDINSTANCESREQUEST']._serialized_end=1356
-  _globals['_LISTQUARANTINEDINSTANCESRESPONSE']._serialized_start=1359
-  _globals['_LISTQUARANTINEDINSTANCESRESPONSE']._serialized_end=1490
-  _globals['_GETQUARANTINEDINSTANCEREQUEST']._serialized_start=1492
-  _globals['_GETQUARANTINEDINSTANCEREQUEST']._serialized_end=1537
-  _globals['_GETQUARANTINEDINSTANCERESPONSE']._serialized_start=1539
-  _globals['_GETQUARANTINEDINSTANCERESPONSE']._serialized_end=1642
-  _globals['_LISTINSTANCEVERSIONSREQUEST']._serialized_start=1644
-  _globals['_LISTINSTANCEVERSIONSREQUEST']._serialized_end=1728
-  _globals['_LISTINSTANCEVERSIONSRESPONSE']._serialized_start=1730
-  _globals['_LISTINSTANCEVERSIONSRESPONSE']._serialized_end=1849
-  _globals['_READOBJECTREQUEST']._serialized_start=1851
-  _globals['_READOBJECTREQUEST']._serialized_end=1884
-  _globals['_READOBJECTRESPONSE']._serialized_start=1887
-  _globals['_READOBJECTRESPONSE']._serialized_end=2240
-  _globals['_READOBJECTRESPONSE_HEADER']._serialized_start=2094
-  _globals['_READOBJECTRESPONSE_HEADER']._serialized_end=2150
-  _globals['_READOBJECTRESPONSE_DATA']._serialized_start=2152
-  _globals['_READOBJECTRESPONSE_DATA']._serialized_end=2207
-  _globals['_READOBJECTRESPONSE_FINISH']._serialized_start=2209
-  _globals['_READOBJECTRESPONSE_FINISH']._serialized_end=2240
-  _globals['_STORAGEADMINSERVICE']._serialized_start=2243
-  _globals['_STORAGEADMINSERVICE']._serialized_end=3166
+  _globals['_VERIFYOBJECTSREQUEST']._serialized_start=210
+  _globals['_VERIFYOBJECTSREQUEST']._serialized_end=377
+  _globals['_VERIFYOBJECTSREQUEST_DEPTH']._serialized_start=312
+  _globals['_VERIFYOBJECTSREQUEST_DEPTH']._serialized_end=377
+  _globals['_VERIFYOBJECTSRESPONSE']._serialized_start=380
+  _globals['_VERIFYOBJECTSRESPONSE']._serialized_end=589
+  _globals['_GETSCRUBSTATUSREQUEST']._serialized_start=591
+  _globals['_GETSCRUBSTATUSREQUEST']._serialized_end=614
+  _globals['_GETSCRUBSTATUSRESPONSE']._serialized_start=616
+  _globals['_GETSCRUBSTATUSRESPONSE']._serialized_end=689
+  _globals['_SCRUBSTATUS']._serialized_start=692
+  _globals['_SCRUBSTATUS']._serialized_end=1036
+  _globals['_STARTSCRUBREQUEST']._serialized_start=1038
+  _globals['_STARTSCRUBREQUEST']._serialized_end=1057
+  _globals['_STARTSCRUBRESPONSE']._serialized_start=1059
+  _globals['_STARTSCRUBRESPONSE']._serialized_end=1128
+  _globals['_LISTDAMAGEDOBJECTSREQUEST']._serialized_start=1130
+  _globals['_LISTDAMAGEDOBJECTSREQUEST']._serialized_end=1196
+  _globals['_LISTDAMAGEDOBJECTSRESPONSE']._serialized_start=1198
+  _globals['_LISTDAMAGEDOBJECTSRESPONSE']._serialized_end=1300
+  _globals['_LISTQUARANTINEDINSTANCESREQUEST']._serialized_start=1302
+  _globals['_LISTQUARANTINEDINSTANCESREQUEST']._serialized_end=1390
+  _globals['_LISTQUARANTINEDINSTANCESRESPONSE']._serialized_start=1393
+  _globals['_LISTQUARANTINEDINSTANCESRESPONSE']._serialized_end=1524
+  _globals['_GETQUARANTINEDINSTANCEREQUEST']._serialized_start=1526
+  _globals['_GETQUARANTINEDINSTANCEREQUEST']._serialized_end=1571
+  _globals['_GETQUARANTINEDINSTANCERESPONSE']._serialized_start=1573
+  _globals['_GETQUARANTINEDINSTANCERESPONSE']._serialized_end=1676
+  _globals['_LISTINSTANCEVERSIONSREQUEST']._serialized_start=1678
+  _globals['_LISTINSTANCEVERSIONSREQUEST']._serialized_end=1762
+  _globals['_LISTINSTANCEVERSIONSRESPONSE']._serialized_start=1764
+  _globals['_LISTINSTANCEVERSIONSRESPONSE']._serialized_end=1883
+  _globals['_READOBJECTREQUEST']._serialized_start=1885
+  _globals['_READOBJECTREQUEST']._serialized_end=1918
+  _globals['_READOBJECTRESPONSE']._serialized_start=1921
+  _globals['_READOBJECTRESPONSE']._serialized_end=2274
+  _globals['_READOBJECTRESPONSE_HEADER']._serialized_start=2128
+  _globals['_READOBJECTRESPONSE_HEADER']._serialized_end=2184
+  _globals['_READOBJECTRESPONSE_DATA']._serialized_start=2186
+  _globals['_READOBJECTRESPONSE_DATA']._serialized_end=2241
+  _globals['_READOBJECTRESPONSE_FINISH']._serialized_start=2243
+  _globals['_READOBJECTRESPONSE_FINISH']._serialized_end=2274
+  _globals['_ACCEPTQUARANTINEDINSTANCEREQUEST']._serialized_start=2276
+  _globals['_ACCEPTQUARANTINEDINSTANCEREQUEST']._serialized_end=2354
+  _globals['_ACCEPTQUARANTINEDINSTANCERESPONSE']._serialized_start=2356
+  _globals['_ACCEPTQUARANTINEDINSTANCERESPONSE']._serialized_end=2439
+  _globals['_DISCARDQUARANTINEDINSTANCEREQUEST']._serialized_start=2441
+  _globals['_DISCARDQUARANTINEDINSTANCEREQUEST']._serialized_end=2506
+  _globals['_DISCARDQUARANTINEDINSTANCERESPONSE']._serialized_start=2508
+  _globals['_DISCARDQUARANTINEDINSTANCERESPONSE']._serialized_end=2544
+  _globals['_RESTOREINSTANCEVERSIONREQUEST']._serialized_start=2546
+  _globals['_RESTOREINSTANCEVERSIONREQUEST']._serialized_end=2621
+  _globals['_RESTOREINSTANCEVERSIONRESPONSE']._serialized_start=2623
+  _globals['_RESTOREINSTANCEVERSIONRESPONSE']._serialized_end=2703
+  _globals['_STORAGEADMINSERVICE']._serialized_start=2706
+  _globals['_STORAGEADMINSERVICE']._serialized_end=4039
 # @@protoc_insertion_point(module_scope)

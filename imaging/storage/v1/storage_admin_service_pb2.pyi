@@ -12,6 +12,7 @@ import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import imaging.storage.v1.storage_admin_pb2
+import imaging.storage.v1.storage_pb2
 import sys
 import typing
 
@@ -536,3 +537,133 @@ class ReadObjectResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["data", b"data", "finish", b"finish", "header", b"header"]) -> None: ...
 
 Global___ReadObjectResponse: typing_extensions.TypeAlias = ReadObjectResponse
+
+@typing.final
+class AcceptQuarantinedInstanceRequest(google.protobuf.message.Message):
+    """Decides for a quarantined instance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`quarantinedInstances/{id}`."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
+    etag: builtins.str
+    """The etag of the stored instance that it was compared with: if that has changed since, nothing happens. Empty: whatever
+    is stored.
+    """
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___AcceptQuarantinedInstanceRequest: typing_extensions.TypeAlias = AcceptQuarantinedInstanceRequest
+
+@typing.final
+class AcceptQuarantinedInstanceResponse(google.protobuf.message.Message):
+    """It is served."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: builtins.int
+    @property
+    def instance(self) -> imaging.storage.v1.storage_pb2.Instance:
+        """The instance."""
+
+    def __init__(
+        self,
+        *,
+        instance: imaging.storage.v1.storage_pb2.Instance | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["instance", b"instance"]) -> None: ...
+
+Global___AcceptQuarantinedInstanceResponse: typing_extensions.TypeAlias = AcceptQuarantinedInstanceResponse
+
+@typing.final
+class DiscardQuarantinedInstanceRequest(google.protobuf.message.Message):
+    """Decides against a quarantined instance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`quarantinedInstances/{id}`."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___DiscardQuarantinedInstanceRequest: typing_extensions.TypeAlias = DiscardQuarantinedInstanceRequest
+
+@typing.final
+class DiscardQuarantinedInstanceResponse(google.protobuf.message.Message):
+    """It is gone."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___DiscardQuarantinedInstanceResponse: typing_extensions.TypeAlias = DiscardQuarantinedInstanceResponse
+
+@typing.final
+class RestoreInstanceVersionRequest(google.protobuf.message.Message):
+    """Decides for another version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`studies/{uid}/series/{uid}/instances/{uid}/versions/{version}`."""
+    reason: builtins.str
+    """Why, for the audit; at most 500 characters, no patient data."""
+    etag: builtins.str
+    """The etag of the instance that was looked at: if it has changed since, nothing happens. Empty: whatever is served."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name", "reason", b"reason"]) -> None: ...
+
+Global___RestoreInstanceVersionRequest: typing_extensions.TypeAlias = RestoreInstanceVersionRequest
+
+@typing.final
+class RestoreInstanceVersionResponse(google.protobuf.message.Message):
+    """It is served."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: builtins.int
+    @property
+    def instance(self) -> imaging.storage.v1.storage_pb2.Instance:
+        """The instance."""
+
+    def __init__(
+        self,
+        *,
+        instance: imaging.storage.v1.storage_pb2.Instance | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["instance", b"instance"]) -> None: ...
+
+Global___RestoreInstanceVersionResponse: typing_extensions.TypeAlias = RestoreInstanceVersionResponse

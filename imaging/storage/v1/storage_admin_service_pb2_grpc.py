@@ -65,10 +65,25 @@ class StorageAdminServiceStub(object):
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceResponse.FromString,
                 _registered_method=True)
+        self.AcceptQuarantinedInstance = channel.unary_unary(
+                '/imaging.storage.v1.StorageAdminService/AcceptQuarantinedInstance',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.AcceptQuarantinedInstanceRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.AcceptQuarantinedInstanceResponse.FromString,
+                _registered_method=True)
+        self.DiscardQuarantinedInstance = channel.unary_unary(
+                '/imaging.storage.v1.StorageAdminService/DiscardQuarantinedInstance',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.DiscardQuarantinedInstanceRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.DiscardQuarantinedInstanceResponse.FromString,
+                _registered_method=True)
         self.ListInstanceVersions = channel.unary_unary(
                 '/imaging.storage.v1.StorageAdminService/ListInstanceVersions',
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsResponse.FromString,
+                _registered_method=True)
+        self.RestoreInstanceVersion = channel.unary_unary(
+                '/imaging.storage.v1.StorageAdminService/RestoreInstanceVersion',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionResponse.FromString,
                 _registered_method=True)
         self.ReadObject = channel.unary_stream(
                 '/imaging.storage.v1.StorageAdminService/ReadObject',
@@ -140,12 +155,52 @@ class StorageAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AcceptQuarantinedInstance(self, request, context):
+        """Serves a quarantined instance as the newest version of the instance of its UID; the version before is kept.
+
+        Where it names another study or series than the stored one, the instance moves there with all of its versions. Index,
+        change log and manifest follow as they do when a correction arrives. Idempotent: the instance as it is now comes back.
+
+        Errors:
+        - NOT_FOUND: it is not in quarantine.
+        - FAILED_PRECONDITION: it was discarded; the instance has another etag; ON_HOLD: it would leave a study under legal
+        hold.
+        - DATA_LOSS: its bytes are not those that arrived.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardQuarantinedInstance(self, request, context):
+        """Forgets a quarantined instance; its bytes are removed at once. Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not in quarantine.
+        - FAILED_PRECONDITION: it was accepted; ON_HOLD: the study that it names, or that of the stored instance, is under
+        legal hold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInstanceVersions(self, request, context):
         """Lists the versions of an instance that are kept, also of one that is softly deleted, newest first.
 
         Errors:
         - NOT_FOUND: there is no such instance.
         - INVALID_ARGUMENT: a malformed name or page token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreInstanceVersion(self, request, context):
+        """Serves another version of an instance, older or newer; all are kept, with their numbers. Idempotent.
+
+        Errors:
+        - NOT_FOUND: the version is not kept.
+        - FAILED_PRECONDITION: the instance is deleted or has another etag; ON_HOLD: it would leave a study under legal hold.
+        - DATA_LOSS: the bytes of the version are not those that were stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,10 +250,25 @@ def add_StorageAdminServiceServicer_to_server(servicer, server):
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.GetQuarantinedInstanceResponse.SerializeToString,
             ),
+            'AcceptQuarantinedInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptQuarantinedInstance,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.AcceptQuarantinedInstanceRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.AcceptQuarantinedInstanceResponse.SerializeToString,
+            ),
+            'DiscardQuarantinedInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardQuarantinedInstance,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.DiscardQuarantinedInstanceRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.DiscardQuarantinedInstanceResponse.SerializeToString,
+            ),
             'ListInstanceVersions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInstanceVersions,
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsResponse.SerializeToString,
+            ),
+            'RestoreInstanceVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreInstanceVersion,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionResponse.SerializeToString,
             ),
             'ReadObject': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadObject,
@@ -380,6 +450,60 @@ class StorageAdminService(object):
             _registered_method=True)
 
     @staticmethod
+    def AcceptQuarantinedInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/AcceptQuarantinedInstance',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.AcceptQuarantinedInstanceRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.AcceptQuarantinedInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardQuarantinedInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/DiscardQuarantinedInstance',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.DiscardQuarantinedInstanceRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.DiscardQuarantinedInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListInstanceVersions(request,
             target,
             options=(),
@@ -396,6 +520,33 @@ class StorageAdminService(object):
             '/imaging.storage.v1.StorageAdminService/ListInstanceVersions',
             imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsRequest.SerializeToString,
             imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListInstanceVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreInstanceVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/RestoreInstanceVersion',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,6 +121,38 @@ _StorageAdminServiceGetQuarantinedInstanceType = typing_extensions.TypeVar(
     ],
 )
 
+_StorageAdminServiceAcceptQuarantinedInstanceType = typing_extensions.TypeVar(
+    '_StorageAdminServiceAcceptQuarantinedInstanceType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceResponse,
+    ],
+)
+
+_StorageAdminServiceDiscardQuarantinedInstanceType = typing_extensions.TypeVar(
+    '_StorageAdminServiceDiscardQuarantinedInstanceType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceResponse,
+    ],
+)
+
 _StorageAdminServiceListInstanceVersionsType = typing_extensions.TypeVar(
     '_StorageAdminServiceListInstanceVersionsType',
     grpc.UnaryUnaryMultiCallable[
@@ -134,6 +166,22 @@ _StorageAdminServiceListInstanceVersionsType = typing_extensions.TypeVar(
     default=grpc.UnaryUnaryMultiCallable[
         imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
         imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+    ],
+)
+
+_StorageAdminServiceRestoreInstanceVersionType = typing_extensions.TypeVar(
+    '_StorageAdminServiceRestoreInstanceVersionType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
+        imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
+        imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
+        imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
     ],
 )
 
@@ -153,7 +201,7 @@ _StorageAdminServiceReadObjectType = typing_extensions.TypeVar(
     ],
 )
 
-class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsType, _StorageAdminServiceGetScrubStatusType, _StorageAdminServiceStartScrubType, _StorageAdminServiceListDamagedObjectsType, _StorageAdminServiceListQuarantinedInstancesType, _StorageAdminServiceGetQuarantinedInstanceType, _StorageAdminServiceListInstanceVersionsType, _StorageAdminServiceReadObjectType]):
+class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsType, _StorageAdminServiceGetScrubStatusType, _StorageAdminServiceStartScrubType, _StorageAdminServiceListDamagedObjectsType, _StorageAdminServiceListQuarantinedInstancesType, _StorageAdminServiceGetQuarantinedInstanceType, _StorageAdminServiceAcceptQuarantinedInstanceType, _StorageAdminServiceDiscardQuarantinedInstanceType, _StorageAdminServiceListInstanceVersionsType, _StorageAdminServiceRestoreInstanceVersionType, _StorageAdminServiceReadObjectType]):
     """Looks after what is stored. For operators: pixels are served by StorageService."""
 
     @typing.overload
@@ -183,8 +231,20 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
             imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceRequest,
+            imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceRequest,
+            imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
             imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
+            imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
@@ -219,8 +279,20 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
             imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceRequest,
+            imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceRequest,
+            imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
             imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
+            imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
         ],
         grpc.aio.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
@@ -268,12 +340,43 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
     - NOT_FOUND: it is not there, or was accepted or discarded.
     """
 
+    AcceptQuarantinedInstance: _StorageAdminServiceAcceptQuarantinedInstanceType
+    """Serves a quarantined instance as the newest version of the instance of its UID; the version before is kept.
+
+    Where it names another study or series than the stored one, the instance moves there with all of its versions. Index,
+    change log and manifest follow as they do when a correction arrives. Idempotent: the instance as it is now comes back.
+
+    Errors:
+    - NOT_FOUND: it is not in quarantine.
+    - FAILED_PRECONDITION: it was discarded; the instance has another etag; ON_HOLD: it would leave a study under legal
+      hold.
+    - DATA_LOSS: its bytes are not those that arrived.
+    """
+
+    DiscardQuarantinedInstance: _StorageAdminServiceDiscardQuarantinedInstanceType
+    """Forgets a quarantined instance; its bytes are removed at once. Idempotent.
+
+    Errors:
+    - NOT_FOUND: it is not in quarantine.
+    - FAILED_PRECONDITION: it was accepted; ON_HOLD: the study that it names, or that of the stored instance, is under
+      legal hold.
+    """
+
     ListInstanceVersions: _StorageAdminServiceListInstanceVersionsType
     """Lists the versions of an instance that are kept, also of one that is softly deleted, newest first.
 
     Errors:
     - NOT_FOUND: there is no such instance.
     - INVALID_ARGUMENT: a malformed name or page token.
+    """
+
+    RestoreInstanceVersion: _StorageAdminServiceRestoreInstanceVersionType
+    """Serves another version of an instance, older or newer; all are kept, with their numbers. Idempotent.
+
+    Errors:
+    - NOT_FOUND: the version is not kept.
+    - FAILED_PRECONDITION: the instance is deleted or has another etag; ON_HOLD: it would leave a study under legal hold.
+    - DATA_LOSS: the bytes of the version are not those that were stored.
     """
 
     ReadObject: _StorageAdminServiceReadObjectType
@@ -310,8 +413,20 @@ StorageAdminServiceAsyncStub: typing_extensions.TypeAlias = StorageAdminServiceS
         imaging.storage.v1.storage_admin_service_pb2.GetQuarantinedInstanceResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceRequest,
+        imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
         imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
         imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
+        imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
@@ -393,6 +508,38 @@ class StorageAdminServiceServicer(metaclass=abc.ABCMeta):
         """
 
     @abc.abstractmethod
+    def AcceptQuarantinedInstance(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceResponse, collections.abc.Awaitable[imaging.storage.v1.storage_admin_service_pb2.AcceptQuarantinedInstanceResponse]]:
+        """Serves a quarantined instance as the newest version of the instance of its UID; the version before is kept.
+
+        Where it names another study or series than the stored one, the instance moves there with all of its versions. Index,
+        change log and manifest follow as they do when a correction arrives. Idempotent: the instance as it is now comes back.
+
+        Errors:
+        - NOT_FOUND: it is not in quarantine.
+        - FAILED_PRECONDITION: it was discarded; the instance has another etag; ON_HOLD: it would leave a study under legal
+          hold.
+        - DATA_LOSS: its bytes are not those that arrived.
+        """
+
+    @abc.abstractmethod
+    def DiscardQuarantinedInstance(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceResponse, collections.abc.Awaitable[imaging.storage.v1.storage_admin_service_pb2.DiscardQuarantinedInstanceResponse]]:
+        """Forgets a quarantined instance; its bytes are removed at once. Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not in quarantine.
+        - FAILED_PRECONDITION: it was accepted; ON_HOLD: the study that it names, or that of the stored instance, is under
+          legal hold.
+        """
+
+    @abc.abstractmethod
     def ListInstanceVersions(
         self,
         request: imaging.storage.v1.storage_admin_service_pb2.ListInstanceVersionsRequest,
@@ -403,6 +550,20 @@ class StorageAdminServiceServicer(metaclass=abc.ABCMeta):
         Errors:
         - NOT_FOUND: there is no such instance.
         - INVALID_ARGUMENT: a malformed name or page token.
+        """
+
+    @abc.abstractmethod
+    def RestoreInstanceVersion(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse, collections.abc.Awaitable[imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse]]:
+        """Serves another version of an instance, older or newer; all are kept, with their numbers. Idempotent.
+
+        Errors:
+        - NOT_FOUND: the version is not kept.
+        - FAILED_PRECONDITION: the instance is deleted or has another etag; ON_HOLD: it would leave a study under legal hold.
+        - DATA_LOSS: the bytes of the version are not those that were stored.
         """
 
     @abc.abstractmethod

@@ -484,7 +484,7 @@ class Instance(google.protobuf.message.Message):
     object_crc32c: builtins.int
     """CRC32C (Castagnoli) over all kept bytes."""
     version: builtins.int
-    """Counts from 1; grows with each corrected version under the same UID."""
+    """Which version is served. Each correction under the same UID has a number of its own, from 1 on."""
     image_type: builtins.str
     """(0008,0008) Image Type, joined by a backslash."""
     etag: builtins.str
@@ -563,7 +563,7 @@ class Change(google.protobuf.message.Message):
         KIND_UNSPECIFIED: Change._Kind.ValueType  # 0
         """Not given."""
         KIND_INSTANCE_STORED: Change._Kind.ValueType  # 1
-        """An instance was stored, or a newer version of it."""
+        """An instance was stored, or another version of it is served from now on."""
         KIND_STUDY_COMPLETED: Change._Kind.ValueType  # 2
         """A study became complete; `manifest_version` tells which version."""
         KIND_STUDY_CHANGED: Change._Kind.ValueType  # 3
@@ -579,7 +579,7 @@ class Change(google.protobuf.message.Message):
         KIND_SERIES_RESTORED: Change._Kind.ValueType  # 8
         """A softly deleted series is back."""
         KIND_INSTANCE_DELETED: Change._Kind.ValueType  # 9
-        """An instance was deleted softly."""
+        """An instance was deleted softly, or has moved to another study or series with the version that was chosen."""
         KIND_INSTANCE_RESTORED: Change._Kind.ValueType  # 10
         """A softly deleted instance is back."""
         KIND_CONFLICT_RESOLVED: Change._Kind.ValueType  # 11
@@ -595,7 +595,7 @@ class Change(google.protobuf.message.Message):
     KIND_UNSPECIFIED: Change.Kind.ValueType  # 0
     """Not given."""
     KIND_INSTANCE_STORED: Change.Kind.ValueType  # 1
-    """An instance was stored, or a newer version of it."""
+    """An instance was stored, or another version of it is served from now on."""
     KIND_STUDY_COMPLETED: Change.Kind.ValueType  # 2
     """A study became complete; `manifest_version` tells which version."""
     KIND_STUDY_CHANGED: Change.Kind.ValueType  # 3
@@ -611,7 +611,7 @@ class Change(google.protobuf.message.Message):
     KIND_SERIES_RESTORED: Change.Kind.ValueType  # 8
     """A softly deleted series is back."""
     KIND_INSTANCE_DELETED: Change.Kind.ValueType  # 9
-    """An instance was deleted softly."""
+    """An instance was deleted softly, or has moved to another study or series with the version that was chosen."""
     KIND_INSTANCE_RESTORED: Change.Kind.ValueType  # 10
     """A softly deleted instance is back."""
     KIND_CONFLICT_RESOLVED: Change.Kind.ValueType  # 11
