@@ -168,6 +168,16 @@ STORAGE = [
     Panel(
         "Database, 99 of 100", "s", "{{component}} {{operation}}", quantile(0.99, DATABASE, by="component, operation")
     ),
+    Panel("Uploads can be kept", "bool_yes_no", "{{instance}}", f"imaging_storage_writable{{{OURS}}}"),
+    Panel("In quarantine", "short", "instances", f"max(imaging_storage_quarantined{{{OURS}}})"),
+    Panel("Orphans at the last sweep", "short", "objects", f"max(imaging_storage_orphans{{{OURS}}})"),
+    Panel("Since the last sweep", "s", "time", f"time() - max(imaging_storage_sweep_time_seconds{{{OURS}}})"),
+    Panel(
+        "Kept objects that are damaged",
+        "short",
+        "{{condition}}",
+        f"sum by (condition) (imaging_storage_objects_damaged{{{OURS}}})",
+    ),
 ]
 DASHBOARDS = {
     "health": ("Imaging: service health", HEALTH),

@@ -10,6 +10,7 @@ from imaging.objectstore import ObjectStore
 from storage_svc.condition_record import ConditionRecord
 from storage_svc.decisions import Decisions
 from storage_svc.scrubber import Scrubber
+from storage_svc.sweeper import Sweeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,4 @@ class AdminParts:
     readers: Executor
     scrubber: Scrubber
     decisions: Decisions
+    sweeper: Sweeper

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,13 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from sqlalchemy import Connection
 
+from imaging.objectstore import ObjectStat
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
 from storage_svc.clock import timestamp
 from storage_svc.kept_objects import IS_DAMAGED, kept_object, kept_objects
 from storage_svc.names import parse_name
+from storage_svc.orphans import Swept
 from storage_svc.schema import KEPT_OBJECT
 from storage_svc.scrub_queue import ScrubState
 from storage_svc.scrubber import Scrubber
@@ -35,6 +38,16 @@ class StorageAdminServicer(VersionsServicer):
         parts, only_size = self._parts, request.depth == pb.VerifyObjectsRequest.DEPTH_SIZE
         async for message in verify_objects(parts.database, parts.store, parts.record, names, only_size=only_size):
             yield message
+
+    async def SweepStorage(
+        self, request: pb.SweepStorageRequest, context: Context
+    ) -> AsyncGenerator[pb.SweepStorageResponse]:
+        async with aclosing(self._parts.sweeper.sweep_orphans(dry_run=request.dry_run)) as steps:
+            async for swept, orphans in steps:
+                yield pb.SweepStorageResponse(
+                    report=_sweep_report(swept),
+                    orphans=[_orphan(found, removed=not request.dry_run) for found in orphans],
+                )
 
     async def GetScrubStatus(self, request: pb.GetScrubStatusRequest, context: Context) -> pb.GetScrubStatusResponse:
         scrubber = self._parts.scrubber
@@ -62,6 +75,29 @@ class StorageAdminServicer(VersionsServicer):
 def _damaged(connection: Connection, after: str, limit: int) -> list[Row]:
     query = kept_objects().where(IS_DAMAGED, KEPT_OBJECT.c.object_key > after).order_by(KEPT_OBJECT.c.object_key)
     return [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def _sweep_report(swept: Swept) -> pb.SweepReport:
+    report = pb.SweepReport(
+        object_count=swept.listed.objects,
+        size_bytes=swept.listed.size_bytes,
+        orphan_count=swept.orphans.objects,
+        orphan_bytes=swept.orphans.size_bytes,
+        removed_count=swept.removed.objects,
+        removed_bytes=swept.removed.size_bytes,
+        young_count=swept.young.objects,
+        young_bytes=swept.young.size_bytes,
+    )
+    report.grace_period.FromTimedelta(swept.grace)
+    if swept.oldest is not None:
+        report.oldest_orphan_time.FromDatetime(swept.oldest)
+    return report
+
+
+def _orphan(found: ObjectStat, *, removed: bool) -> pb.OrphanObject:
+    orphan = pb.OrphanObject(object_key=found.key, size_bytes=found.size_bytes, removed=removed)
+    orphan.modify_time.FromDatetime(found.modify_time)
+    return orphan
 
 
 def _scrub_status(scrubber: Scrubber, state: ScrubState) -> pb.ScrubStatus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,6 +11,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 def now() -> int:
     """The current time."""
     return time.time_ns() // 1000
+
+
+def utc_now() -> datetime:
+    """The current time, as object stores tell it."""
+    return datetime.now(UTC)
 
 
 def microseconds(span: timedelta) -> int:

@@ -38,12 +38,13 @@ from storage_svc.intake.intake import Intake
 from storage_svc.metadata.builder import SegmentBuilder
 from storage_svc.metadata.retrieve import MetadataReader
 from storage_svc.open_uploads import OpenUploads
+from storage_svc.orphans import ORPHAN_GRACE
 from storage_svc.schema import INSTALLATION, KEPT_OBJECT, TABLES
 from storage_svc.scrubber import Scrubber
 from storage_svc.servicer import Parts, StorageServicer
 from storage_svc.storage_metrics import StorageMetrics
 from storage_svc.suspects import Suspects
-from storage_svc.sweeper import ORPHAN_GRACE, Sweeper
+from storage_svc.sweeper import Sweeper, SweepPeriods
 from storage_svc.upload_spool import UploadSpool
 from storage_svc.upload_stream import UploadServices
 from storage_svc.write_watch import WRITES, WriteWatch
@@ -100,8 +101,12 @@ class Service:
             store,
             changes,
             spool,
-            interval=timedelta(seconds=own.sweep_interval_seconds),
-            upload_expiry=timedelta(hours=own.upload_expiry_hours),
+            metrics,
+            SweepPeriods(
+                interval=timedelta(seconds=own.sweep_interval_seconds),
+                orphans=timedelta(hours=own.orphan_sweep_hours),
+                upload_expiry=timedelta(hours=own.upload_expiry_hours),
+            ),
         )
         self.scrubber = Scrubber(
             self._database,
@@ -134,6 +139,7 @@ class Service:
                 readers=self._readers,
                 scrubber=self.scrubber,
                 decisions=Decisions(self._database, store, changes, quiet_time),
+                sweeper=self.sweeper,
             )
         )
         add, add_admin = (

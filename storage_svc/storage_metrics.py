@@ -6,6 +6,7 @@ Everything is counted in plain numbers, and read when somebody scrapes: an insta
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -31,6 +32,11 @@ class StorageMetrics:
     def __init__(self, arena: Arena, pool: DecodePool, data_dir: Path) -> None:
         self.writable = True
         """Whether uploads can be kept, as far as is known."""
+        self.quarantined: int | None = None
+        """Instances in quarantine; None before somebody has looked."""
+        self._orphans: int | None = None
+        self._swept_at: float | None = None
+        self._removed = 0
         self._instances: Counter[str] = Counter()
         self._received: Counter[str] = Counter()
         self._sent: Counter[str] = Counter()
@@ -47,8 +53,18 @@ class StorageMetrics:
         ):
             meter.create_observable_counter(name, [_observe(counts, label)], unit=unit, description=description)
 
-        def gauge(name: str, unit: str, read: Callable[[], float], description: str) -> None:
-            meter.create_observable_gauge(name, [lambda _: [Observation(read())]], unit=unit, description=description)
+        def gauge(name: str, unit: str, read: Callable[[], float | None], description: str) -> None:
+            def observe(_: CallbackOptions) -> list[Observation]:
+                value = read()
+                return [] if value is None else [Observation(value)]
+
+            meter.create_observable_gauge(name, [observe], unit=unit, description=description)
+
+        meter.create_observable_counter(
+            "imaging.storage.orphans.removed",
+            [lambda _: [Observation(self._removed)]],
+            description="Objects that no row named, removed.",
+        )
 
         meter.create_observable_gauge(
             "imaging.storage.objects.damaged",
@@ -60,6 +76,9 @@ class StorageMetrics:
         gauge(
             "imaging.storage.writable", "", lambda: self.writable, "1 while uploads can be kept, 0 while they cannot."
         )
+        gauge("imaging.storage.quarantined", "", lambda: self.quarantined, "Instances in quarantine.")
+        gauge("imaging.storage.orphans", "", lambda: self._orphans, "Objects that no row named at the last sweep.")
+        gauge("imaging.storage.sweep.time", "s", lambda: self._swept_at, "When the last sweep ended, since 1970.")
         gauge("imaging.codecs.workers.busy", "", lambda: pool.busy, "Decoding processes at work.")
         gauge("imaging.codecs.workers.limit", "", lambda: pool.workers, "Decoding processes at most.")
         gauge("imaging.data.free", "By", lambda: shutil.disk_usage(data_dir).free, "Room on the disk of data_dir.")
@@ -83,6 +102,14 @@ class StorageMetrics:
     def verified(self, condition: str) -> None:
         """Count an object that was verified: `ok`, `missing` or `differing`."""
         self._verified[condition] += 1
+
+    def removed(self, orphans: int) -> None:
+        """Count orphans that were removed."""
+        self._removed += orphans
+
+    def swept(self, orphans: int) -> None:
+        """Tell that the whole store was swept now, and how many orphans were found."""
+        self._orphans, self._swept_at = orphans, time.time()
 
     def damaged(self, counts: Mapping[str, int]) -> None:
         """Tell how many objects are known to be damaged now, by condition."""

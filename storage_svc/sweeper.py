@@ -1,11 +1,14 @@
-"""What nobody needs any more goes: purged studies, orphan objects, expired uploads, old changes and rejections."""
+"""What nobody needs any more goes: purged studies, expired uploads, old changes and rejections, and orphans."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from sqlalchemy import Connection, delete, func, select
@@ -14,23 +17,37 @@ from imaging.database import Database
 from imaging.objectstore import ObjectStat, ObjectStore
 from storage_svc import clock
 from storage_svc.change_log import ChangeLog
+from storage_svc.orphans import ORPHAN_GRACE, Swept, sweep_orphans
 from storage_svc.purge import due_for_purge, purge
-from storage_svc.schema import KEPT_OBJECT, REJECTION
+from storage_svc.schema import QUARANTINE, REJECTION
+from storage_svc.storage_metrics import StorageMetrics
 from storage_svc.upload_spool import UploadSpool
-
-ORPHAN_GRACE = timedelta(hours=1)
-"""An object without a row may be about to get one; nothing takes as long as this between the two."""
 
 CHANGES_KEPT = timedelta(days=90)
 """Watchers that were away for longer have to look at what is stored."""
 
 REJECTIONS_KEPT = 100_000
-_BATCH = 500
+_FIRST_ORPHANS = timedelta(hours=1)
+"""After the start. An older database that was restored does not know newer objects: somebody may see it in time."""
+
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class SweepPeriods:
+    """How often, and after how long."""
+
+    interval: timedelta
+    """Between looks at what the database knows: purges, uploads, changes."""
+
+    orphans: timedelta
+    """Between looks through the whole object store, which costs a listing of it."""
+
+    upload_expiry: timedelta
+
+
 class Sweeper:
-    """Runs all of it once in an interval."""
+    """Sweeps in the background, and orphans also when somebody asks."""
 
     def __init__(
         self,
@@ -38,36 +55,45 @@ class Sweeper:
         store: ObjectStore,
         changes: ChangeLog,
         spool: UploadSpool,
-        *,
-        interval: timedelta,
-        upload_expiry: timedelta,
+        metrics: StorageMetrics,
+        periods: SweepPeriods,
     ) -> None:
         self._database = database
         self._store = store
         self._changes = changes
         self._spool = spool
-        self._interval = interval
-        self._upload_expiry = upload_expiry
+        self._metrics = metrics
+        self._periods = periods
 
     async def run(self) -> None:
-        """Sweep until cancelled; the first time after one interval."""
+        """Sweep until cancelled; the first time after one interval, orphans after an hour."""
+        period = self._periods.orphans.total_seconds()
+        orphans_due = time.monotonic() + min(period, _FIRST_ORPHANS.total_seconds())
         while True:
-            await asyncio.sleep(self._interval.total_seconds())
+            await asyncio.sleep(self._periods.interval.total_seconds())
             try:
-                await self.sweep()
+                await self.tidy()
+                if time.monotonic() >= orphans_due:
+                    await self.remove_orphans()
+                    orphans_due = time.monotonic() + period
             except Exception:  # noqa: BLE001 - the next sweep may succeed
                 _log.exception("a sweep failed")
 
     async def sweep(self) -> None:
         """Everything once."""
+        await self.tidy()
+        await self.remove_orphans()
+
+    async def tidy(self) -> None:
+        """All that the database knows to be over."""
         purged = await self.purge_deleted()
-        orphans = await self.remove_orphans(ORPHAN_GRACE)
-        uploads = await self._spool.sweep(self._upload_expiry)
+        uploads = await self._spool.sweep(self._periods.upload_expiry)
         await asyncio.to_thread(self._spool.remove_left_over, ORPHAN_GRACE)
         changes = await self._changes.forget_before(clock.now() - clock.microseconds(CHANGES_KEPT))
         await self._database.write(_trim_rejections)
-        if purged or orphans or uploads or changes:
-            _log.info("swept %d purged objects, %d orphans, %d uploads, %d changes", purged, orphans, uploads, changes)
+        self._metrics.quarantined = await self._database.read(_quarantined)
+        if purged or uploads or changes:
+            _log.info("swept %d purged objects, %d uploads, %d changes", purged, uploads, changes)
 
     async def purge_deleted(self) -> int:
         """Purge what was deleted and whose grace time is over; the number of objects removed."""
@@ -80,36 +106,46 @@ class Sweeper:
                 removed += len(keys)
         return removed
 
-    async def remove_orphans(self, grace: timedelta) -> int:
+    async def remove_orphans(self, grace: timedelta = ORPHAN_GRACE) -> int:
         """Remove objects older than `grace` that no row knows; their number."""
-        before = datetime.now(UTC) - grace
-        listed = self._store.list("studies")
         removed = 0
-        while batch := await asyncio.to_thread(_next_keys, listed, before):
-
-            def known(connection: Connection, batch: list[str] = batch) -> set[str]:
-                query = select(KEPT_OBJECT.c.object_key).where(KEPT_OBJECT.c.object_key.in_(batch))
-                return set(connection.execute(query).scalars())
-
-            kept = await self._database.read(known)
-            orphans = [key for key in batch if key not in kept]
-            await asyncio.to_thread(self._delete, orphans)
-            removed += len(orphans)
+        async with aclosing(self.sweep_orphans(grace=grace)) as steps:
+            async for swept, _ in steps:
+                removed = swept.removed.objects
         return removed
 
-    def _delete(self, keys: list[str]) -> None:
+    async def sweep_orphans(
+        self, *, grace: timedelta = ORPHAN_GRACE, dry_run: bool = False
+    ) -> AsyncGenerator[tuple[Swept, Sequence[ObjectStat]]]:
+        """As `orphans.sweep_orphans`; what was found is logged and measured. An empty store gives one step, too."""
+        last: Swept | None = None
+        async with aclosing(sweep_orphans(self._database, self._store, grace=grace, dry_run=dry_run)) as steps:
+            async for swept, orphans in steps:
+                self._metrics.removed(len(orphans) if not dry_run else 0)
+                last = swept
+                yield swept, orphans
+        if last is None:
+            last = Swept(grace, clock.utc_now())
+            yield last, ()
+        if not dry_run:
+            self._metrics.swept(last.orphans.objects)
+        if last.orphans.objects:
+            _log.warning(
+                "objects that no row names were found",
+                extra={
+                    "objects": last.orphans.objects,
+                    "size_bytes": last.orphans.size_bytes,
+                    "removed": last.removed.objects,
+                },
+            )
+
+    def _delete(self, keys: Sequence[str]) -> None:
         for key in keys:
             self._store.delete(key)
 
 
-def _next_keys(listed: Iterator[ObjectStat], before: datetime) -> list[str]:
-    keys: list[str] = []
-    for found in listed:
-        if found.modify_time < before:
-            keys.append(found.key)
-            if len(keys) == _BATCH:
-                break
-    return keys
+def _quarantined(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(QUARANTINE)).scalar_one()
 
 
 def _trim_rejections(connection: Connection) -> None:

@@ -14,6 +14,7 @@ from imaging.cli.exit_codes import ExitCode
 from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.cli.quarantine import quarantine
+from imaging.cli.sweep import sweep
 from imaging.cli.transfer_progress import transfer_progress
 from imaging.cli.versions import versions
 from imaging.errors import InvalidArgument
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 storage = typer.Typer(no_args_is_help=True, help="What is kept: verify it, delete and restore it, hold it.")
 storage.add_typer(quarantine, name="quarantine")
 storage.add_typer(versions, name="versions")
+storage.command()(sweep)
 
 NameArgument = Annotated[str, typer.Argument(help="studies/UID, …/series/UID or …/instances/UID, or a study's UID.")]
 

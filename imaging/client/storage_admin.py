@@ -52,6 +52,40 @@ class ScrubStatus:
     oldest_verify_time: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An object that nothing names."""
+
+    object_key: str
+    size_bytes: int
+    modify_time: datetime | None
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep has found until now."""
+
+    object_count: int
+    """Objects in the store, and their bytes."""
+
+    size_bytes: int
+    orphan_count: int
+    """Objects that nothing names and that are older than the grace time, and their bytes."""
+
+    orphan_bytes: int
+    oldest_orphan_time: datetime | None
+    removed_count: int
+    removed_bytes: int
+    young_count: int
+    """Objects that nothing names, but something may yet, and their bytes."""
+
+    young_bytes: int
+    grace_seconds: float
+    orphans: tuple[Orphan, ...]
+    """Found since the last step."""
+
+
 class AsyncStorageAdmin(AsyncKeptVersions):
     """The administration of storage. Names are resource names, or the UID of a study."""
 
@@ -79,6 +113,20 @@ class AsyncStorageAdmin(AsyncKeptVersions):
                     tuple(map(kept_object, step.damaged)),
                     tuple(map(kept_object, step.recovered)),
                 )
+
+    async def sweep(self, *, dry_run: bool = False) -> AsyncGenerator[Sweep]:
+        """Look for objects that nothing names, and remove those that are older than the grace time, with this call.
+
+        Each step tells what was found until now, and its own orphans; the last one is the outcome.
+
+        Parameters
+        ----------
+        dry_run
+            Remove nothing.
+        """
+        with domain_errors("storage"):
+            async for step in self._admin.SweepStorage(pb.SweepStorageRequest(dry_run=dry_run)):
+                yield _sweep(step)
 
     async def scrub_status(self) -> ScrubStatus:
         """How far the background scrub is, and what it has found."""
@@ -164,6 +212,26 @@ def _level(name: str) -> int:
             "The name is not valid", where=name, hint="Give studies/UID[/series/UID[/instances/UID]]."
         )
     return level
+
+
+def _sweep(message: pb.SweepStorageResponse) -> Sweep:
+    report = message.report
+    return Sweep(
+        report.object_count,
+        report.size_bytes,
+        report.orphan_count,
+        report.orphan_bytes,
+        time_of(report.oldest_orphan_time),
+        report.removed_count,
+        report.removed_bytes,
+        report.young_count,
+        report.young_bytes,
+        report.grace_period.ToTimedelta().total_seconds(),
+        tuple(
+            Orphan(item.object_key, item.size_bytes, time_of(item.modify_time), item.removed)
+            for item in message.orphans
+        ),
+    )
 
 
 def _status(message: pb.ScrubStatus) -> ScrubStatus:

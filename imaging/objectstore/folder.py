@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from imaging.errors import DataLoss, FailedPrecondition, ImagingError, Unavailable
+from imaging.errors import DataLoss, FailedPrecondition, ImagingError, InvalidArgument, Unavailable
 from imaging.objectstore.file_aside import FileAside
 from imaging.objectstore.folder_sync import DurableFolders
 from imaging.objectstore.os_failure import os_failures
@@ -181,8 +181,8 @@ class FolderObjectStore:
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
                 path = Path(folder, name)
-                with suppress(FileNotFoundError):
-                    yield _stat(path.relative_to(self._root).as_posix(), path.stat())
+                with suppress(FileNotFoundError, InvalidArgument):  # gone just now; what others may have put there
+                    yield _stat(validate_key(path.relative_to(self._root).as_posix()), path.stat())
 
 
 _RESTORE = "Restore it from a backup, or send the instance again."

@@ -58,7 +58,11 @@ class StorageSettings(OwnDatabase):
     """An unfinished upload is dropped after so long without new bytes."""
 
     sweep_interval_seconds: float = Field(300.0, gt=0)
-    """How often expired uploads, purged studies and orphan objects are looked for."""
+    """How often expired uploads and studies to purge are looked for."""
+
+    orphan_sweep_hours: float = Field(24.0, gt=0)
+    """How often the whole object store is listed for objects that nothing names. Only a crash leaves some, and ten
+    million objects of a bucket take 10,000 requests. The first time is an hour after the start."""
 
     scrub_period_days: float = Field(30.0, gt=0)
     """Every kept object is read and verified at least once in so many days, evenly, as far as the rate allows."""

@@ -45,6 +45,8 @@ def watched_installation(folder: Path) -> Iterator[Watched]:
     first = _free_ports(len(SERVICE_NAMES))
     env = {
         "IMAGING_TELEMETRY_METRICS_ADDRESS": f"127.0.0.1:{first}",
+        "IMAGING_STORAGE_SWEEP_INTERVAL_SECONDS": "1",
+        "IMAGING_STORAGE_ORPHAN_SWEEP_HOURS": "0.0001",
         "IMAGING_PIPELINE_RECIPES_DIR": str(recipes_folder(folder)),
     }
     with running_installation(folder / "data", env) as installation:

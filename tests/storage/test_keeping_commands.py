@@ -132,3 +132,33 @@ async def test_quarantined_instances_are_accepted_and_discarded_and_an_older_ver
         ("RESTORE_VERSION", ""),
         ("DISCARD", ""),
     ]
+
+
+async def test_a_sweep_tells_what_it_found_and_a_dry_one_removes_nothing(storage: Storage) -> None:
+    await store_all(storage)
+    kept = storage.objects()
+    old, young = kept[0].with_name("1.2_a.dcm"), kept[0].with_name("1.2_b.dcm")
+    for path, content in ((old, b"123"), (young, b"12345")):
+        path.write_bytes(content)
+    os.utime(old, (86400, 86400))
+    dry = await run(storage, "sweep", "--dry-run", "--json")
+    orphan, summary = dry.lines
+    assert (orphan["size_bytes"], orphan["removed"]) == (3, False)
+    assert summary["summary"] == {
+        "object_count": 5,
+        "size_bytes": sum(path.stat().st_size for path in kept) + 8,
+        "orphan_count": 1,
+        "orphan_bytes": 3,
+        "oldest_orphan_time": "1970-01-02 00:00:00+00:00",
+        "removed_count": 0,
+        "removed_bytes": 0,
+        "young_count": 1,
+        "young_bytes": 5,
+        "grace_seconds": 3600.0,
+    }
+    swept = await run(storage, "sweep")
+    assert (swept.code, old.exists(), young.exists()) == (ExitCode.OK, False, True)
+    for words in ("named by nothing", "removed", "kept for now", "1970-01-02"):
+        assert words in swept.stdout
+    assert old.name in swept.stderr
+    assert storage.objects() == sorted([*kept, young])

@@ -6,7 +6,9 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -206,4 +208,22 @@ async def test_quarantined_instances_are_accepted_and_discarded_on_s3(
     assert len(list(server.client().list_objects(on_s3["s3_bucket"], prefix="studies/", recursive=True))) == 2
     version = f"{stored.instance.name}/versions/1"
     assert (await storage.admin("RestoreInstanceVersion", name=version)).instance.version == 1
+    assert await retrieved(storage, stored.instance.name) == ct()
+
+
+async def test_only_what_nothing_names_is_swept_from_the_bucket(
+    start: Start, server: S3Server, on_s3: dict[str, Any]
+) -> None:
+    storage = await start(**on_s3)
+    stored = await storage.store_one(ct())
+    await storage.store(ct(pixels=bytes(128 * 128 * 2)))
+    key = "studies/1.2.3/1.2.3.1/1.2_a.dcm"
+    server.client().put_object(on_s3["s3_bucket"], key, BytesIO(b"123"), 3)
+    for dry_run in (True, False):
+        *_, last = await storage.admin("SweepStorage", dry_run=dry_run)
+        assert (last.report.object_count, last.report.orphan_count, last.report.young_count) == (3, 0, 1)
+    assert await storage.service.sweeper.remove_orphans(timedelta(0)) == 1
+    listed = list(server.client().list_objects(on_s3["s3_bucket"], prefix="studies/", recursive=True))
+    assert len(listed) == 2
+    assert key not in {item.object_name for item in listed}
     assert await retrieved(storage, stored.instance.name) == ct()

@@ -667,3 +667,140 @@ class RestoreInstanceVersionResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["instance", b"instance"]) -> None: ...
 
 Global___RestoreInstanceVersionResponse: typing_extensions.TypeAlias = RestoreInstanceVersionResponse
+
+@typing.final
+class SweepStorageRequest(google.protobuf.message.Message):
+    """Asks for a sweep."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    dry_run: builtins.bool
+    """Removes nothing, and tells what would be removed."""
+    def __init__(
+        self,
+        *,
+        dry_run: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["dry_run", b"dry_run"]) -> None: ...
+
+Global___SweepStorageRequest: typing_extensions.TypeAlias = SweepStorageRequest
+
+@typing.final
+class SweepStorageResponse(google.protobuf.message.Message):
+    """How far the sweep is, and what it has found; the last message is the outcome."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: builtins.int
+    ORPHANS_FIELD_NUMBER: builtins.int
+    @property
+    def report(self) -> Global___SweepReport:
+        """What was found until now."""
+
+    @property
+    def orphans(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OrphanObject]:
+        """Orphans found since the last message."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___SweepReport | None = ...,
+        orphans: collections.abc.Iterable[Global___OrphanObject] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["report", b"report"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["orphans", b"orphans", "report", b"report"]) -> None: ...
+
+Global___SweepStorageResponse: typing_extensions.TypeAlias = SweepStorageResponse
+
+@typing.final
+class SweepReport(google.protobuf.message.Message):
+    """What a sweep has found."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OBJECT_COUNT_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    ORPHAN_COUNT_FIELD_NUMBER: builtins.int
+    ORPHAN_BYTES_FIELD_NUMBER: builtins.int
+    OLDEST_ORPHAN_TIME_FIELD_NUMBER: builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: builtins.int
+    REMOVED_BYTES_FIELD_NUMBER: builtins.int
+    YOUNG_COUNT_FIELD_NUMBER: builtins.int
+    YOUNG_BYTES_FIELD_NUMBER: builtins.int
+    GRACE_PERIOD_FIELD_NUMBER: builtins.int
+    object_count: builtins.int
+    """Objects in the store."""
+    size_bytes: builtins.int
+    """Their bytes."""
+    orphan_count: builtins.int
+    """Objects that nothing names and that are older than the grace time."""
+    orphan_bytes: builtins.int
+    """Their bytes."""
+    removed_count: builtins.int
+    """Orphans that were removed."""
+    removed_bytes: builtins.int
+    """Their bytes."""
+    young_count: builtins.int
+    """Objects that nothing names, but something may yet, because they are younger than the grace time."""
+    young_bytes: builtins.int
+    """Their bytes."""
+    @property
+    def oldest_orphan_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the oldest of them was last changed; absent without orphans."""
+
+    @property
+    def grace_period(self) -> google.protobuf.duration_pb2.Duration:
+        """The grace time."""
+
+    def __init__(
+        self,
+        *,
+        object_count: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+        orphan_count: builtins.int = ...,
+        orphan_bytes: builtins.int = ...,
+        oldest_orphan_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        removed_count: builtins.int = ...,
+        removed_bytes: builtins.int = ...,
+        young_count: builtins.int = ...,
+        young_bytes: builtins.int = ...,
+        grace_period: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["grace_period", b"grace_period", "oldest_orphan_time", b"oldest_orphan_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["grace_period", b"grace_period", "object_count", b"object_count", "oldest_orphan_time", b"oldest_orphan_time", "orphan_bytes", b"orphan_bytes", "orphan_count", b"orphan_count", "removed_bytes", b"removed_bytes", "removed_count", b"removed_count", "size_bytes", b"size_bytes", "young_bytes", b"young_bytes", "young_count", b"young_count"]) -> None: ...
+
+Global___SweepReport: typing_extensions.TypeAlias = SweepReport
+
+@typing.final
+class OrphanObject(google.protobuf.message.Message):
+    """An object that nothing names."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OBJECT_KEY_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    MODIFY_TIME_FIELD_NUMBER: builtins.int
+    REMOVED_FIELD_NUMBER: builtins.int
+    object_key: builtins.str
+    """Key in the object store."""
+    size_bytes: builtins.int
+    """Its bytes."""
+    removed: builtins.bool
+    """False in a dry run."""
+    @property
+    def modify_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was last changed."""
+
+    def __init__(
+        self,
+        *,
+        object_key: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+        modify_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        removed: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["modify_time", b"modify_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["modify_time", b"modify_time", "object_key", b"object_key", "removed", b"removed", "size_bytes", b"size_bytes"]) -> None: ...
+
+Global___OrphanObject: typing_extensions.TypeAlias = OrphanObject

@@ -55,6 +55,11 @@ class StorageAdminServiceStub(object):
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsResponse.FromString,
                 _registered_method=True)
+        self.SweepStorage = channel.unary_stream(
+                '/imaging.storage.v1.StorageAdminService/SweepStorage',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.SweepStorageRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.SweepStorageResponse.FromString,
+                _registered_method=True)
         self.ListQuarantinedInstances = channel.unary_unary(
                 '/imaging.storage.v1.StorageAdminService/ListQuarantinedInstances',
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListQuarantinedInstancesRequest.SerializeToString,
@@ -130,6 +135,19 @@ class StorageAdminServiceServicer(object):
 
         Errors:
         - INVALID_ARGUMENT: a malformed page token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SweepStorage(self, request, context):
+        """Looks through the whole object store for orphans: objects that nothing names, left by a crash between an object and its
+        row. Removes those that are older than the grace time, and tells each. The service does so by itself from time to time.
+
+        What an index row or an upload names, in whatever replica, stays. Once it has begun, it ends with the call.
+
+        Errors:
+        - UNAVAILABLE: object store or database do not answer; what was removed before stays so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -239,6 +257,11 @@ def add_StorageAdminServiceServicer_to_server(servicer, server):
                     servicer.ListDamagedObjects,
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsResponse.SerializeToString,
+            ),
+            'SweepStorage': grpc.unary_stream_rpc_method_handler(
+                    servicer.SweepStorage,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.SweepStorageRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.SweepStorageResponse.SerializeToString,
             ),
             'ListQuarantinedInstances': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuarantinedInstances,
@@ -385,6 +408,33 @@ class StorageAdminService(object):
             '/imaging.storage.v1.StorageAdminService/ListDamagedObjects',
             imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsRequest.SerializeToString,
             imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListDamagedObjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SweepStorage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/SweepStorage',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.SweepStorageRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.SweepStorageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,22 @@ _StorageAdminServiceListDamagedObjectsType = typing_extensions.TypeVar(
     ],
 )
 
+_StorageAdminServiceSweepStorageType = typing_extensions.TypeVar(
+    '_StorageAdminServiceSweepStorageType',
+    grpc.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.SweepStorageRequest,
+        imaging.storage.v1.storage_admin_service_pb2.SweepStorageResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.SweepStorageRequest,
+        imaging.storage.v1.storage_admin_service_pb2.SweepStorageResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.SweepStorageRequest,
+        imaging.storage.v1.storage_admin_service_pb2.SweepStorageResponse,
+    ],
+)
+
 _StorageAdminServiceListQuarantinedInstancesType = typing_extensions.TypeVar(
     '_StorageAdminServiceListQuarantinedInstancesType',
     grpc.UnaryUnaryMultiCallable[
@@ -201,7 +217,7 @@ _StorageAdminServiceReadObjectType = typing_extensions.TypeVar(
     ],
 )
 
-class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsType, _StorageAdminServiceGetScrubStatusType, _StorageAdminServiceStartScrubType, _StorageAdminServiceListDamagedObjectsType, _StorageAdminServiceListQuarantinedInstancesType, _StorageAdminServiceGetQuarantinedInstanceType, _StorageAdminServiceAcceptQuarantinedInstanceType, _StorageAdminServiceDiscardQuarantinedInstanceType, _StorageAdminServiceListInstanceVersionsType, _StorageAdminServiceRestoreInstanceVersionType, _StorageAdminServiceReadObjectType]):
+class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsType, _StorageAdminServiceGetScrubStatusType, _StorageAdminServiceStartScrubType, _StorageAdminServiceListDamagedObjectsType, _StorageAdminServiceSweepStorageType, _StorageAdminServiceListQuarantinedInstancesType, _StorageAdminServiceGetQuarantinedInstanceType, _StorageAdminServiceAcceptQuarantinedInstanceType, _StorageAdminServiceDiscardQuarantinedInstanceType, _StorageAdminServiceListInstanceVersionsType, _StorageAdminServiceRestoreInstanceVersionType, _StorageAdminServiceReadObjectType]):
     """Looks after what is stored. For operators: pixels are served by StorageService."""
 
     @typing.overload
@@ -221,6 +237,10 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
         grpc.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsRequest,
             imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.SweepStorageRequest,
+            imaging.storage.v1.storage_admin_service_pb2.SweepStorageResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
@@ -269,6 +289,10 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsRequest,
             imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.SweepStorageRequest,
+            imaging.storage.v1.storage_admin_service_pb2.SweepStorageResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
@@ -324,6 +348,16 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
 
     Errors:
     - INVALID_ARGUMENT: a malformed page token.
+    """
+
+    SweepStorage: _StorageAdminServiceSweepStorageType
+    """Looks through the whole object store for orphans: objects that nothing names, left by a crash between an object and its
+    row. Removes those that are older than the grace time, and tells each. The service does so by itself from time to time.
+
+    What an index row or an upload names, in whatever replica, stays. Once it has begun, it ends with the call.
+
+    Errors:
+    - UNAVAILABLE: object store or database do not answer; what was removed before stays so.
     """
 
     ListQuarantinedInstances: _StorageAdminServiceListQuarantinedInstancesType
@@ -404,6 +438,10 @@ StorageAdminServiceAsyncStub: typing_extensions.TypeAlias = StorageAdminServiceS
         imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsRequest,
         imaging.storage.v1.storage_admin_service_pb2.ListDamagedObjectsResponse,
     ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.SweepStorageRequest,
+        imaging.storage.v1.storage_admin_service_pb2.SweepStorageResponse,
+    ],
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesRequest,
         imaging.storage.v1.storage_admin_service_pb2.ListQuarantinedInstancesResponse,
@@ -481,6 +519,21 @@ class StorageAdminServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: a malformed page token.
+        """
+
+    @abc.abstractmethod
+    def SweepStorage(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.SweepStorageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[imaging.storage.v1.storage_admin_service_pb2.SweepStorageResponse], collections.abc.AsyncIterator[imaging.storage.v1.storage_admin_service_pb2.SweepStorageResponse]]:
+        """Looks through the whole object store for orphans: objects that nothing names, left by a crash between an object and its
+        row. Removes those that are older than the grace time, and tells each. The service does so by itself from time to time.
+
+        What an index row or an upload names, in whatever replica, stays. Once it has begun, it ends with the call.
+
+        Errors:
+        - UNAVAILABLE: object store or database do not answer; what was removed before stays so.
         """
 
     @abc.abstractmethod
