@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from imaging.errors import InvalidArgument
+from imaging.storage.v1 import storage_admin_pb2
 from storage_svc import clock
 from storage_svc.schema import AUDIT
 
@@ -63,7 +64,7 @@ def checked_reason(reason: str) -> str:
 
 
 def record_audit(connection: Connection, action: Action, name: str, asked: Asked) -> None:
-    """Add an entry to what is being committed."""
+    """Add an entry to what is being committed; several names are put apart by spaces."""
     connection.execute(
         insert(AUDIT).values(
             create_time=clock.now(), action=action.value, name=name, peer=asked.peer, reason=asked.reason
@@ -77,3 +78,14 @@ def audit_entries(connection: Connection, *, before: int, limit: int) -> Sequenc
     if before:
         query = query.where(AUDIT.c.id < before)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def audit_entry(row: Row) -> storage_admin_pb2.AuditEntry:
+    """An entry on the wire."""
+    return storage_admin_pb2.AuditEntry(
+        create_time=clock.timestamp(row["create_time"]),
+        action=storage_admin_pb2.AuditEntry.Action.Value(f"ACTION_{row['action']}"),
+        names=row["name"].split(" "),
+        peer=row["peer"],
+        reason=row["reason"],
+    )

@@ -237,5 +237,7 @@ def _accepted(connection: Connection, wanted_id: str) -> Row:
     of_it = select(KEPT_OBJECT.c.sop_instance_uid).where(found)
     row = connection.execute(select(INSTANCE).where(INSTANCE.c.sop_instance_uid.in_(of_it))).mappings().first()
     if row is None:
-        raise NotFound("The accepted instance was purged", where=quarantine_name(wanted_id), hint="Send it again.")
+        raise NotFound(
+            "What was accepted was replaced or purged since", where=quarantine_name(wanted_id), hint="Send it again."
+        )
     return dict(row)

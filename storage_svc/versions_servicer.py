@@ -1,4 +1,4 @@
-"""The part of the gRPC face by which versions and quarantined instances are listed, read and decided over."""
+"""The part of the gRPC face by which versions and quarantine are listed, read and decided over; the audit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from imaging.storage.v1 import storage_admin_service_pb2 as pb
 from imaging.storage.v1 import storage_admin_service_pb2_grpc as pb_grpc
 from storage_svc import resources
 from storage_svc.admin_parts import AdminParts
+from storage_svc.audit import audit_entries, audit_entry
 from storage_svc.caller import asked_by
 from storage_svc.instance_versions import instance_version, instance_versions
 from storage_svc.kept_name import parse_quarantine_name, parse_version_name
@@ -24,7 +25,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class VersionsServicer(pb_grpc.StorageAdminServiceServicer):
-    """Implements what `imaging.storage.v1.StorageAdminService` has for versions and quarantine."""
+    """Implements what `imaging.storage.v1.StorageAdminService` has for versions, quarantine and audit."""
 
     def __init__(self, parts: AdminParts) -> None:
         self._parts = parts
@@ -90,6 +91,19 @@ class VersionsServicer(pb_grpc.StorageAdminServiceServicer):
         asked, decisions = asked_by(context, request.reason), self._parts.decisions
         row = await decisions.restore_version(instance, version, asked, expected_etag=request.etag)
         return pb.RestoreInstanceVersionResponse(instance=resources.instance(row))
+
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, context: Context
+    ) -> pb.ListAuditEntriesResponse:
+        size, digest = page_size(request.page_size), query_digest("audit")
+        position = decode_token(request.page_token, digest, (int,))
+        before = int(position[0]) if position else 0
+        rows = await self._parts.database.read(partial(audit_entries, before=before, limit=size + 1))
+        more = len(rows) > size
+        return pb.ListAuditEntriesResponse(
+            audit_entries=map(audit_entry, rows[:size]),
+            next_page_token=encode_token((rows[size - 1]["id"],), digest) if more else "",
+        )
 
     async def ReadObject(
         self, request: pb.ReadObjectRequest, context: Context

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imaging.cli.amounts import size_text
+from imaging.cli.audit import audit
 from imaging.cli.change_each import ReasonOption, change_each
 from imaging.cli.connection import with_client
 from imaging.cli.exit_codes import ExitCode
@@ -27,6 +28,7 @@ storage = typer.Typer(no_args_is_help=True, help="What is kept: verify it, delet
 storage.add_typer(quarantine, name="quarantine")
 storage.add_typer(versions, name="versions")
 storage.command()(sweep)
+storage.command()(audit)
 
 NameArgument = Annotated[str, typer.Argument(help="studies/UID, …/series/UID or …/instances/UID, or a study's UID.")]
 

@@ -1,15 +1,16 @@
-"""Versions of instances and what is in quarantine: listing them, reading their bytes, deciding over them."""
+"""Versions of instances and what is in quarantine: listing, reading, deciding over them, and who decided."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import google_crc32c
 import grpc
 
-from imaging.client.kept_object import KeptObject, kept_object
+from imaging.client.kept_object import KeptObject, kept_object, time_of
 from imaging.errors import ChecksumMismatch, Unavailable
 from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_admin_pb2, storage_admin_service_pb2_grpc
@@ -55,6 +56,23 @@ class ServedVersion:
 
     instance: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Somebody took something away, brought it back, or decided over it."""
+
+    time: datetime | None
+    action: str
+    """`delete`, `restore`, `purge`, `hold`, `release`, `restore_version`, `accept` or `discard`."""
+
+    names: tuple[str, ...]
+    """To what. A quarantined instance is followed by the instance that it became, or claimed to be."""
+
+    peer: str
+    """Address of the caller; empty: the service itself."""
+
+    reason: str
 
 
 class AsyncKeptVersions:
@@ -146,6 +164,21 @@ class AsyncKeptVersions:
             if not page.next_page_token:
                 return
 
+    async def audit(self, *, limit: int | None = None) -> AsyncGenerator[AuditEntry]:
+        """Who took something away, brought it back or decided over it, newest first; None: all of it."""
+        left = limit
+        request = pb.ListAuditEntriesRequest()
+        while left is None or left > 0:
+            request.page_size = _LARGEST_PAGE if left is None else min(left, _LARGEST_PAGE)
+            with domain_errors("storage"):
+                page = await self._admin.ListAuditEntries(request)
+            for message in page.audit_entries:
+                yield _audit_entry(message)
+            left = None if left is None else left - len(page.audit_entries)
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return
+
     async def read_object(self, name: str) -> AsyncGenerator[bytes]:
         """The bytes of a version or of a quarantined instance, as they were sent, in pieces.
 
@@ -187,6 +220,11 @@ def _quarantined(message: storage_admin_pb2.QuarantinedInstance) -> QuarantinedI
 def _version(message: storage_admin_pb2.InstanceVersion) -> InstanceVersion:
     reason: VersionReason = _word(storage_admin_pb2.InstanceVersion.Reason.Name(message.reason))  # type: ignore[assignment]
     return InstanceVersion(message.name, reason, message.origin.run, kept_object(message.object))
+
+
+def _audit_entry(message: storage_admin_pb2.AuditEntry) -> AuditEntry:
+    action = storage_admin_pb2.AuditEntry.Action.Name(message.action).removeprefix("ACTION_").lower()
+    return AuditEntry(time_of(message.create_time), action, tuple(message.names), message.peer, message.reason)
 
 
 def _word(name: str) -> str:

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from imaging.cli.commands import app
 from imaging.cli.exit_codes import ExitCode, exit_code_of
 from imaging.errors import ImagingError
-from storage_svc.audit import audit_entries
 from tests.storage.storage_under_test import Storage, ct
 from tests.storage.test_quarantine import INSTANCE, OTHER_PIXELS, quarantined
 
@@ -126,12 +125,15 @@ async def test_quarantined_instances_are_accepted_and_discarded_and_an_older_ver
     assert several.stdout == f"{found.name}: discarded\n"
     assert "no such quarantined instance" in several.stderr
     assert (await run(storage, "quarantine", "list")).stdout == ""
-    entries = await storage.service._database.read(lambda c: audit_entries(c, before=0, limit=10))
+    entries = (await run(storage, "audit", "--json")).lines
     assert [(entry["action"], entry["reason"]) for entry in reversed(entries)] == [
-        ("ACCEPT", "the right pixels"),
-        ("RESTORE_VERSION", ""),
-        ("DISCARD", ""),
+        ("accept", "the right pixels"),
+        ("restore_version", ""),
+        ("discard", ""),
     ]
+    audit = await run(storage, "audit", "--limit", "2")
+    assert "restore version" in audit.stdout
+    assert "the right pixels" not in audit.stdout
 
 
 async def test_a_sweep_tells_what_it_found_and_a_dry_one_removes_nothing(storage: Storage) -> None:

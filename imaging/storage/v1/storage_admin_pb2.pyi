@@ -4,7 +4,9 @@ isort:skip_file
 Resources of the storage administration: kept objects with their condition, quarantine, audit."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -247,3 +249,89 @@ class InstanceVersion(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["name", b"name", "object", b"object", "origin", b"origin", "reason", b"reason"]) -> None: ...
 
 Global___InstanceVersion: typing_extensions.TypeAlias = InstanceVersion
+
+@typing.final
+class AuditEntry(google.protobuf.message.Message):
+    """An entry of the audit: somebody took something away, brought it back, or decided over it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Action:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _ActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[AuditEntry._Action.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        ACTION_UNSPECIFIED: AuditEntry._Action.ValueType  # 0
+        """Not known."""
+        ACTION_DELETE: AuditEntry._Action.ValueType  # 1
+        """A study, series or instance was deleted softly."""
+        ACTION_RESTORE: AuditEntry._Action.ValueType  # 2
+        """A deleted one was brought back."""
+        ACTION_PURGE: AuditEntry._Action.ValueType  # 3
+        """What was deleted went for good; by the service itself."""
+        ACTION_HOLD: AuditEntry._Action.ValueType  # 4
+        """A study was put under legal hold, or the reason of its hold changed."""
+        ACTION_RELEASE: AuditEntry._Action.ValueType  # 5
+        """A legal hold ended."""
+        ACTION_RESTORE_VERSION: AuditEntry._Action.ValueType  # 6
+        """Another version of an instance is served."""
+        ACTION_ACCEPT: AuditEntry._Action.ValueType  # 7
+        """A quarantined instance was accepted."""
+        ACTION_DISCARD: AuditEntry._Action.ValueType  # 8
+        """A quarantined instance was discarded."""
+
+    class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+        """What was done."""
+
+    ACTION_UNSPECIFIED: AuditEntry.Action.ValueType  # 0
+    """Not known."""
+    ACTION_DELETE: AuditEntry.Action.ValueType  # 1
+    """A study, series or instance was deleted softly."""
+    ACTION_RESTORE: AuditEntry.Action.ValueType  # 2
+    """A deleted one was brought back."""
+    ACTION_PURGE: AuditEntry.Action.ValueType  # 3
+    """What was deleted went for good; by the service itself."""
+    ACTION_HOLD: AuditEntry.Action.ValueType  # 4
+    """A study was put under legal hold, or the reason of its hold changed."""
+    ACTION_RELEASE: AuditEntry.Action.ValueType  # 5
+    """A legal hold ended."""
+    ACTION_RESTORE_VERSION: AuditEntry.Action.ValueType  # 6
+    """Another version of an instance is served."""
+    ACTION_ACCEPT: AuditEntry.Action.ValueType  # 7
+    """A quarantined instance was accepted."""
+    ACTION_DISCARD: AuditEntry.Action.ValueType  # 8
+    """A quarantined instance was discarded."""
+
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    ACTION_FIELD_NUMBER: builtins.int
+    NAMES_FIELD_NUMBER: builtins.int
+    PEER_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    action: Global___AuditEntry.Action.ValueType
+    """What was done."""
+    peer: builtins.str
+    """The address of the caller; empty: the service itself."""
+    reason: builtins.str
+    """In the caller's words."""
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When."""
+
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """To what. A quarantined instance is followed by the instance that it became, or claimed to be."""
+
+    def __init__(
+        self,
+        *,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        action: Global___AuditEntry.Action.ValueType = ...,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
+        peer: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "create_time", b"create_time", "names", b"names", "peer", b"peer", "reason", b"reason"]) -> None: ...
+
+Global___AuditEntry: typing_extensions.TypeAlias = AuditEntry

@@ -804,3 +804,49 @@ class OrphanObject(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["modify_time", b"modify_time", "object_key", b"object_key", "removed", b"removed", "size_bytes", b"size_bytes"]) -> None: ...
 
 Global___OrphanObject: typing_extensions.TypeAlias = OrphanObject
+
+@typing.final
+class ListAuditEntriesRequest(google.protobuf.message.Message):
+    """Asks for the audit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """At most this many; 0: 100; at most 1000."""
+    page_token: builtins.str
+    """From an earlier answer."""
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+Global___ListAuditEntriesRequest: typing_extensions.TypeAlias = ListAuditEntriesRequest
+
+@typing.final
+class ListAuditEntriesResponse(google.protobuf.message.Message):
+    """A page of the audit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AUDIT_ENTRIES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty: this is the last."""
+    @property
+    def audit_entries(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.storage.v1.storage_admin_pb2.AuditEntry]:
+        """The entries."""
+
+    def __init__(
+        self,
+        *,
+        audit_entries: collections.abc.Iterable[imaging.storage.v1.storage_admin_pb2.AuditEntry] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audit_entries", b"audit_entries", "next_page_token", b"next_page_token"]) -> None: ...
+
+Global___ListAuditEntriesResponse: typing_extensions.TypeAlias = ListAuditEntriesResponse

@@ -90,6 +90,11 @@ class StorageAdminServiceStub(object):
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionResponse.FromString,
                 _registered_method=True)
+        self.ListAuditEntries = channel.unary_unary(
+                '/imaging.storage.v1.StorageAdminService/ListAuditEntries',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
         self.ReadObject = channel.unary_stream(
                 '/imaging.storage.v1.StorageAdminService/ReadObject',
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ReadObjectRequest.SerializeToString,
@@ -224,6 +229,16 @@ class StorageAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditEntries(self, request, context):
+        """Lists the audit, newest first.
+
+        Errors:
+        - INVALID_ARGUMENT: a malformed page token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadObject(self, request, context):
         """Reads the bytes of a version or of a quarantined instance, as they were sent, so that somebody can look at them.
 
@@ -292,6 +307,11 @@ def add_StorageAdminServiceServicer_to_server(servicer, server):
                     servicer.RestoreInstanceVersion,
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionResponse.SerializeToString,
+            ),
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
             'ReadObject': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadObject,
@@ -597,6 +617,33 @@ class StorageAdminService(object):
             '/imaging.storage.v1.StorageAdminService/RestoreInstanceVersion',
             imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionRequest.SerializeToString,
             imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.RestoreInstanceVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.storage.v1.StorageAdminService/ListAuditEntries',
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__admin__service__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -201,6 +201,22 @@ _StorageAdminServiceRestoreInstanceVersionType = typing_extensions.TypeVar(
     ],
 )
 
+_StorageAdminServiceListAuditEntriesType = typing_extensions.TypeVar(
+    '_StorageAdminServiceListAuditEntriesType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesResponse,
+    ],
+)
+
 _StorageAdminServiceReadObjectType = typing_extensions.TypeVar(
     '_StorageAdminServiceReadObjectType',
     grpc.UnaryStreamMultiCallable[
@@ -217,7 +233,7 @@ _StorageAdminServiceReadObjectType = typing_extensions.TypeVar(
     ],
 )
 
-class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsType, _StorageAdminServiceGetScrubStatusType, _StorageAdminServiceStartScrubType, _StorageAdminServiceListDamagedObjectsType, _StorageAdminServiceSweepStorageType, _StorageAdminServiceListQuarantinedInstancesType, _StorageAdminServiceGetQuarantinedInstanceType, _StorageAdminServiceAcceptQuarantinedInstanceType, _StorageAdminServiceDiscardQuarantinedInstanceType, _StorageAdminServiceListInstanceVersionsType, _StorageAdminServiceRestoreInstanceVersionType, _StorageAdminServiceReadObjectType]):
+class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsType, _StorageAdminServiceGetScrubStatusType, _StorageAdminServiceStartScrubType, _StorageAdminServiceListDamagedObjectsType, _StorageAdminServiceSweepStorageType, _StorageAdminServiceListQuarantinedInstancesType, _StorageAdminServiceGetQuarantinedInstanceType, _StorageAdminServiceAcceptQuarantinedInstanceType, _StorageAdminServiceDiscardQuarantinedInstanceType, _StorageAdminServiceListInstanceVersionsType, _StorageAdminServiceRestoreInstanceVersionType, _StorageAdminServiceListAuditEntriesType, _StorageAdminServiceReadObjectType]):
     """Looks after what is stored. For operators: pixels are served by StorageService."""
 
     @typing.overload
@@ -265,6 +281,10 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
         grpc.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
             imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesRequest,
+            imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
@@ -317,6 +337,10 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
             imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesRequest,
+            imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesResponse,
         ],
         grpc.aio.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
@@ -413,6 +437,13 @@ class StorageAdminServiceStub(typing.Generic[_StorageAdminServiceVerifyObjectsTy
     - DATA_LOSS: the bytes of the version are not those that were stored.
     """
 
+    ListAuditEntries: _StorageAdminServiceListAuditEntriesType
+    """Lists the audit, newest first.
+
+    Errors:
+    - INVALID_ARGUMENT: a malformed page token.
+    """
+
     ReadObject: _StorageAdminServiceReadObjectType
     """Reads the bytes of a version or of a quarantined instance, as they were sent, so that somebody can look at them.
 
@@ -465,6 +496,10 @@ StorageAdminServiceAsyncStub: typing_extensions.TypeAlias = StorageAdminServiceS
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionRequest,
         imaging.storage.v1.storage_admin_service_pb2.RestoreInstanceVersionResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesRequest,
+        imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         imaging.storage.v1.storage_admin_service_pb2.ReadObjectRequest,
@@ -617,6 +652,18 @@ class StorageAdminServiceServicer(metaclass=abc.ABCMeta):
         - NOT_FOUND: the version is not kept.
         - FAILED_PRECONDITION: the instance is deleted or has another etag; ON_HOLD: it would leave a study under legal hold.
         - DATA_LOSS: the bytes of the version are not those that were stored.
+        """
+
+    @abc.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesResponse, collections.abc.Awaitable[imaging.storage.v1.storage_admin_service_pb2.ListAuditEntriesResponse]]:
+        """Lists the audit, newest first.
+
+        Errors:
+        - INVALID_ARGUMENT: a malformed page token.
         """
 
     @abc.abstractmethod
