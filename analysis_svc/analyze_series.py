@@ -20,9 +20,12 @@ from analysis_svc.frame_feed import FrameFeed
 from analysis_svc.measurement import Analysis, Refusal
 from analysis_svc.model import Report
 from analysis_svc.model_thread import run_model
+from analysis_svc.regions.region import SegmentedVolume
+from analysis_svc.regions.region_source import find_region_sources, read_regions
 from analysis_svc.segmentation import SegmentationMaker, segment_numbers, segmentation
 from analysis_svc.series_input import find_instances, require_one_unit, require_suitable
 from imaging import deliberate_bug
+from imaging.client.headers import InstanceHeader
 from imaging.client.storage import StorageClient, Upload
 from imaging.derived.deterministic import part10_bytes
 from imaging.errors import (
@@ -87,9 +90,14 @@ class SeriesAnalysis:
             span.set_attribute("imaging.series", request.series)
             report(0, 0, "frames", "looking the series up")
             instances = await find_instances(self._storage, request)
-            maker = self._maker(request, instances)
+            regions = (
+                await find_region_sources(self._storage, request.series, request.origin.run)
+                if request.model.requires == "regions"
+                else []
+            )
+            maker = self._maker(request, [*instances, *(source.instance for source in regions)])
             async with self._cores:
-                answer = await self._answer(request, instances, report)
+                answer = await self._answer(request, instances, regions, report)
             result = await self._result(request, answer, maker, report)
             return await self._findings.store(
                 result,
@@ -115,16 +123,20 @@ class SeriesAnalysis:
         return SegmentationMaker(request.model.name, request.model.version, parts, request.effective_time)
 
     async def _answer(
-        self, request: AnalysisRequest, instances: Sequence[storage_pb2.Instance], report: Report
+        self,
+        request: AnalysisRequest,
+        instances: Sequence[storage_pb2.Instance],
+        regions: Sequence[InstanceHeader],
+        report: Report,
     ) -> _Answer:
         """What the model says; an input that it cannot take is a refusal and no failure."""
         subject = request.model.name
         try:
             images = [instance for instance in instances if instance.number_of_frames > 0]
             await require_suitable(self._storage, request, images)
-            if request.model.requires == "volume":
-                return await self._of_volume(request, images, report)
-            return await self._of_frames(request, images, report)
+            if request.model.requires == "frames":
+                return await self._of_frames(request, images, report)
+            return await self._of_volume(request, images, regions, report)
         except (MeasurementRefused, VolumeRefused) as error:
             rule = error.metadata.get("rule", error.reason).upper()
             return _Answer(Analysis(refusals=(Refusal(subject, rule, error.what, error.hint),)))
@@ -133,13 +145,21 @@ class SeriesAnalysis:
             return _Answer(Analysis(refusals=(Refusal(subject, error.reason, error.what, error.hint),)))
 
     async def _of_volume(
-        self, request: AnalysisRequest, images: Sequence[storage_pb2.Instance], report: Report
+        self,
+        request: AnalysisRequest,
+        images: Sequence[storage_pb2.Instance],
+        regions: Sequence[InstanceHeader],
+        report: Report,
     ) -> _Answer:
         uids = [image.sop_instance_uid for image in images]
         volume, headers = await self._storage.read_volume(
             request.series, uids, progress=lambda done, total: report(done, total, "frames", "reading")
         )
-        analysis = await run_model(request.model, volume, request.parameters, report, self._model_time_limit)
+        given: Volume | SegmentedVolume = volume
+        if request.model.requires == "regions":
+            report(0, 0, "regions", "reading")
+            given = await read_regions(self._storage, regions, volume)
+        analysis = await run_model(request.model, given, request.parameters, report, self._model_time_limit)
         return _Answer(analysis, volume, headers)
 
     async def _of_frames(

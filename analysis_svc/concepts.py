@@ -15,6 +15,8 @@ PRIVATE_SCHEME: Final = "99IMAGINGPIPE"
 # Units.
 HOUNSFIELD: Final = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 MILLIMETRE: Final = Code("mm", "UCUM", "mm")
+SQUARE_MILLIMETRE: Final = Code("mm2", "UCUM", "square millimeter")
+PER_MILLIMETRE: Final = Code("/mm", "UCUM", "per millimeter")
 CUBIC_MILLIMETRE: Final = Code("mm3", "UCUM", "cubic millimeter")
 MILLILITRE: Final = Code("mL", "UCUM", "milliliter")
 PERCENT: Final = Code("%", "UCUM", "Percent")

@@ -53,6 +53,9 @@ def finding_message(
     """
     value = _checked_value(measurement, model)
     segment = segments.get(measurement.segment_label, 0) if segmentation_sop_instance_uid else 0
+    if measurement.segment is not None:
+        segmentation_sop_instance_uid = measurement.segment.sop_instance_uid
+        segment = measurement.segment.segment_number
     finding = analysis_pb2.Finding(
         name=name,
         request_id=request_id,

@@ -25,6 +25,15 @@ class QualityFlag:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentReference:
+    """A segment of a segmentation that is stored already."""
+
+    sop_instance_uid: str
+    segment_number: int
+    """Counts from 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One number, or one coded answer, with everything that a reader needs to trust it."""
 
@@ -57,6 +66,9 @@ class Measurement:
 
     segment_label: str = ""
     """`Mask.label` of the mask that it was measured in; empty without."""
+
+    segment: SegmentReference | None = None
+    """The segment of somebody else that it was measured in; a mask of the same answer is named by `segment_label`."""
 
     line_mm: tuple[float, ...] = ()
     """Ends of an axis: x y z x y z in patient coordinates (LPS), millimetres; empty without."""

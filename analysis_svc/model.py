@@ -106,14 +106,15 @@ class Model(Protocol):
     modalities: Sequence[str]
     """(0008,0060) values that it takes; empty: any."""
 
-    requires: Literal["volume", "frames"]
-    """What `analyze` is given: a `Volume`, or `Frames` for a model that any image suits."""
+    requires: Literal["volume", "frames", "regions"]
+    """What `analyze` is given: a `Volume`, `Frames` for a model that any image suits, or a `SegmentedVolume`
+    (`analysis_svc.regions.region`): the volume with the segmentations and structure sets that are drawn on it."""
 
     Parameters: type[BaseModel]
     """Frozen, with a default for each field; its JSON Schema is shown to users."""
 
     def analyze(self, images: Any, parameters: Any, report: Report) -> Analysis:
-        """Measurements and masks of a `Volume` or of `Frames`, as `requires` says.
+        """Measurements and masks of a `Volume`, `Frames` or a `SegmentedVolume`, as `requires` says.
 
         Runs in a thread. To refuse everything, raise `imaging.errors.MeasurementRefused` with metadata `rule`; to
         refuse a part, put a `Refusal` into the answer.

@@ -141,8 +141,8 @@ def _check(model: object, entry_point_name: str) -> None:
         raise ValueError("it has no version")
     if isinstance(model.modalities, str):
         raise TypeError("modalities is a string; it must be a sequence of strings")
-    if model.requires not in ("volume", "frames"):
-        raise ValueError("requires is neither 'volume' nor 'frames'")
+    if model.requires not in ("volume", "frames", "regions"):
+        raise ValueError("requires is neither 'volume' nor 'frames' nor 'regions'")
     if not (isinstance(model.Parameters, type) and issubclass(model.Parameters, BaseModel)):
         raise TypeError("Parameters is not a pydantic model")
     # A field without a default would make every recipe without parameters fail, and only at its first run.

@@ -68,7 +68,7 @@ async def require_suitable(
             metadata={"rule": "MODALITY"},
         )
     voxels = sum(image.number_of_frames * image.rows * image.columns for image in images)
-    if request.model.requires == "volume" and voxels > _MOST_VOXELS:
+    if request.model.requires != "frames" and voxels > _MOST_VOXELS:
         raise MeasurementRefused(
             f"The series has {voxels / 1e6:.0f} million voxels; the limit is {_MOST_VOXELS / 1e6:.0f} million",
             hint="Take a part of it, or resample it.",

@@ -53,6 +53,9 @@ def fitting_series(
     recipe: Recipe, study: storage_pb2.Study, series: Iterable[storage_pb2.Series]
 ) -> list[storage_pb2.Series]:
     """The series that the recipe's `match` and `exclude` leave over."""
+    series = list(series)
+    if recipe.match.drawn_on and not any(_is_drawing(one) for one in series):
+        return []
     return [
         one
         for one in series
@@ -83,6 +86,10 @@ def why_none_fits(series: Sequence[storage_pb2.Series]) -> str:
     told = sorted(reasons - {"without images", "derived by a run"})
     only = f", only {' and '.join(told)}" if told else ""
     return f"no recipe fits: no series with images{only} (modalities: {modalities})"
+
+
+def _is_drawing(series: storage_pb2.Series) -> bool:
+    return series.modality in ("SEG", "RTSTRUCT") and series.origin.kind != storage_pb2.Origin.KIND_DERIVED
 
 
 def _fits(match: Match, study: storage_pb2.Study, series: storage_pb2.Series) -> bool:

@@ -48,6 +48,9 @@ class Match(_Strict):
     ProtocolName: Patterns = ()
     Manufacturer: Patterns = ()
     StudyDescription: Patterns = ()
+    drawn_on: bool = False
+    """Only studies to which somebody has sent a segmentation (SEG) or a structure set (RTSTRUCT)."""
+
     min_instances: int = Field(1, ge=1)
     """Least number of instances, or of frames where an instance has many."""
 

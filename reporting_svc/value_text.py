@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 
 _UNIT_SIGNS = {
     "[hnsf'U]": "HU",
+    "[hnsf'U]2": "HU²",
     "mm2": "mm²",
     "mm3": "mm³",
     "cm2": "cm²",

@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist, squareform
 from skimage import measure
+
+from analysis_svc.radiomics.surface_mesh import SurfaceMesh
 
 _SHELL_MM: Final = 3.5
 
@@ -85,7 +86,7 @@ def measure_lesion(
     if axes is None:
         return None
     long_axis_mm, short_axis_mm, ends = axes
-    surface = _surface(level, spacing_mm)
+    surface = SurfaceMesh.of(level, spacing_mm)
     weights = np.clip(level, 0.0, 1.0) * rim
     centre = np.array(ndimage.center_of_mass(weights), dtype=np.float64)
     return LesionSize(
@@ -93,8 +94,8 @@ def measure_lesion(
         long_axis_mm=long_axis_mm,
         short_axis_mm=short_axis_mm,
         long_axis_ends=ends,
-        maximum_3d_diameter_mm=max(surface[0], long_axis_mm),
-        sphericity=surface[1],
+        maximum_3d_diameter_mm=max(surface.maximum_diameter_mm, long_axis_mm),
+        sphericity=surface.sphericity,
         centre=centre,
         mean_hu=float(values[mask & (depth > step)].mean()) if (mask & (depth > step)).any() else inside_hu,
         mask=mask,
@@ -155,31 +156,7 @@ def _longest_chord(points: NDArray[np.float64], direction: NDArray[np.float64]) 
     return longest
 
 
-def _surface(level: NDArray[np.float64], spacing_mm: tuple[float, float, float]) -> tuple[float, float]:
-    """Largest diameter in millimetres and sphericity (IBSI QCFX) of the half-way surface."""
-    vertices, faces = _mesh(np.pad(level, 1, constant_values=0.0), spacing_mm)
-    corners = vertices[faces].astype(np.float64)
-    area = (
-        float(np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()) / 2
-    )
-    mesh_volume = abs(float(np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum()) / 6)
-    sphericity = float((36 * np.pi * mesh_volume**2) ** (1 / 3) / area)
-    try:
-        hull = vertices[ConvexHull(vertices).vertices]
-    except QhullError:
-        return 0.0, sphericity
-    return float(pdist(hull).max()), sphericity
-
-
 def _contours(level: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Outlines at 0.5 as (row, column) points, the last of each being the first again."""
     outlines: list[NDArray[np.float64]] = measure.find_contours(level, 0.5)  # type: ignore[no-untyped-call] # untyped
     return outlines
-
-
-def _mesh(
-    level: NDArray[np.float64], spacing_mm: tuple[float, float, float]
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Vertices in millimetres and triangles of the surface at 0.5."""
-    surface = measure.marching_cubes(level, 0.5, spacing=spacing_mm)  # type: ignore[no-untyped-call] # untyped library
-    return surface[0], surface[1]

@@ -52,6 +52,7 @@ async def test_the_models_are_listed_with_their_schemas(services: Services) -> N
         "image-statistics",
         "lesion-measurement",
         "lung-emphysema",
+        "radiomics",
         "tissue-composition",
     ]
     assert all(model.version and model.parameters_schema and model.distribution for model in models)

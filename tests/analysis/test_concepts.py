@@ -16,6 +16,7 @@ NOT_IN_DICOM = {
     "RIGHT_LUNG": ("3341006", "SCT"),
     "EMPHYSEMA": ("87433001", "SCT"),
     "MILLILITRE": ("mL", "UCUM"),
+    "PER_MILLIMETRE": ("/mm", "UCUM"),
 }
 
 

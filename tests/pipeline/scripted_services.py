@@ -23,6 +23,7 @@ from imaging.rpc.server import ListenSettings, RpcServer
 from imaging.stage.v1.stage_pb2 import Refusal, StageContext
 from imaging.storage.v1 import storage_pb2, storage_service_pb2, storage_service_pb2_grpc
 from imaging.work import Report, RequestWork
+from pipeline_svc.recipe_book import BUILT_IN, load_recipe_book
 
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -263,7 +264,9 @@ class ScriptedAnalysis(analysis_service_pb2_grpc.AnalysisServiceServicer):
         self._stages = stages
 
     async def ListModels(self, request: Any, context: Any) -> Any:
-        names = ("image-statistics", "lesion-measurement", "lung-emphysema", "tissue-composition")
+        book = load_recipe_book(None)
+        stages = [stage for name in BUILT_IN for stage in book.get(name).recipe.stages]
+        names = sorted({stage.uses for stage in stages if stage.kind == "analyze"})
         return analysis_service_pb2.ListModelsResponse(
             models=[analysis_pb2.Model(name=name, version="1", parameters_schema=PARAMETERS) for name in names]
         )

@@ -9,6 +9,7 @@ import pytest
 
 from imaging.errors import FailedPrecondition, SettingsInvalid, Unavailable
 from imaging.pipeline.v1 import pipeline_pb2
+from pipeline_svc.recipe_book import BUILT_IN
 from tests.pipeline.pipeline_client import PipelineClient
 from tests.pipeline.scripted_services import Scripted
 
@@ -21,11 +22,7 @@ async def test_it_does_not_serve_before_the_other_services_answer(scripted: Scri
     assert not await pipeline.is_serving()
     with pytest.raises(Unavailable, match="checked yet"):
         await pipeline.call("CreateRun", study="studies/1")
-    assert [recipe.name for recipe in (await pipeline.call("ListRecipes")).recipes] == [
-        "ct-chest",
-        "ct-general",
-        "general",
-    ]
+    assert [recipe.name for recipe in (await pipeline.call("ListRecipes")).recipes] == list(BUILT_IN)
     await scripted.start("reporting")
     await pipeline.wait_until_serving()
     scripted.storage.complete("studies/1")

@@ -19,7 +19,7 @@ from tests.pipeline.scripted_services import Scripted, ScriptedSeries, ct_series
 
 STUDY = "studies/1.2.3"
 RECIPES = [loaded.recipe for loaded in load_recipe_book(None)]
-CHEST, CT, GENERAL = RECIPES
+CHEST, CT, GENERAL = (load_recipe_book(None).get(name).recipe for name in ("ct-chest", "ct-general", "general"))
 
 
 def series(**fields: object) -> storage_pb2.Series:
@@ -49,7 +49,7 @@ async def select(scripted: Scripted, chosen: Recipe, *of_study: ScriptedSeries) 
         ({"instance_count": 19, "frame_count": 19}, CT),
         ({"instance_count": 1, "frame_count": 40}, CHEST),
         ({"instance_count": 2, "frame_count": 2}, GENERAL),
-        ({"modality": "MR"}, GENERAL),
+        ({"modality": "NM"}, GENERAL),
         ({"modality": "SEG"}, None),
         ({"modality": "RTDOSE"}, None),
         ({"frame_count": 0}, None),

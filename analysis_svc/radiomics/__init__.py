@@ -1,0 +1,1 @@
+"""Radiomics by the definitions of the Image Biomarker Standardisation Initiative."""

@@ -1,0 +1,1 @@
+"""Regions that somebody has drawn: segmentations and structure sets, on the grid of the images."""
