@@ -7,7 +7,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from opentelemetry import trace
@@ -91,7 +91,7 @@ class SeriesAnalysis:
             report(0, 0, "frames", "looking the series up")
             instances = await find_instances(self._storage, request)
             regions = (
-                await find_region_sources(self._storage, request.series, request.origin.run)
+                await find_region_sources(self._storage, request.series, request.origin)
                 if request.model.requires == "regions"
                 else []
             )
@@ -158,7 +158,7 @@ class SeriesAnalysis:
         given: Volume | SegmentedVolume = volume
         if request.model.requires == "regions":
             report(0, 0, "regions", "reading")
-            given = await read_regions(self._storage, regions, volume)
+            given = replace(await read_regions(self._storage, regions, volume), headers=tuple(headers))
         analysis = await run_model(request.model, given, request.parameters, report, self._model_time_limit)
         return _Answer(analysis, volume, headers)
 

@@ -108,7 +108,8 @@ class Model(Protocol):
 
     requires: Literal["volume", "frames", "regions"]
     """What `analyze` is given: a `Volume`, `Frames` for a model that any image suits, or a `SegmentedVolume`
-    (`analysis_svc.regions.region`): the volume with the segmentations and structure sets that are drawn on it."""
+    (`analysis_svc.regions.region`): the volume with its headers, and the segmentations and structure sets that are
+    drawn on it."""
 
     Parameters: type[BaseModel]
     """Frozen, with a default for each field; its JSON Schema is shown to users."""

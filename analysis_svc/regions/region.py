@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from analysis_svc import concepts
 from analysis_svc.measurement import Refusal, SegmentReference
 from imaging.volume.volume import Volume
 
@@ -26,7 +28,7 @@ class Region:
     mask: NDArray[np.bool_]
     """Shape of the box; at least one voxel."""
 
-    finding_type: Code | None = None
+    finding_type: Code = concepts.IMAGE_REGION
     site: Code | None = None
     segment: SegmentReference | None = None
     """None for a region of a structure set."""
@@ -50,6 +52,9 @@ class SegmentedVolume:
     regions: tuple[Region, ...]
     refusals: tuple[Refusal, ...] = ()
     """Regions that cannot be laid over the volume truly, and why."""
+
+    headers: tuple[Dataset, ...] = ()
+    """Of the images, in the order of the slices, without pixel data."""
 
 
 def region_of_planes(

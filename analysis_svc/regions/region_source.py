@@ -24,24 +24,28 @@ _MODALITIES: Final = ("SEG", "RTSTRUCT")
 _SOP_CLASSES: Final = (*segmentation_regions.SOP_CLASSES, structure_set_regions.SOP_CLASS)
 
 
-async def find_region_sources(storage: StorageClient, series: str, run: str) -> list[InstanceHeader]:
+async def find_region_sources(storage: StorageClient, series: str, origin: storage_pb2.Origin) -> list[InstanceHeader]:
     """Headers of the segmentations and structure sets that are drawn on a series, in the order of their UIDs.
 
+    They belong to the series that they name. One that names no series of the study (images get new UIDs when they are
+    cropped or de-identified) belongs to every series of its frame of reference, which `read_regions` looks at.
     Received ones, and those that earlier stages of the same run have made; results of other runs never count.
 
     Parameters
     ----------
     series
         `studies/{uid}/series/{uid}`.
-    run
-        `Origin.run` of the request.
+    origin
+        Of what the request stores. What its own stage has stored before it was interrupted does not count.
     """
     study, _, series_uid = series.rpartition("/series/")
     found: list[InstanceHeader] = []
-    for modality in _MODALITIES:
-        async for other in storage.search_series(study, Modality=modality):
+    others = [other async for other in storage.search_series(study)]
+    there = {other.series_instance_uid for other in others}
+    for other in others:
+        if other.modality in _MODALITIES:
             headers = await storage.read_headers(other.name)
-            found += [header for header in headers if _belongs(header, series_uid, run)]
+            found += [header for header in headers if _belongs(header, series_uid, there, origin)]
     return sorted(found, key=lambda header: header.instance.sop_instance_uid)
 
 
@@ -85,13 +89,14 @@ async def _regions(
     return gathered.regions()
 
 
-def _belongs(header: InstanceHeader, series_uid: str, run: str) -> bool:
+def _belongs(header: InstanceHeader, series_uid: str, there: set[str], own: storage_pb2.Origin) -> bool:
     origin = header.instance.origin
     if header.instance.sop_class_uid not in _SOP_CLASSES:
         return False
-    if origin.kind == storage_pb2.Origin.KIND_DERIVED and origin.run != run:
+    if origin.kind == storage_pb2.Origin.KIND_DERIVED and (origin.run != own.run or origin.stage == own.stage):
         return False
-    return series_uid in _named_series(header.dataset)
+    named = _named_series(header.dataset) & there
+    return series_uid in named or (not named and bool(_frames_of_reference(header.dataset)))
 
 
 def _named_series(dataset: Dataset) -> set[str]:
@@ -104,10 +109,13 @@ def _named_series(dataset: Dataset) -> set[str]:
 
 
 def _is_elsewhere(dataset: Dataset, volume: Volume) -> bool:
-    named = {text(item, "FrameOfReferenceUID") for item in items(dataset, "ReferencedFrameOfReferenceSequence")}
-    named |= {text(dataset, "FrameOfReferenceUID")}
-    named.discard("")
+    named = _frames_of_reference(dataset)
     return bool(named) and bool(volume.frame_of_reference_uid) and volume.frame_of_reference_uid not in named
+
+
+def _frames_of_reference(dataset: Dataset) -> set[str]:
+    named = {text(item, "FrameOfReferenceUID") for item in items(dataset, "ReferencedFrameOfReferenceSequence")}
+    return (named | {text(dataset, "FrameOfReferenceUID")}) - {""}
 
 
 def _with_own_labels(regions: Sequence[Region]) -> list[Region]:

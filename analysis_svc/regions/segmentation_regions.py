@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from analysis_svc import concepts
 from analysis_svc.measurement import Refusal, SegmentReference
 from analysis_svc.regions.grid_match import slice_of_frame
 from analysis_svc.regions.region import Region, region_of_planes
@@ -86,7 +87,8 @@ class SegmentationRegions:
                         label=text(item, "SegmentLabel")[:64] or f"Segment {number}",
                         box=placed[0],
                         mask=placed[1],
-                        finding_type=_code(first_item(item, "SegmentedPropertyTypeCodeSequence")),
+                        finding_type=_code(first_item(item, "SegmentedPropertyTypeCodeSequence"))
+                        or concepts.IMAGE_REGION,
                         site=_code(first_item(item, "AnatomicRegionSequence")),
                         segment=SegmentReference(uid, number),
                     )

@@ -22,7 +22,7 @@ from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_pb2
 from tests.analysis.chest import chest
 from tests.analysis.conftest import Services, analysis_request, services_at
-from tests.analysis.test_registry import BRIGHT_VOXELS, install
+from tests.analysis.test_registry import BRIGHT_VOXELS, BUILT_IN, install
 from tests.ct_series import ct_series
 
 
@@ -48,13 +48,7 @@ async def _findings(services: Services, **filters: Any) -> list[Any]:
 
 async def test_the_models_are_listed_with_their_schemas(services: Services) -> None:
     models = (await services.analysis.ListModels(pb.ListModelsRequest())).models
-    assert [model.name for model in models] == [
-        "image-statistics",
-        "lesion-measurement",
-        "lung-emphysema",
-        "radiomics",
-        "tissue-composition",
-    ]
+    assert [model.name for model in models] == BUILT_IN
     assert all(model.version and model.parameters_schema and model.distribution for model in models)
 
 

@@ -17,6 +17,8 @@ NOT_IN_DICOM = {
     "EMPHYSEMA": ("87433001", "SCT"),
     "MILLILITRE": ("mL", "UCUM"),
     "PER_MILLIMETRE": ("/mm", "UCUM"),
+    "GRAM": ("g", "UCUM"),
+    "MILLIGRAM": ("mg", "UCUM"),
 }
 
 

@@ -53,8 +53,12 @@ async def test_received_segmentations_and_structure_sets_are_measured(services: 
 async def test_regions_of_an_earlier_stage_are_measured_in_the_same_run_alone(services: Services) -> None:
     series = await _send_phantom(services)
     lesions = await services.analyze(analysis_request(series, "lesion-measurement", request_id="lesions"))
-    own = await services.analyze(analysis_request(series, MODEL, {"families": ["morphology"]}, request_id="own"))
-    other = await services.analyze(analysis_request(series, MODEL, request_id="other", context_run="runs/2"))
+    own = await services.analyze(
+        analysis_request(series, MODEL, {"families": ["morphology"]}, request_id="own", context_stage="2-analyze")
+    )
+    other = await services.analyze(
+        analysis_request(series, MODEL, request_id="other", context_run="runs/2", context_stage="2-analyze")
+    )
     volumes = {
         finding.tracking_identifier: finding.value for finding in lesions.findings if finding.unit.value == "mm3"
     }
@@ -65,6 +69,9 @@ async def test_regions_of_an_earlier_stage_are_measured_in_the_same_run_alone(se
     for label, value in measured.items():
         assert value == pytest.approx(volumes[label], rel=0.1)
     assert [refusal.rule for refusal in other.refusals] == ["NO_REGION"]
+    # What a stage stored itself, before it was interrupted, is no region for its next attempt.
+    again = await services.analyze(analysis_request(series, MODEL, request_id="again"))
+    assert [refusal.rule for refusal in again.refusals] == ["NO_REGION"]
 
 
 async def test_without_a_region_it_is_refused_and_says_so(services: Services) -> None:
@@ -84,6 +91,19 @@ async def test_regions_on_another_grid_are_told_and_not_measured(services: Servi
     result = await services.analyze(analysis_request(series, MODEL))
     assert not result.findings
     assert {refusal.rule for refusal in result.refusals} == {"OFF_SLICE", "OTHER_FRAME_OF_REFERENCE"}
+
+
+async def test_a_structure_set_of_series_that_are_not_there_counts_by_its_frame_of_reference(
+    services: Services,
+) -> None:
+    volume, _ = chest()
+    series = await _send_phantom(services)
+    structures = structure_set({"Rod": circles(volume, [10, 11], (0.0, 0.0), 30.0)}, volume)
+    studies = structures.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+    studies[0].RTReferencedSeriesSequence[0].SeriesInstanceUID = "1.2.3"
+    await services.send([part10_bytes(structures)])
+    result = await services.analyze(analysis_request(series, MODEL))
+    assert {finding.tracking_identifier for finding in result.findings} == {"Rod"}
 
 
 async def test_the_number_of_regions_is_limited_and_the_rest_told(services: Services) -> None:

@@ -16,7 +16,15 @@ from analysis_svc.registry import InstalledModel, ModelRegistry
 from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
 from tests.analysis.chest import hounsfield_volume, silent
 
-BUILT_IN = ["image-statistics", "lesion-measurement", "lung-emphysema", "radiomics", "tissue-composition"]
+BUILT_IN = [
+    "calcium-scoring",
+    "image-statistics",
+    "lesion-measurement",
+    "lung-emphysema",
+    "pet-uptake",
+    "radiomics",
+    "tissue-composition",
+]
 
 BRIGHT_VOXELS = """
 from typing import Literal

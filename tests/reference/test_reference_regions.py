@@ -25,13 +25,13 @@ DATA = Path(os.environ.get("REFERENCE_DATA", "/nonexistent"))
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="REFERENCE_DATA names no folder of reference series")
 
 
-def _datasets(folder: str) -> list[Dataset]:
+def read_datasets(folder: str) -> list[Dataset]:
     return [pydicom.dcmread(path) for path in sorted((DATA / folder).glob("*.dcm"))]
 
 
-def _volume(folder: str, *, min_slices: int = 2) -> Volume:
+def read_volume(folder: str, *, min_slices: int = 2) -> Volume:
     frames: list[Any] = []
-    for dataset in _datasets(folder):
+    for dataset in read_datasets(folder):
         pixels = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns)
         frames += zip(frame_headers(dataset), pixels, strict=True)
     return assemble(frames, min_slices=min_slices)
@@ -44,8 +44,8 @@ def _known(path: str) -> Any:
 @pytest.mark.parametrize("modality", ["ct", "mr-t1", "pet"])
 def test_the_tumour_of_the_sarcoma_has_its_volume(modality: str) -> None:
     known = _known("ibsi-sts-001/reference/rtstruct-volumes.json")[modality]
-    (structures,) = _datasets(f"ibsi-sts-001/{modality}-rtstruct")
-    volume = _volume(f"ibsi-sts-001/{modality}")
+    (structures,) = read_datasets(f"ibsi-sts-001/{modality}-rtstruct")
+    volume = read_volume(f"ibsi-sts-001/{modality}")
     regions, refusals = structure_set_regions(structures, volume)
     assert refusals == []
     name = next(key for key in known if not key.startswith("_"))
@@ -57,7 +57,7 @@ def test_the_tumour_of_the_sarcoma_has_its_volume(modality: str) -> None:
 @pytest.mark.parametrize("structure", ["Heart", "Lt Lung", "BODY"])
 def test_organs_of_the_breast_plan_have_their_volumes(structure: str) -> None:
     known = _known("dicompyler-rt-breast/reference/dvh.json")["structures"]
-    (structures,) = _datasets("dicompyler-rt-breast/rtstruct")
+    (structures,) = read_datasets("dicompyler-rt-breast/rtstruct")
     (number,) = [item.ROINumber for item in structures.StructureSetROISequence if item.ROIName == structure]
     structures.ROIContourSequence = [
         item for item in structures.ROIContourSequence if item.ReferencedROINumber == number
@@ -71,7 +71,7 @@ def test_organs_of_the_breast_plan_have_their_volumes(structure: str) -> None:
 
 def _grid_of_contours(item: Dataset) -> Volume:
     """The one image of the plan, repeated on each plane of a structure: the others were not kept by the source."""
-    one = _volume("dicompyler-rt-breast/ct", min_slices=1)
+    one = read_volume("dicompyler-rt-breast/ct", min_slices=1)
     planes = sorted({round(float(contour.ContourData[2]), 3) for contour in item.ContourSequence})
     step = float(np.min(np.diff(planes)))
     count = round((planes[-1] - planes[0]) / step) + 1
@@ -86,8 +86,8 @@ def _grid_of_contours(item: Dataset) -> Volume:
 
 def test_the_liver_has_its_voxels_and_its_density() -> None:
     known = _known("dcmqi/reference/liver-seg.json")
-    volume = _volume("dcmqi/ct-3slice")
-    (dataset,) = _datasets("dcmqi/seg-liver")
+    volume = read_volume("dcmqi/ct-3slice")
+    (dataset,) = read_datasets("dcmqi/seg-liver")
     gathered = SegmentationRegions(dataset, volume)
     for number, frame in enumerate(dataset.pixel_array, start=1):
         gathered.add(number, frame)
@@ -100,8 +100,8 @@ def test_the_liver_has_its_voxels_and_its_density() -> None:
 
 
 def test_the_digital_phantom_as_dicom_gives_the_consensus() -> None:
-    volume = _volume("ibsi1-digital-phantom/image")
-    (dataset,) = _datasets("ibsi1-digital-phantom/seg")
+    volume = read_volume("ibsi1-digital-phantom/image")
+    (dataset,) = read_datasets("ibsi1-digital-phantom/seg")
     gathered = SegmentationRegions(dataset, volume)
     for number, frame in enumerate(dataset.pixel_array, start=1):
         gathered.add(number, frame)

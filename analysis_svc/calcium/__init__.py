@@ -1,0 +1,1 @@
+"""Calcium of the coronary arteries in CT."""

@@ -1,0 +1,1 @@
+"""Positron emission tomography: from activity to uptake."""
