@@ -8,12 +8,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from analysis_svc.model import Model
-from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
+from analysis_svc.onnx.onnx_model import CARD, OnnxModel
+from imaging.errors import FailedPrecondition, ImagingError, InvalidArgument, NotFound
 
 GROUP: Final = "imaging.models"
 _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -81,8 +84,14 @@ class ModelRegistry:
             self._by_name[name] = entry
 
     @classmethod
-    def discover(cls) -> ModelRegistry:
-        """The models of all installed packages; a broken one is logged and left out."""
+    def discover(cls, onnx_dir: Path | None = None) -> ModelRegistry:
+        """The models of all installed packages, and of a folder of ONNX models; a broken one is logged and left out.
+
+        Parameters
+        ----------
+        onnx_dir
+            Its subfolders hold `model.onnx` and `model.yaml` each.
+        """
         installed: list[InstalledModel] = []
         problems: list[str] = []
         for entry_point in sorted(metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
@@ -93,6 +102,14 @@ class ModelRegistry:
                 problem = f"Model {entry_point.name} ({entry_point.value}) is left out: {type(error).__name__}: {error}"
                 problems.append(problem)
                 _log.warning("a model is left out", extra={"entry_point": entry_point.name, "problem": problem})
+        for folder in sorted(onnx_dir.iterdir()) if onnx_dir is not None and onnx_dir.is_dir() else []:
+            if (folder / CARD).is_file():
+                try:
+                    installed.append(_load_onnx(folder))
+                except ImagingError as error:
+                    problem = f"The model in {folder.name} is left out: {error.text}"
+                    problems.append(problem)
+                    _log.warning("a model is left out", extra={"folder": folder.name, "problem": problem})
         return cls(installed, problems)
 
     def all(self) -> tuple[InstalledModel, ...]:
@@ -123,6 +140,18 @@ def _load(entry_point: metadata.EntryPoint) -> InstalledModel:
     distribution = entry_point.dist
     origin = f"{distribution.metadata['Name']} {distribution.version}" if distribution is not None else "unknown"
     return InstalledModel(model, origin)
+
+
+def _load_onnx(folder: Path) -> InstalledModel:
+    if find_spec("onnxruntime") is None:
+        raise FailedPrecondition(
+            "ONNX Runtime is not installed",
+            where=str(folder),
+            hint="Install it: pip install 'imaging-pipeline[onnx]'.",
+        )
+    model = OnnxModel(folder)
+    _check(model, model.name)
+    return InstalledModel(model, f"{folder.name} ({model.card.licence})")
 
 
 def _check(model: object, entry_point_name: str) -> None:

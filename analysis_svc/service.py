@@ -57,4 +57,4 @@ def build(settings: Settings) -> AnalysisService:
     FailedPrecondition
         If two packages bring a model of the same name, or the database cannot be used.
     """
-    return AnalysisService(settings, ModelRegistry.discover())
+    return AnalysisService(settings, ModelRegistry.discover(settings.analysis.onnx_models_dir))

@@ -7,16 +7,14 @@ parent dies.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import resource
-import signal
 import socket
 import sys
 from typing import Any
 
 import numpy as np
 
+from imaging.codecs.child_limits import die_with_parent, mapped_bytes
 from imaging.codecs.decode import check_decodable, decode_frame
 from imaging.codecs.worker_wire import (
     WireBroken,
@@ -28,7 +26,6 @@ from imaging.codecs.worker_wire import (
 from imaging.dicom.pixel_description import PixelDescription
 from imaging.errors import InvalidDicom, PixelDataInvalid, UnsupportedTransferSyntax
 
-_PR_SET_PDEATHSIG = 1
 _MEMORY_FOR_CODEC_BYTES = 256 << 20
 _MEMORY_PER_DECODED_BYTE = 12
 """OpenJPEG works in 4 bytes a sample and keeps up to two more copies; an 8-bit frame needs the most for its size."""
@@ -37,7 +34,7 @@ _MEMORY_PER_DECODED_BYTE = 12
 def main(arguments: list[str] | None = None) -> None:
     """Serve the socket until it closes."""
     descriptor, parent = (int(argument) for argument in (arguments or sys.argv[1:]))
-    _die_with_parent(parent)
+    die_with_parent(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = socket.socket(fileno=descriptor)
     try:
@@ -91,7 +88,7 @@ def _refusal(error: InvalidDicom) -> dict[str, Any]:
 def _limit(pixels: PixelDescription, size: int, memory_limit_bytes: int, cpu_limit_seconds: float) -> None:
     """Bound what this frame may take: address space on top of what is mapped now, and processor time from now on."""
     wanted = _MEMORY_FOR_CODEC_BYTES + 4 * size + _MEMORY_PER_DECODED_BYTE * pixels.decoded_frame_bytes
-    address_space = _mapped_bytes() + min(wanted, memory_limit_bytes)
+    address_space = mapped_bytes() + min(wanted, memory_limit_bytes)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (address_space, hard))
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -103,18 +100,6 @@ def _unlimit_memory() -> None:
     """Lift the limit between frames, so that a frame's copies on the way out are not counted against it."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-
-
-def _mapped_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - read for each frame; the short way
-        return int(statm.read().split()[0]) * resource.getpagesize()
-
-
-def _die_with_parent(parent: int) -> None:
-    """Ask the kernel for SIGKILL when the thread that started us ends, and notice if that was already so."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
-        raise SystemExit(1)
 
 
 if __name__ == "__main__":

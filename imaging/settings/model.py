@@ -114,6 +114,10 @@ class AnalysisSettings(OwnDatabase):
     model_time_limit_minutes: float = Field(20.0, gt=0)
     """A model that takes longer fails its stage."""
 
+    onnx_models_dir: Path | None = None
+    """Folder with a subfolder an ONNX model, each with `model.onnx` and `model.yaml` (docs/models.md); None: there are
+    none."""
+
 
 class ReportingSettings(OwnDatabase):
     """The reporting service."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from analysis_svc.onnx.model_card import read_model_card
 from analysis_svc.registry import ModelRegistry
 from pipeline_svc.recipe_book import BUILT_IN
 
@@ -22,3 +23,9 @@ def test_every_model_stands_in_the_docs() -> None:
 
 def test_the_recipes_stand_in_the_docs_in_the_order_in_which_they_are_tried() -> None:
     assert _table("Recipes") == list(BUILT_IN)
+
+
+def test_the_card_in_the_docs_is_one(tmp_path: Path) -> None:
+    card = tmp_path / "model.yaml"
+    card.write_text(DOCS.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0])
+    assert read_model_card(card).outputs[0].label == "Liver"
