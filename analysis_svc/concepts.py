@@ -44,6 +44,12 @@ TOTAL_LESION_GLYCOLYSIS: Final[Code] = codes.DCM.TotalLesionGlycolysis
 AGATSTON_SCORE: Final = Code("112058", "DCM", "Calcium score")
 CALCIUM_VOLUME: Final[Code] = codes.DCM.CalciumVolume
 CALCIUM_MASS: Final[Code] = codes.DCM.CalciumMass
+EXPOSURE_INDEX: Final[Code] = codes.DCM.ExposureIndex
+TARGET_EXPOSURE_INDEX: Final[Code] = codes.DCM.TargetExposureIndex
+DEVIATION_INDEX: Final[Code] = codes.DCM.DeviationIndex
+SIGNAL_TO_NOISE: Final[Code] = codes.DCM.SignalToNoiseRatio
+FOREGROUND_FRACTION: Final = Code("FOREGROUND", PRIVATE_SCHEME, "Foreground fraction of the image")
+PERCENT_INTEGRAL_UNIFORMITY: Final = Code("PIU", PRIVATE_SCHEME, "Percent integral uniformity")
 LESION_COUNT: Final = Code("246206008", "SCT", "Number of lesions")
 
 # How a number was derived (CID 7464 and percentiles of SNOMED CT).

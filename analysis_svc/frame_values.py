@@ -26,11 +26,14 @@ _ATTRIBUTES: Final = (
     "BodyPartExamined",
     "ContrastBolusAgent",
     "ConvolutionKernel",
+    "DeviationIndex",
+    "ExposureIndex",
     "ImageType",
     "KVP",
     "LossyImageCompression",
     "Manufacturer",
     "ManufacturerModelName",
+    "TargetExposureIndex",
 )
 
 
@@ -57,11 +60,11 @@ def image_frame(stored: NDArray[Any], header: Dataset, frame_number: int) -> Ima
     if stored.ndim == 2 and text(header, "PhotometricInterpretation") == "PALETTE COLOR":
         stored = apply_palette(stored, header)
     if stored.ndim == 3:
-        return ImageFrame(stored[..., :3].astype(np.float32) @ _LUMA, source)
+        return ImageFrame(stored[..., :3].astype(np.float32) @ _LUMA, source, attributes=series_attributes(header))
     padding = padding_mask(stored, header)
     lut = _lut(header, frame_number)
     valid = None if padding is None or not padding.any() else ~padding
-    return ImageFrame(_values(stored, lut), source, valid, lut.warnings)
+    return ImageFrame(_values(stored, lut), source, valid, lut.warnings, series_attributes(header))
 
 
 def series_units(header: Dataset) -> str:

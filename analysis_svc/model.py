@@ -21,7 +21,7 @@ A model of your own is a class of about twenty lines in your own package, named 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,6 +54,9 @@ class ImageFrame:
 
     warnings: tuple[str, ...] = ()
     """What was wrong in the header, and what was taken instead."""
+
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Facts from the header of its own instance, as in `Frames.attributes`."""
 
 
 class Frames(Protocol):

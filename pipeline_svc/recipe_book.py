@@ -12,7 +12,17 @@ from pipeline_svc.fit import first_that_fits
 from pipeline_svc.recipe import LoadedRecipe, Recipe, parse_recipe
 from pipeline_svc.suggestion import did_you_mean
 
-BUILT_IN = ("ct-calcium", "ct-chest", "pet-ct", "segmented", "ct-general", "general")
+BUILT_IN = (
+    "ct-calcium",
+    "ct-chest",
+    "pet-ct",
+    "segmented",
+    "ct-general",
+    "mr-general",
+    "xray-general",
+    "ultrasound-general",
+    "general",
+)
 """From the most special to the one that takes anything with images."""
 
 

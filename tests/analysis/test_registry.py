@@ -18,9 +18,11 @@ from tests.analysis.chest import hounsfield_volume, silent
 
 BUILT_IN = [
     "calcium-scoring",
+    "exposure-index",
     "image-statistics",
     "lesion-measurement",
     "lung-emphysema",
+    "mr-quality",
     "pet-uptake",
     "radiomics",
     "tissue-composition",

@@ -327,7 +327,7 @@ async def test_the_general_recipe_measures_each_series_and_survives_one_that_fai
     pipeline = await start_pipeline()
     series = [ct_series(STUDY, number, slices=2, body_part="KNEE") for number in (1, 2, 3)]
     for one in series:
-        one.message.modality = "MR"
+        one.message.modality = "NM"
     scripted.storage.complete(STUDY, *series)
     run = await pipeline.ended_run_of(STUDY)
     assert (run.state, run.recipe) == (pipeline_pb2.STATE_SUCCEEDED, "general")

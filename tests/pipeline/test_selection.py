@@ -173,3 +173,25 @@ def test_a_stack_is_parallel_and_has_one_slice_a_position_where_that_can_be_had(
     assert bool(stack) == bool(slices)
     orientations = {str(header.dataset.get("ImageOrientationPatient")) for header in stack}
     assert len(orientations) <= 1 or orientations == {"None", "[0, 1]"}
+
+
+@pytest.mark.parametrize(
+    ("modality", "description", "drawn", "recipe"),
+    [
+        ("MR", "", False, "mr-general"),
+        ("DX", "", False, "xray-general"),
+        ("MG", "", False, "xray-general"),
+        ("US", "", False, "ultrasound-general"),
+        ("PT", "", False, "pet-ct"),
+        ("XA", "", False, "general"),
+        ("MR", "", True, "segmented"),
+        ("CT", "Ca Score 3.0", True, "ct-calcium"),
+        ("CT", "Ca Score 3.0", False, "ct-chest"),
+    ],
+)
+def test_each_modality_has_its_recipe(modality: str, description: str, drawn: bool, recipe: str) -> None:
+    images = series(modality=modality, series_description=description)
+    drawing = series(modality="RTSTRUCT", frame_count=0, name="studies/1.2.3/series/9")
+    found = first_that_fits(RECIPES, storage_pb2.Study(), [images, drawing] if drawn else [images])
+    assert found is not None
+    assert found.name == recipe
