@@ -2,7 +2,7 @@
 
 import { el, fill } from "./dom.js";
 import { framesOf } from "./frame-list.js";
-import { FrameStore } from "./frame-store.js";
+import { FrameStore, isPlain } from "./frame-store.js";
 import { listen } from "./gestures.js";
 import { Segmentations } from "./segmentations.js";
 import { fetchBody, get } from "./server.js";
@@ -61,7 +61,8 @@ class Viewer {
     this.windowChoice = el("select", { "aria-label": "Window" });
     this.overlayList = el("div", { class: "overlays" });
     this.keys = el("dialog", { class: "keys" }, el("h2", {}, "Mouse and keys"), el("dl", {}, KEYS.map(([key, what]) => [el("dt", {}, key), el("dd", {}, what)])), el("form", { method: "dialog" }, el("button", { class: "primary" }, "Close")));
-    const button = (words, act) => el("button", { type: "button", class: "quiet", on: { click: act } }, words);
+    const button = (words, act, kind = "") => el("button", { type: "button", class: `quiet ${kind}`, on: { click: act } }, words);
+    this.invertButton = button("Invert", () => this.invert());
     fill(
       view,
       el(
@@ -73,10 +74,10 @@ class Viewer {
           el("a", { class: "back", href: back }, "Study"),
           el("h1", {}, "Series"),
           this.windowChoice,
-          button("Invert", () => this.invert()),
+          this.invertButton,
           button("Reset", () => this.reset()),
           this.playButton,
-          button("Keys", () => this.keys.showModal()),
+          button("Keys", () => this.keys.showModal(), "for-keys"),
         ),
         el("div", { class: "picture" }, this.canvas, Object.values(this.corners), Object.values(this.sides), this.problem, this.overlayList),
         el("div", { class: "scroll" }, el("span", { class: "loaded", "aria-hidden": "true" }, this.loaded), this.slider),
@@ -119,6 +120,8 @@ class Viewer {
       },
     );
     this.#windows();
+    // What comes as a picture has its window in it.
+    this.windowChoice.hidden = this.invertButton.hidden = !frames.some(isPlain);
     this.slider.addEventListener("input", () => this.goTo(Number(this.slider.value)));
     listen(this.canvas, {
       step: (count) => this.goTo(this.index + count),
@@ -148,7 +151,7 @@ class Viewer {
     const named = study.series.filter((one) => one.modality === "SEG").map((one) => one.name);
     const [segments, found] = await Promise.all([
       this.segmentations.read(named, this.frames),
-      get(`/api/studies/${studyUid}/findings`, this.signal).catch(() => ({ findings: [] })),
+      get(`/api/studies/${studyUid}/findings?run=${encodeURIComponent(study.runs[0]?.name || "")}`, this.signal).catch(() => ({ findings: [] })),
     ]);
     this.lines = linesOf(found.findings, this.series);
     const names = new Set();

@@ -102,9 +102,14 @@ export class Stage {
       context.arc(...end, 2.5 * ratio, 0, 7);
       context.fill();
     }
-    context.font = `${13 * ratio}px system-ui, sans-serif`;
+    context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
     const right = a[0] > b[0] ? a : b;
-    context.fillText(label, right[0] + 8 * ratio, right[1] + 4 * ratio);
+    const at = [right[0] + 9 * ratio, right[1] + 4 * ratio];
+    context.strokeStyle = "#000c";
+    context.lineWidth = 4 * ratio;
+    context.lineJoin = "round";
+    context.strokeText(label, ...at); // readable on white as on black
+    context.fillText(label, ...at);
   }
 
   /** A point of the patient, in millimetres, on the canvas (PS3.3 C.7.6.2.1.1, inverted). */

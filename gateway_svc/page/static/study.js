@@ -142,6 +142,11 @@ function seriesCard(series) {
   const size = series.frameCount > 0 ? `${count(series.frameCount, "frame")} · ${series.columns}\u00a0×\u00a0${series.rows}` : count(series.instanceCount, "object");
   const picture = el("span", { class: "thumbnail" }, el("span", { class: "letters", "aria-hidden": "true" }, series.modality));
   const hasPictures = series.frameCount > 0 && !PICTURELESS.has(series.modality);
+  if (hasPictures) {
+    const image = el("img", { src: `/dicom-web/${series.name}/thumbnail?viewport=224,224`, alt: "", loading: "lazy", decoding: "async" });
+    image.addEventListener("error", () => image.remove());
+    picture.append(image);
+  }
   const words = el(
     "span",
     { class: "words" },

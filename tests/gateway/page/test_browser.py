@@ -127,6 +127,7 @@ async def _colours(page: Page) -> int:
 
 async def test_series_is_scrolled_windowed_and_played(page: Page) -> None:
     await page.locator("li.study a.name").click()
+    await page.wait_for_function("document.querySelector('a.series img')?.naturalWidth > 90")  # its thumbnail
     await page.get_by_role("link", name="Round body").first.click()
     stage = page.locator("canvas.stage")
     place = page.locator(".corner.bottom-left b")
