@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +55,13 @@ def test_jobs_may_do_only_what_they_need_and_end_some_time() -> None:
         assert set(job.get("needs", [])) <= set(found["jobs"])
         for step in job["steps"]:
             assert re.fullmatch(r"[\w.-]+/[\w.-]+@v[\d.]+", step.get("uses", "a/b@v1")), step
+
+
+def test_the_workflow_passes_actionlint() -> None:
+    program = shutil.which("actionlint")
+    if program is None:
+        pytest.skip("actionlint is not installed (go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7)")
+    done = subprocess.run(
+        [program, str(ROOT / ".github" / "workflows" / "ci.yaml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

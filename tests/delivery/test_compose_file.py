@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ def test_make_writes_secrets_once_and_for_the_owner_alone(tmp_path: Path) -> Non
     assert all(re.fullmatch("[0-9a-f]{64}", value) for value in values)
     assert len(set(values)) == len(values)
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_podman_compose_reads_it(tmp_path: Path) -> None:
+    program = shutil.which("podman-compose")
+    if program is None or shutil.which("podman") is None:
+        pytest.skip("podman-compose (pip) and podman are not installed")
+    (tmp_path / ".env").write_text("".join(f"{name}=x\n" for name in SECRETS))
+    command = [program, "--env-file", str(tmp_path / ".env"), "-f", str(ROOT / "compose.yaml")]
+    command += ["--profile", "demo", "--profile", "telemetry", "config"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert set(yaml.safe_load(done.stdout)["services"]) >= set(SERVICE_NAMES)
 
 
 def test_nothing_listens_for_other_machines_and_services_have_few_rights(services: dict[str, Any]) -> None:
