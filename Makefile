@@ -11,7 +11,7 @@ UVX    ?= uvx
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ci protos lint types test demo bench fuzz kill-test kill-matrix image image-check sbom scan \
+.PHONY: help setup ci protos lint types test demo bench fuzz kill-test kill-matrix rolling-test image image-check sbom scan \
   publish sign compose-env chart chart-tools lock clean
 
 help: ## this list
@@ -61,6 +61,9 @@ kill-test: $(STAMP) ## 60 s of uploads and runs while services are killed; then 
 kill-matrix: $(STAMP) ## storage killed 20 times on each of {folder, S3} x {SQLite, PostgreSQL}; a deliberate bug that must be caught
 	$(BIN)/python -m tests.kill.matrix --kills 20
 	$(BIN)/python -m tests.kill.matrix --kills 20 --store s3 --database postgresql --catch acknowledge-before-commit
+
+rolling-test: $(STAMP) ## two replicas of every service restarted one by one, under load: no call may fail
+	$(BIN)/python -m tests.rolling.scenario
 
 ci: ## all that is tested before a release
 	.ci/run

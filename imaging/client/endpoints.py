@@ -19,8 +19,9 @@ def resolve_endpoints(given: str | Mapping[str, str] | None, settings: Settings)
     ----------
     given
         The address of storage, the others being on the next ports, as `imaging up --port-base` lays them out; or the
-        addresses by service, as `imaging up --json` tells them; or None: the addresses that the settings name, or else
-        those of the `imaging up` that works on the settings' data folder, or else the default ports.
+        addresses by service, as `imaging up --json` tells them, several of replicas with commas between; or None: the
+        addresses that the settings name, or else those of the `imaging up` that works on the settings' data folder, or
+        else the default ports.
 
     Raises
     ------
@@ -43,7 +44,8 @@ def resolve_endpoints(given: str | Mapping[str, str] | None, settings: Settings)
             f"There is no service `{unknown[0]}`", where="endpoints", hint=f"Known: {', '.join(SERVICE_NAMES)}."
         )
     for address in given.values():
-        _split(address)
+        for each in address.split(","):
+            _split(each)
     return {name: given.get(name, settings.address(name)) for name in _names()}
 
 

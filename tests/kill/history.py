@@ -54,6 +54,9 @@ class History:
     start: float = field(default_factory=time.monotonic)
     uploads: list[UploadEntry] = field(default_factory=list)
     completions: list[CompletionEntry] = field(default_factory=list)
+    failed_completions: list[str] = field(default_factory=list)
+    """Errors of calls that complete a study; each is made again until it succeeds."""
+
     kills: list[tuple[float, str]] = field(default_factory=list)
     recoveries: list[Recovery] = field(default_factory=list)
     peak_bytes: dict[str, int] = field(default_factory=dict)

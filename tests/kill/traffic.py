@@ -90,7 +90,8 @@ async def _complete(client: StorageClient, series: CtSeries, history: History) -
     while history.now() < history.until + LAST_SECONDS:
         try:
             manifest = await client.complete_study(series.study, list(series.instances))
-        except ImagingError:
+        except ImagingError as failed:
+            history.failed_completions.append(failed.text)
             await asyncio.sleep(0.3)
         except Exception as failed:  # noqa: BLE001 - this is what the test looks for
             history.untyped.append(f"complete: {type(failed).__name__}: {failed}")
