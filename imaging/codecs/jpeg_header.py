@@ -46,6 +46,8 @@ class JpegHeader:
     is_jfif: bool
     adobe_transform: int | None
     """0: no colour transform, 1: YCbCr; None without Adobe's APP14 marker."""
+    components_in_scan: int
+    """Of the first scan: 1 where each component has one of its own."""
 
     @property
     def process_name(self) -> str:
@@ -92,13 +94,14 @@ def read_jpeg_header(codestream: bytes) -> JpegHeader:
         elif marker == _APP14 and bytes(segment[:5]) == b"Adobe" and len(segment) >= 12:
             adobe_transform = segment[11]
         elif marker == _SOS:
+            components_in_scan = segment[0] if segment else 0
             break
         offset += 2 + length
     if frame is None:
         raise _invalid("A JPEG scan without a frame header", "The codestream is damaged.")
     if codestream.rfind(_EOI_BYTES, offset) < 0:
         raise _invalid("The JPEG codestream does not end", "It was cut: send the whole frame.")
-    return JpegHeader(*frame, is_jfif=is_jfif, adobe_transform=adobe_transform)
+    return JpegHeader(*frame, is_jfif=is_jfif, adobe_transform=adobe_transform, components_in_scan=components_in_scan)
 
 
 def check_jpeg_header(

@@ -33,8 +33,8 @@ def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription)
     header = read_jpeg_header(frame_bytes)
     check_jpeg_header(header, pixels, _PROCESSES, syntax.name)
     samples = imagecodecs.jpegls_decode(frame_bytes)
-    if pixels.samples_per_pixel > 1 and samples.shape == (pixels.samples_per_pixel, pixels.rows, pixels.columns):
-        samples = np.ascontiguousarray(np.moveaxis(samples, 0, -1))  # interleave mode 0: one scan a component
+    if pixels.samples_per_pixel > 1 and header.components_in_scan == 1:
+        samples = np.ascontiguousarray(np.moveaxis(samples, 0, -1))  # interleave mode 0 comes as planes
     # JPEG-LS knows no sign: two's complement of the codestream's precision (PS3.5 8.2.3).
     return DecodedSamples(
         samples, colour_space(header, pixels), header.precision if pixels.pixel_representation else None

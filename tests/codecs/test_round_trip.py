@@ -71,6 +71,13 @@ def test_native_frames_come_back(syntax: str, image: tuple[NDArray[Any], PixelDe
     np.testing.assert_array_equal(decoded, values)
 
 
+@pytest.mark.parametrize("syntax", COMPRESSED)
+def test_an_image_whose_sides_are_as_many_as_its_colours_comes_back(syntax: str) -> None:
+    values = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+    pixels = PixelDescription(3, 3, 3, "RGB", 8, 8, 7, 0, planar_configuration=0)
+    np.testing.assert_array_equal(decode_frame(encode_frame(values, syntax, pixels), syntax, pixels), values)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(COMPRESSED), images(((8, 8), (16, 16), (16, 12), (16, 10), (8, 7))))
 def test_compressed_frames_come_back(syntax: str, image: tuple[NDArray[Any], PixelDescription]) -> None:
