@@ -1,34 +1,27 @@
-"""Frames as a stream: stored bytes where the caller can decode them, decoded ones otherwise."""
+"""Frames as a stream: stored bytes where the caller can decode them, others encoded anew."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
 import google_crc32c
 
-from imaging.codecs import native
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
-from imaging.dicom.transfer_syntax import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    TRANSFER_SYNTAXES,
-    transfer_syntax,
-)
-from imaging.errors import InvalidArgument, UnsupportedTransferSyntax
+from imaging.errors import InvalidArgument
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.cached_frames import CachedFrames
-from storage_svc.frame_pixels import frame_pixels
 from storage_svc.frame_plan import FramesOf, checked_frames, ordered
 from storage_svc.frame_source import Bytes, FrameGroup, Row, StoredFrame, frame_groups, read_frames, read_size
 from storage_svc.names import instance_name, parse_name
 from storage_svc.object_rows import instances_below, instances_by_uid
 from storage_svc.read_ahead import read_ahead
 from storage_svc.retrieve_instances import CHUNK_BYTES, WHOLE_BYTES
+from storage_svc.transcode_frame import PLAIN, target_syntax, transcoded_frame
 from storage_svc.wire_message import data_message
 
 _BATCH = 100
@@ -37,9 +30,6 @@ _SMALL = ("study_instance_uid", "series_instance_uid", "number_of_frames")
 
 _DECODED_BYTES = 32 * 1024 * 1024
 """How much of one group is decoded ahead of the caller."""
-
-_PLAIN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
-"""Their native pixels are the same bytes."""
 
 _KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 Response = pb.RetrieveFramesResponse
@@ -61,7 +51,7 @@ async def retrieve_frames(
     """
     frames, known = await _asked_frames(database, request)
     plan = ordered(frames, request.order)
-    accept = frozenset(request.accept_transfer_syntax_uids)
+    accept = dict.fromkeys(request.accept_transfer_syntax_uids)
 
     async def groups() -> AsyncGenerator[FrameGroup]:
         for start in range(0, len(plan), _BATCH):
@@ -82,7 +72,7 @@ async def retrieve_frames(
     cached = CachedFrames(store)
 
     def at_once(group: FrameGroup) -> list[list[bytes] | StoredFrame] | None:
-        if not _sent_as_kept(group.row["transfer_syntax_uid"], accept):
+        if accept and group.row["transfer_syntax_uid"] not in accept:
             return None
         stored = cached.frames(group)
         return None if stored is None else [convert(frame) for frame in stored]
@@ -138,57 +128,22 @@ async def _asked_frames(database: Database, request: pb.RetrieveFramesRequest) -
     return frames, found if few else {}
 
 
-def _sent_as_kept(transfer_syntax_uid: str, accept: frozenset[str]) -> bool:
-    return not accept or transfer_syntax_uid in accept
-
-
-def as_accepted(frame: StoredFrame, accept: frozenset[str], pool: DecodePool) -> tuple[Response.Header, Bytes]:
-    """Header and bytes of a frame in a transfer syntax that the caller takes; blocks while it decodes.
+def as_accepted(frame: StoredFrame, accept: Collection[str], pool: DecodePool) -> tuple[Response.Header, Bytes]:
+    """Header and bytes of a frame in a transfer syntax that the caller takes; blocks while it is encoded anew.
 
     Raises
     ------
     UnsupportedTransferSyntax
-        If neither the stored form nor a decoded one is accepted.
+        If it can be given in none of them.
     PixelDataInvalid
         If it cannot be decoded.
     """
     syntax = frame.transfer_syntax_uid
-    if _sent_as_kept(syntax, accept):
-        return _header(frame, syntax, len(frame.content), frame.bit_offset), frame.content
-    plain = next((uid for uid in _PLAIN if uid in accept), None)
-    if plain is None:
-        raise UnsupportedTransferSyntax(
-            f"The frame is kept in {transfer_syntax(syntax).name}, which is not accepted",
-            where=frame.row["sop_instance_uid"],
-            hint="Accept Explicit VR Little Endian too: frames are decoded to it.",
-            metadata={"transfer_syntax_uid": syntax},
-        )
-    if syntax in _PLAIN:
-        return _header(frame, plain, len(frame.content), frame.bit_offset), frame.content
-    decoded, content = _decoded(frame, pool)
-    return _header(decoded, plain, len(content), 0), content
-
-
-def _decoded(frame: StoredFrame, pool: DecodePool) -> tuple[StoredFrame, bytes]:
-    """The frame with the description of its decoded form, and its bytes in Explicit VR Little Endian."""
-    samples = frame_pixels(
-        bytes(frame.content),
-        frame.transfer_syntax_uid,
-        frame.pixels,
-        pixel_vr=frame.pixel_vr,
-        bit_offset=frame.bit_offset,
-        pool=pool,
-    )
-    colour = frame.pixels.samples_per_pixel > 1
-    interpretation = frame.pixels.photometric_interpretation
-    described = replace(
-        frame.pixels,
-        photometric_interpretation="RGB" if colour and interpretation.startswith("YBR") else interpretation,
-        planar_configuration=0 if colour else None,
-        bits_allocated=1 if frame.pixels.bits_allocated == 1 else samples.dtype.itemsize * 8,
-    )
-    content = native.encode(samples, TRANSFER_SYNTAXES[EXPLICIT_VR_LITTLE_ENDIAN], described)
-    return replace(frame, pixels=described), content
+    target = target_syntax(syntax, accept, where=frame.row["sop_instance_uid"])
+    if target == syntax or (target in PLAIN and syntax in PLAIN):
+        return _header(frame, target, len(frame.content), frame.bit_offset), frame.content
+    described, content = transcoded_frame(frame, target, pool)
+    return _header(replace(frame, pixels=described), target, len(content), 0), content
 
 
 def _header(frame: StoredFrame, syntax: str, size_bytes: int, bit_offset: int) -> Response.Header:

@@ -118,6 +118,7 @@ class StorageServicer(LifecycleServicer):
             parts.database,
             parts.store,
             parts.readers,
+            parts.pool,
             parse_name(request.name),
             accept=request.accept_transfer_syntax_uids,
             start_offset=request.start_offset,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+from zlib import crc32
 
 from gateway_svc.http.media_type import MediaType, parse_accept
 from gateway_svc.http.refusals import NotAcceptable
@@ -49,7 +50,7 @@ class FrameForm:
     """How frames are sent."""
 
     accept: tuple[str, ...]
-    """Transfer syntaxes that the client takes."""
+    """Transfer syntaxes that the client takes, the one that it likes best first."""
 
     multipart: bool
     """False: one frame as the whole body."""
@@ -72,6 +73,11 @@ class InstanceForm:
 
     multipart: bool
     """False: one instance as the whole body."""
+
+    @property
+    def identity(self) -> str:
+        """Short, and the same for the same transfer syntaxes."""
+        return f"{crc32(','.join(self.accept).encode('utf-8', 'replace')):08x}"
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""WADO-RS instances (PS3.18 10.4): whole objects as they are kept, streamed, with executable preambles neutralised."""
+"""WADO-RS instances (PS3.18 10.4): whole objects, streamed, with executable preambles neutralised."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def send_instances(exchange: Exchange, storage: StorageStub, target: Targe
             message, is_first = first, True
             while True:
                 if message.HasField("header"):
-                    syntax, size = message.header.instance.transfer_syntax_uid, message.header.size_bytes
+                    syntax, size = message.header.transfer_syntax_uid, message.header.size_bytes
                     kind = f"{DICOM}; transfer-syntax={syntax}"
                     yield part_start(boundary, kind, first=is_first, size_bytes=size)
                     is_first = False
@@ -59,26 +59,26 @@ async def send_instances(exchange: Exchange, storage: StorageStub, target: Targe
 
 
 async def send_file(exchange: Exchange, storage: StorageStub, name: str, form: InstanceForm) -> None:
-    """One instance as a file of its own: with an ETag, and in ranges."""
+    """One instance as a file of its own: with an ETag, and, where it is given as it is kept, in ranges."""
     with domain_errors(name):
         instance = (await storage.GetInstance(pb.GetInstanceRequest(name=name))).instance
-    etag = instance_etag(instance)
+    as_kept = not form.accept or instance.transfer_syntax_uid in form.accept
+    etag = instance_etag(instance) if as_kept else f'{instance_etag(instance)[:-1]}-{form.identity}"'
     headers: list[Header] = [
-        (b"content-type", f"{DICOM}; transfer-syntax={instance.transfer_syntax_uid}".encode("ascii")),
         (b"content-disposition", f'attachment; filename="{instance.sop_instance_uid}.dcm"'.encode("ascii")),
         (b"etag", etag.encode("ascii")),
-        (b"accept-ranges", b"bytes"),
         (b"vary", b"Accept"),
         *NEVER_RUN,
     ]
+    if as_kept:
+        headers.append((b"accept-ranges", b"bytes"))
     if is_unchanged(exchange, etag):
         await exchange.send(304, headers)
         return
-    part = asked_range(exchange, instance.size_bytes, etag)
-    start, stop = (part.start, part.stop) if part else (0, instance.size_bytes)
+    part = asked_range(exchange, instance.size_bytes, etag) if as_kept else None
     request = pb.RetrieveInstancesRequest(name=name, accept_transfer_syntax_uids=form.accept)
-    if start >= 132:  # an earlier start is read from the beginning, because of the preamble
-        request.start_offset = start
+    if part and part.start >= 132:  # an earlier start is read from the beginning, because of the preamble
+        request.start_offset = part.start
     async with aclosing(messages_of(storage.RetrieveInstances(request))) as messages:
         first = await anext(messages)
 
@@ -87,11 +87,16 @@ async def send_file(exchange: Exchange, storage: StorageStub, name: str, form: I
             async for message in messages:
                 yield _content(message)
 
-        headers += [part.header] if part else []
-        headers.append((b"content-length", b"%d" % (stop - start)))
+        size = part.stop - part.start if part else first.header.size_bytes
+        kind = f"{DICOM}; transfer-syntax={first.header.transfer_syntax_uid}"
+        headers += [(b"content-type", kind.encode("ascii")), (b"content-length", b"%d" % size)]
+        if part is None:
+            await exchange.send_stream(200, headers, content())
+            return
         offset = request.start_offset
-        body = cut(content(), start - offset, stop - offset) if part else content()
-        await exchange.send_stream(206 if part else 200, headers, body)
+        await exchange.send_stream(
+            206, [*headers, part.header], cut(content(), part.start - offset, part.stop - offset)
+        )
 
 
 def instance_etag(instance: storage_pb2.Instance) -> str:

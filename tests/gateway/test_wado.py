@@ -203,15 +203,6 @@ async def test_frames_of_an_object_without_pixels_are_refused_with_the_reason(si
     assert "pixel data" in answer.json()["what"]
 
 
-async def test_transfer_syntax_that_cannot_be_made_is_not_acceptable(site: Site) -> None:
-    (instance,) = await site.store(ct("1.12", "1.12.1", "1.12.1.1"))
-    answer = await site.http.get(
-        f"/{instance.name}/frames/1", headers={"accept": "multipart/related; type=image/jphc; transfer-syntax=*"}
-    )
-    assert answer.status_code == 406
-    assert answer.json()["why"] == "UNSUPPORTED_TRANSFER_SYNTAX"
-
-
 async def _metadata(site: Site, name: str, **headers: str) -> list[dict[str, Any]]:
     answer = await site.http.get(f"/{name}/metadata", headers=headers)
     assert answer.status_code == 200, answer.text

@@ -707,7 +707,10 @@ class RetrieveInstancesRequest(google.protobuf.message.Message):
     """Go on inside the first object at this byte (an interrupted retrieve of one instance), counted from 0."""
     @property
     def accept_transfer_syntax_uids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Transfer syntaxes that the caller takes; empty: any, as stored."""
+        """Transfer syntaxes that the caller takes, the one that it likes best first; empty: any, as stored. Objects in none of
+        them come in the first that can be written: Explicit or Implicit VR Little Endian, RLE, JPEG-LS, JPEG 2000 or HTJ2K,
+        each lossless. Those without pixels come in Explicit VR Little Endian where that is one for pixels.
+        """
 
     def __init__(
         self,
@@ -734,20 +737,24 @@ class RetrieveInstancesResponse(google.protobuf.message.Message):
 
         INSTANCE_FIELD_NUMBER: builtins.int
         SIZE_BYTES_FIELD_NUMBER: builtins.int
+        TRANSFER_SYNTAX_UID_FIELD_NUMBER: builtins.int
         size_bytes: builtins.int
         """Bytes that follow."""
+        transfer_syntax_uid: builtins.str
+        """The transfer syntax of these bytes."""
         @property
         def instance(self) -> imaging.storage.v1.storage_pb2.Instance:
-            """The instance."""
+            """The instance, as it is kept."""
 
         def __init__(
             self,
             *,
             instance: imaging.storage.v1.storage_pb2.Instance | None = ...,
             size_bytes: builtins.int = ...,
+            transfer_syntax_uid: builtins.str = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["instance", b"instance", "size_bytes", b"size_bytes"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["instance", b"instance", "size_bytes", b"size_bytes", "transfer_syntax_uid", b"transfer_syntax_uid"]) -> None: ...
 
     @typing.final
     class Data(google.protobuf.message.Message):
@@ -1060,7 +1067,9 @@ class RetrieveFramesRequest(google.protobuf.message.Message):
 
     @property
     def accept_transfer_syntax_uids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Transfer syntaxes that the caller can decode; empty: any, as stored."""
+        """Transfer syntaxes that the caller can decode, the one that it likes best first; empty: any, as stored. Those that can
+        be written are as in RetrieveInstancesRequest.
+        """
 
     def __init__(
         self,

@@ -242,11 +242,12 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetrieveInstances(self, request, context):
-        """Streams whole objects as they are kept.
+        """Streams whole objects: as they are kept where their transfer syntax is accepted, transcoded without loss otherwise.
 
         Errors:
         - NOT_FOUND: nothing of that name.
-        - INVALID_ARGUMENT: an object is in none of the accepted transfer syntaxes and cannot be transcoded.
+        - INVALID_ARGUMENT: an object is in none of the accepted transfer syntaxes and cannot be transcoded: a video, samples
+        that do not fit (UNSUPPORTED_TRANSFER_SYNTAX), broken pixels (PIXEL_DATA_INVALID), over 512 MiB (LIMIT_EXCEEDED).
         - DATA_LOSS: stored bytes no longer match their digest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -269,7 +270,8 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetrieveFrames(self, request, context):
-        """Streams frames: stored bytes where their transfer syntax is accepted, decoded to Explicit VR Little Endian otherwise.
+        """Streams frames: stored bytes where their transfer syntax is accepted, otherwise decoded and encoded without loss in the
+        first accepted one that can be written.
 
         Errors:
         - NOT_FOUND: nothing of that name, or no such frame.

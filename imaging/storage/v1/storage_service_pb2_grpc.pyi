@@ -591,11 +591,12 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
     """
 
     RetrieveInstances: _StorageServiceRetrieveInstancesType
-    """Streams whole objects as they are kept.
+    """Streams whole objects: as they are kept where their transfer syntax is accepted, transcoded without loss otherwise.
 
     Errors:
     - NOT_FOUND: nothing of that name.
-    - INVALID_ARGUMENT: an object is in none of the accepted transfer syntaxes and cannot be transcoded.
+    - INVALID_ARGUMENT: an object is in none of the accepted transfer syntaxes and cannot be transcoded: a video, samples
+      that do not fit (UNSUPPORTED_TRANSFER_SYNTAX), broken pixels (PIXEL_DATA_INVALID), over 512 MiB (LIMIT_EXCEEDED).
     - DATA_LOSS: stored bytes no longer match their digest.
     """
 
@@ -612,7 +613,8 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
     """
 
     RetrieveFrames: _StorageServiceRetrieveFramesType
-    """Streams frames: stored bytes where their transfer syntax is accepted, decoded to Explicit VR Little Endian otherwise.
+    """Streams frames: stored bytes where their transfer syntax is accepted, otherwise decoded and encoded without loss in the
+    first accepted one that can be written.
 
     Errors:
     - NOT_FOUND: nothing of that name, or no such frame.
@@ -914,11 +916,12 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.storage.v1.storage_service_pb2.RetrieveInstancesRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[imaging.storage.v1.storage_service_pb2.RetrieveInstancesResponse], collections.abc.AsyncIterator[imaging.storage.v1.storage_service_pb2.RetrieveInstancesResponse]]:
-        """Streams whole objects as they are kept.
+        """Streams whole objects: as they are kept where their transfer syntax is accepted, transcoded without loss otherwise.
 
         Errors:
         - NOT_FOUND: nothing of that name.
-        - INVALID_ARGUMENT: an object is in none of the accepted transfer syntaxes and cannot be transcoded.
+        - INVALID_ARGUMENT: an object is in none of the accepted transfer syntaxes and cannot be transcoded: a video, samples
+          that do not fit (UNSUPPORTED_TRANSFER_SYNTAX), broken pixels (PIXEL_DATA_INVALID), over 512 MiB (LIMIT_EXCEEDED).
         - DATA_LOSS: stored bytes no longer match their digest.
         """
 
@@ -945,7 +948,8 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.storage.v1.storage_service_pb2.RetrieveFramesRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[imaging.storage.v1.storage_service_pb2.RetrieveFramesResponse], collections.abc.AsyncIterator[imaging.storage.v1.storage_service_pb2.RetrieveFramesResponse]]:
-        """Streams frames: stored bytes where their transfer syntax is accepted, decoded to Explicit VR Little Endian otherwise.
+        """Streams frames: stored bytes where their transfer syntax is accepted, otherwise decoded and encoded without loss in the
+        first accepted one that can be written.
 
         Errors:
         - NOT_FOUND: nothing of that name, or no such frame.
