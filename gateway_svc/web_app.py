@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway_svc.dicomweb.retrieve_rendered import RenderedResources
 from gateway_svc.dicomweb.service import DicomWeb
+from gateway_svc.dicomweb.wado_uri import WadoUri
 from gateway_svc.http.app import Area, WebApp
 from gateway_svc.http.exchange import Exchange
 from gateway_svc.http.guard import Guard
@@ -36,8 +38,10 @@ def web_app(settings: Settings, token: str, services: Services, gateway: Gateway
         *DestinationPages(gateway).routes(),
         *Health(services).routes(),
     ]
+    rendered = RenderedResources(services.processing)
     areas: dict[str, Area] = {
-        "dicom-web": DicomWeb(services.storage, services.processing),
+        "dicom-web": DicomWeb(services.storage, rendered),
+        "wado": WadoUri(services.storage, rendered),
         "api": WebApi(guard, routes),
         "": page,
         ASSETS: page,

@@ -68,18 +68,19 @@ class RenderedResources:
                 where="Accept",
                 hint=f'Accept multipart/related; type="{form.media_type}", or ask for one frame.',
             )
-        await self._send_one(exchange, await first_frame(storage, target), form)
+        await self.send_one(exchange, await first_frame(storage, target), form)
 
     async def send_thumbnail(self, exchange: Exchange, storage: StorageStub, target: Target) -> None:
         """Answer with a small picture that stands for a target."""
         form = picture_form(*_asked(exchange), longest_side=THUMBNAIL_PIXELS)
         if len(target.frame_numbers) > 1:
             raise NotFound("A list of frames has no thumbnail", where="frames in the path", hint="Name one frame.")
-        await self._send_one(exchange, await middle_frame(storage, target), form, self._thumbnails)
+        await self.send_one(exchange, await middle_frame(storage, target), form, self._thumbnails)
 
-    async def _send_one(
+    async def send_one(
         self, exchange: Exchange, frame: PicturedFrame, form: PictureForm, cache: AnswerCache | None = None
     ) -> None:
+        """Answer with the picture of one frame as the whole body."""
         identity = (instance_etag(frame.instance), str(frame.frame_number), form.identity, self._renderer)
         digest = hashlib.blake2s("\0".join(identity).encode("ascii"), digest_size=16).hexdigest()
         etag = f'"{digest}"'

@@ -20,7 +20,6 @@ from imaging.errors import NotFound, Overloaded
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
-    from imaging.processing.v1.processing_service_pb2_grpc import ProcessingServiceAsyncStub
 
 Handler = Callable[[Exchange, "StorageStub", Target], Awaitable[None]]
 
@@ -37,11 +36,10 @@ METADATA_BYTES_OF_ONE: Final = 16 * 1024 * 1024
 class DicomWeb:
     """Answers requests below `/dicom-web`."""
 
-    def __init__(self, storage: StorageStub, processing: ProcessingServiceAsyncStub) -> None:
+    def __init__(self, storage: StorageStub, rendered: RenderedResources) -> None:
         self._storage = storage
         self._storing = 0
         metadata = AnswerCache(METADATA_BYTES, METADATA_BYTES_OF_ONE)
-        rendered = RenderedResources(processing)
         self._readers: dict[str, Handler] = {
             "": send_instances,
             "metadata": lambda exchange, stub, target: send_metadata(exchange, stub, metadata, target),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway_svc.dicomweb.picture_form import picture_form
 from gateway_svc.dicomweb.representation import AS_STORED, FrameForm, InstanceForm, chosen, frame_form, instance_form
 from gateway_svc.http.media_type import MediaType, parse_accept, parse_media_type
 from gateway_svc.http.refusals import NotAcceptable
@@ -35,6 +36,9 @@ FRAMES = {
     "application/octet-stream": (LITTLE, False),
     "application/octet-stream; transfer-syntax=*": (AS_STORED, False),
     "image/jls": ((JPEG_LS, "1.2.840.10008.1.2.4.81"), False),
+    # What is kept in another syntax is encoded in the first of these that can be written
+    'multipart/related; type="image/jphc"': (tuple(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203)), True),
+    'multipart/related; type="image/dicom-rle"': (("1.2.840.10008.1.2.5",), True),
 }
 
 INSTANCES = {
@@ -54,6 +58,28 @@ INSTANCES = {
     "application/dicom+json, application/dicom;q=0.5": ((), False),
 }
 
+JPEG, PNG = "image/jpeg", "image/png"
+PICTURES = {
+    # OHIF's thumbnails: by Accept, or as the `accept` parameter of an <img>
+    "image/jpeg": (JPEG, False),
+    "multipart/related; type=image/jpeg": (JPEG, True),
+    'multipart/related; type="image/jpeg"': (JPEG, True),
+    # A browser's <img>
+    "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8": (JPEG, False),
+    "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5": (PNG, False),
+    # dicomweb-client
+    "image/png": (PNG, False),
+    'multipart/related; type="image/png"; transfer-syntax=*': (PNG, True),
+    # Weasis, 3D Slicer, curl, fetch
+    "image/jpeg, image/png;q=0.5": (JPEG, False),
+    "image/gif, image/png": (PNG, False),
+    "image/jpg": (JPEG, False),
+    "multipart/related": (JPEG, True),
+    "*/*": (JPEG, None),
+    "": (JPEG, None),
+}
+"""Media type, and whether pictures come in parts; None: as many as there are."""
+
 
 @pytest.mark.parametrize("accept", FRAMES)
 def test_frames(accept: str) -> None:
@@ -64,6 +90,12 @@ def test_frames(accept: str) -> None:
 @pytest.mark.parametrize("accept", INSTANCES)
 def test_instances(accept: str) -> None:
     assert instance_form(accept) == InstanceForm(*INSTANCES[accept])
+
+
+@pytest.mark.parametrize("accept", PICTURES)
+def test_pictures(accept: str) -> None:
+    form = picture_form(accept, [])
+    assert (form.media_type, form.in_parts) == PICTURES[accept]
 
 
 def test_frame_is_called_an_image_only_where_that_was_asked_for() -> None:
@@ -102,6 +134,8 @@ def test_list_without_anything_that_is_offered_is_refused(accept: str) -> None:
         frame_form("text/html")
     with pytest.raises(NotAcceptable):
         instance_form("image/png")
+    with pytest.raises(NotAcceptable):
+        picture_form("image/gif, application/dicom", [])
 
 
 @pytest.mark.parametrize(

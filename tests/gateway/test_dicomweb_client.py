@@ -1,4 +1,4 @@
-"""dicomweb-client, which 3D Slicer and many scripts use: search, metadata, instances, frames, bulk data."""
+"""dicomweb-client, which 3D Slicer and many scripts use: store, search, and retrieve in every form."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
+from PIL import Image
 from pydicom.pixels import pixel_array
 from requests import HTTPError
 
+from imaging.dicom.transfer_syntax import JPEG_LS_LOSSLESS
 from tests.ct_series import CtSeries, ct_series
 from tests.gateway.site import Site
 from tests.storage.storage_under_test import file_bytes
@@ -84,3 +86,43 @@ async def test_retrieves_compressed_frames_by_media_type(site: Site) -> None:
         assert np.array_equal(np.frombuffer(decoded, "<i2"), pixel_array(BytesIO(content)).ravel())
 
     await asyncio.to_thread(retrieve)
+
+
+async def test_stores_and_retrieves_pictures(site: Site) -> None:
+    series = ct_series("client-rendered", slices=3, size=32)
+    study, uid, sop = series.study_instance_uid, series.series_instance_uid, next(iter(series.instances))
+
+    def run() -> None:
+        client = DICOMwebClient(site.dicom_web)
+        sent = [pydicom.dcmread(BytesIO(content)) for content in series.instances.values()]
+        answer = client.store_instances(sent, study_instance_uid=study)
+        assert [item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence] == list(series.instances)
+        assert "FailedSOPSequence" not in answer
+        window = {"window": "40,400,linear", "viewport": "16,16"}
+        for kind, name in (("image/png", "PNG"), ("image/jpeg", "JPEG")):
+            content = client.retrieve_instance_rendered(study, uid, sop, media_types=(kind,), params=window)
+            assert (Image.open(BytesIO(content)).format, Image.open(BytesIO(content)).size) == (name, (16, 16))
+            frame = client.retrieve_instance_frames_rendered(study, uid, sop, [1], media_types=(kind,), params=window)
+            assert frame == content
+        encoded = client.retrieve_instance(study, uid, sop, media_types=(("application/dicom", JPEG_LS_LOSSLESS),))
+        assert encoded.file_meta.TransferSyntaxUID == JPEG_LS_LOSSLESS
+        assert np.array_equal(pixel_array(encoded), pixel_array(BytesIO(series.instances[sop])))
+
+    await asyncio.to_thread(run)
+
+
+async def test_retrieves_bulk_data(site: Site) -> None:
+    content = file_bytes("waveform_ecg.dcm")
+    (instance,) = await site.store(content)
+
+    def run() -> None:
+        client = DICOMwebClient(site.dicom_web)
+        model = client.retrieve_instance_metadata(
+            instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid
+        )
+        uri = model["54000100"]["Value"][0]["54001010"]["BulkDataURI"]
+        expected = pydicom.dcmread(BytesIO(content)).WaveformSequence[0].WaveformData
+        assert client.retrieve_bulkdata(uri) == [expected]
+        assert b"".join(client.iter_bulkdata(uri)) == expected
+
+    await asyncio.to_thread(run)
