@@ -85,15 +85,24 @@ class Sweeper:
         await self.remove_orphans()
 
     async def tidy(self) -> None:
-        """All that the database knows to be over."""
-        purged = await self.purge_deleted()
-        uploads = await self._spool.sweep(self._periods.upload_expiry)
-        await asyncio.to_thread(self._spool.remove_left_over, ORPHAN_GRACE)
-        changes = await self._changes.forget_before(clock.now() - clock.microseconds(CHANGES_KEPT))
-        await self._database.write(_trim_rejections)
+        """All that the database knows to be over. What fails waits for the next time; the rest does not wait for it."""
+        for step in (self.purge_deleted, self._end_uploads, self._forget_changes, self._forget_rejections):
+            try:
+                if count := await step():
+                    _log.info("swept", extra={"step": step.__name__.lstrip("_"), "count": count})
+            except Exception:  # noqa: BLE001 - such as a bucket that is away, while uploads still expire
+                _log.exception("a step of the sweep failed", extra={"step": step.__name__.lstrip("_")})
         self._metrics.quarantined = await self._database.read(_quarantined)
-        if purged or uploads or changes:
-            _log.info("swept %d purged objects, %d uploads, %d changes", purged, uploads, changes)
+
+    async def _end_uploads(self) -> int:
+        await asyncio.to_thread(self._spool.remove_left_over, ORPHAN_GRACE)
+        return await self._spool.sweep(self._periods.upload_expiry)
+
+    async def _forget_changes(self) -> int:
+        return await self._changes.forget_before(clock.now() - clock.microseconds(CHANGES_KEPT))
+
+    async def _forget_rejections(self) -> int:
+        return await self._database.write(_trim_rejections)
 
     async def purge_deleted(self) -> int:
         """Purge what was deleted and whose grace time is over; the number of objects removed."""
@@ -148,7 +157,8 @@ def _quarantined(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(QUARANTINE)).scalar_one()
 
 
-def _trim_rejections(connection: Connection) -> None:
+def _trim_rejections(connection: Connection) -> int:
     newest = connection.execute(select(func.max(REJECTION.c.id))).scalar()
-    if newest is not None:
-        connection.execute(delete(REJECTION).where(REJECTION.c.id <= newest - REJECTIONS_KEPT))
+    if newest is None:
+        return 0
+    return connection.execute(delete(REJECTION).where(REJECTION.c.id <= newest - REJECTIONS_KEPT)).rowcount

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
+from imaging.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from imaging.storage.v1 import storage_pb2
 from storage_svc.schema import KEPT_OBJECT
+from storage_svc.sweeper import Sweeper
 from tests.storage.storage_under_test import Storage, chunks, ct
 
 Kind = storage_pb2.Change
@@ -124,7 +125,15 @@ async def test_orphans_go_when_they_are_older_than_the_grace_time(storage: Stora
     assert sorted(objects(storage)) == sorted([kept, young])
 
 
-async def test_abandoned_uploads_expire(start: Any) -> None:
+@pytest.mark.parametrize("purges", [True, False])
+async def test_abandoned_uploads_expire_even_when_nothing_can_be_purged(
+    start: Any, monkeypatch: pytest.MonkeyPatch, purges: bool
+) -> None:
+    async def fail(sweeper: Sweeper) -> int:
+        raise Unavailable("The bucket is away")
+
+    if not purges:
+        monkeypatch.setattr(Sweeper, "purge_deleted", fail)
     storage = await start(upload_expiry_hours=1e-9)
     content = ct() + bytes(9 << 20)
     await storage.send(chunks(str(uuid.uuid4()), content)[:4])
