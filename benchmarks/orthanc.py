@@ -45,7 +45,9 @@ class Orthanc:
     def __init__(self, folder: Path, dicom_port: int = 0) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._port = _free_port()
+        self.port = _free_port()
+        """Of its HTTP."""
+
         settings = {
             "Name": "benchmark",
             "StorageDirectory": str(folder / "files"),
@@ -53,7 +55,7 @@ class Orthanc:
             # Durable files: each is synced before it is answered (the default, said here because it is the promise).
             "SyncStorageArea": True,
             "StorageCompression": False,
-            "HttpPort": self._port,
+            "HttpPort": self.port,
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "DicomServerEnabled": bool(dicom_port),
@@ -134,7 +136,7 @@ class Orthanc:
         self._child.wait(60)
 
     def _connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
 
     @staticmethod
     def _get(connection: http.client.HTTPConnection, path: str, headers: dict[str, str]) -> bytes:

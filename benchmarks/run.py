@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import dimse, orthanc, plots
 from benchmarks.figure import Bench, Figure
 from benchmarks.figures import (
+    dicomweb,
     dimse_store,
     frames,
     frames_of_limit,
@@ -45,6 +46,9 @@ _MEASURES: dict[str, Callable[[Bench], Figure]] = {
     "dimse_storescu_four": dimse_store.measure_storescu_four,
     "frames": frames.measure,
     "frames_of_limit": frames_of_limit.measure,
+    "web_frames": dicomweb.measure,
+    "rendered": dicomweb.measure_rendered,
+    "rendered_jpeg": dicomweb.measure_rendered_jpeg,
     "metadata_warm": metadata_warm.measure,
     "metadata_cold": metadata_cold.measure,
     "search_p99_growth": search_p99_growth.measure,
@@ -61,6 +65,8 @@ _NEEDS = {
     "dimse_storescu": "dimse_store",
     "dimse_storescu_four": "dimse_store",
     "frames_of_limit": "frames",
+    "rendered": "web_frames",
+    "rendered_jpeg": "web_frames",
     "search_work_growth": "search_p99_growth",
     "telemetry_cost_frame": "telemetry_cost",
 }
