@@ -75,13 +75,23 @@ class ChangeLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._news: set[asyncio.Event] = set()
+        self.ends = False
+        """The service is stopping: watchers have to leave."""
+
+    def end(self) -> None:
+        """Tell watchers that the service is stopping."""
+        self.ends = True
+        self._wake()
 
     async def write(self, function: Callable[[Connection], T]) -> T:
         """As `Database.write`; watchers are woken after the commit."""
         value = await self._database.write(function)
+        self._wake()
+        return value
+
+    def _wake(self) -> None:
         for event in self._news:
             event.set()
-        return value
 
     async def wait_for_news(self, seconds: float) -> None:
         """Return when something was committed here, or after `seconds` (another process may have committed)."""

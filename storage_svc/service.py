@@ -75,7 +75,7 @@ class Service:
         self._arena = Arena(own.bytes_in_flight)
         self._intake = Intake(self._arena.descriptor, None if bucket else objects)
         open_uploads = OpenUploads()
-        changes = ChangeLog(self._database)
+        changes = self._changes = ChangeLog(self._database)
         spool = UploadSpool(self._database, store.spool, open_uploads)
         spool.remove_left_over(left_over_age)
         quiet_time = clock.microseconds(timedelta(seconds=own.quiet_time_seconds))
@@ -172,6 +172,7 @@ class Service:
 
     async def stop(self, grace: timedelta) -> None:
         """Take nothing new, finish what is being stored, close the back ends."""
+        self._changes.end()
         await self._server.stop(grace)
         for task in self._background:
             task.cancel()

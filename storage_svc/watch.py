@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 
-from imaging.errors import InvalidArgument
+from imaging.errors import InvalidArgument, Unavailable
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import resources
 from storage_svc.change_log import ChangeLog
@@ -27,7 +27,7 @@ async def watch_changes(
     progress_seconds: float = PROGRESS_SECONDS,
     batch: int = _BATCH,
 ) -> AsyncGenerator[pb.WatchChangesResponse]:
-    """Every change from a revision on, exactly once and in order; does not end.
+    """Every change from a revision on, exactly once and in order; does not end before the service does.
 
     The first message comes at once, so that a watcher knows that it is connected and where the head is.
 
@@ -37,13 +37,15 @@ async def watch_changes(
         If the log no longer reaches back so far, at the start or because the watcher took what came too slowly.
     InvalidArgument
         If the revision is negative.
+    Unavailable
+        When the service stops: its other calls have something to finish, a watch has not.
     """
     if start_revision < 0:
         raise InvalidArgument("The revision is negative", where="start_revision", hint="Revisions count from 1.")
     _, head = await changes.bounds()
     position = start_revision or head + 1
     told = -math.inf
-    while True:
+    while not changes.ends:
         rows, looked_at = await changes.read(position, kinds, batch)
         # A watcher ahead of the log, which was restored from a backup, sees by the revision how far the log goes.
         if rows or time.monotonic() - told >= progress_seconds:
@@ -52,3 +54,4 @@ async def watch_changes(
         position = max(position, looked_at + 1)
         if len(rows) < batch:
             await changes.wait_for_news(min(_POLL_SECONDS, progress_seconds))
+    raise Unavailable("The service is stopping", hint=f"Watch again from revision {position}.")

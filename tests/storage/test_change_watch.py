@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from imaging.errors import InvalidArgument, RevisionTooOld
+from imaging.errors import InvalidArgument, RevisionTooOld, Unavailable
+from imaging.rpc.channel import open_channel
+from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
+from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from storage_svc.schema import CHANGE, CHANGE_HEAD
 from storage_svc.watch import watch_changes
 from tests.storage.storage_under_test import Storage, ct
@@ -130,3 +133,16 @@ async def test_64_writers_on_one_study_are_told_in_one_order_without_a_gap(stora
             assert len({change.name for change in seen}) == 256
     study = (await storage.call("GetStudy", name="studies/1.2.3")).study
     assert (study.instance_count, study.series_count) == (256, 5)
+
+
+async def test_a_watch_does_not_hold_up_a_service_that_stops(start: Any) -> None:
+    storage = await start()
+    await storage.store(ct())
+    async with open_channel(f"127.0.0.1:{storage.service._server.port}") as channel:
+        watch = StorageServiceStub(channel).WatchChanges(pb.WatchChangesRequest(start_revision=1))
+        with domain_errors():
+            assert (await watch.read()).revision == 1
+        stopping = asyncio.create_task(start.stop(storage))
+        with pytest.raises(Unavailable, match="Watch again from revision 2"), domain_errors():
+            await watch.read()
+        await stopping
