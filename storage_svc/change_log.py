@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, insert, select, update
 
 from imaging.database import Database, defer
 from imaging.errors import RevisionTooOld
@@ -17,6 +17,12 @@ from storage_svc.schema import CHANGE, CHANGE_HEAD
 
 T = TypeVar("T")
 Kind = storage_pb2.Change.Kind
+_TAKE = (
+    update(CHANGE_HEAD)
+    .values(revision=CHANGE_HEAD.c.revision + bindparam("count", type_=BigInteger))
+    .returning(CHANGE_HEAD.c.revision)
+)
+_ADD = insert(CHANGE)
 
 
 def record_change(
@@ -60,11 +66,10 @@ def commit_changes(connection: Connection, changes: Sequence[Any]) -> None:
     Every writer waits at the one row of `change_head` until the other has committed. So revisions become visible in
     their order, and a watcher that has seen n can never meet a smaller one later.
     """
-    taken = update(CHANGE_HEAD).values(revision=CHANGE_HEAD.c.revision + len(changes)).returning(CHANGE_HEAD.c.revision)
-    head = connection.execute(taken).scalar_one()
+    head = connection.execute(_TAKE, {"count": len(changes)}).scalar_one()
     first, time = head - len(changes) + 1, clock.now()
     connection.execute(
-        insert(CHANGE),
+        _ADD,
         [{**change, "revision": first + index, "create_time": time} for index, change in enumerate(changes)],
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, tuple_, update
 
 from imaging.database.insert_new import insert_new
 from imaging.storage.v1 import storage_pb2
@@ -20,6 +20,17 @@ from storage_svc.search.study_list import update_list
 
 Row = Mapping[str, Any]
 _STUDY_CHANGED = storage_pb2.Change.KIND_STUDY_CHANGED
+
+# Made once: making a statement costs more than running it. What the last two set are the other parameters.
+_UIDS: BindParameter[Any] = bindparam("uids", expanding=True)
+_LOCK = (
+    select(STUDY).where(STUDY.c.study_instance_uid.in_(_UIDS)).order_by(STUDY.c.study_instance_uid).with_for_update()
+)
+_SERIES = select(SERIES).where(tuple_(SERIES.c.study_instance_uid, SERIES.c.series_instance_uid).in_(_UIDS))
+_CHANGE_STUDY = update(STUDY).where(STUDY.c.study_instance_uid == bindparam("of_study"))
+_CHANGE_SERIES = update(SERIES).where(
+    SERIES.c.study_instance_uid == bindparam("of_study"), SERIES.c.series_instance_uid == bindparam("of_series")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +47,16 @@ def lock_studies(connection: Connection, study_instance_uids: Iterable[str]) -> 
     Who has locked a study is the only one to change anything below it. Whatever changes series or instances does this
     first; in sorted order, so that two processes do not wait for each other.
     """
-    column = STUDY.c.study_instance_uid
-    query = select(STUDY).where(column.in_(sorted(study_instance_uids))).order_by(column).with_for_update()
-    return {row["study_instance_uid"]: dict(row) for row in connection.execute(query).mappings()}
+    asked = {"uids": sorted(study_instance_uids)}
+    return {row["study_instance_uid"]: dict(row) for row in connection.execute(_LOCK, asked).mappings()}
 
 
 def lock_or_make_studies(connection: Connection, adding: Sequence[NewInstance]) -> dict[str, Row | None]:
     """The rows of the studies of instances that are to be added, locked; None for those that were made for them."""
     of_study = _by_study(adding)
     found: dict[str, Row | None] = {**lock_studies(connection, of_study)}
+    if len(found) == len(of_study):
+        return found
     missing = [
         {
             "study_instance_uid": uid,
@@ -69,10 +81,9 @@ def add_to_series(connection: Connection, adding: Sequence[NewInstance]) -> dict
     for new in adding:
         examined = new.arrival.examined
         groups.setdefault((examined.study_instance_uid, examined.series_instance_uid), []).append(new)
-    key = tuple_(SERIES.c.study_instance_uid, SERIES.c.series_instance_uid)
     rows = {
         (row["study_instance_uid"], row["series_instance_uid"]): row
-        for row in connection.execute(select(SERIES).where(key.in_(sorted(groups)))).mappings()
+        for row in connection.execute(_SERIES, {"uids": sorted(groups)}).mappings()
     }
     new_live: dict[str, int] = {}
     for uids in sorted(groups):
@@ -81,13 +92,10 @@ def add_to_series(connection: Connection, adding: Sequence[NewInstance]) -> dict
         if row is None or row["instance_count"] == 0:
             new_live[uids[0]] = new_live.get(uids[0], 0) + 1
         if row is None:
-            connection.execute(insert(SERIES).values(study_instance_uid=uids[0], series_instance_uid=uids[1], **values))
+            made = {"study_instance_uid": uids[0], "series_instance_uid": uids[1], **values}
+            connection.execute(insert(SERIES), [made])
         else:
-            connection.execute(
-                update(SERIES)
-                .where(SERIES.c.study_instance_uid == uids[0], SERIES.c.series_instance_uid == uids[1])
-                .values(**values)
-            )
+            connection.execute(_CHANGE_SERIES, {"of_study": uids[0], "of_series": uids[1], **values})
     return new_live
 
 
@@ -132,11 +140,10 @@ def add_to_studies(
     groups = _by_study(adding)
     listed_anew = set(new_series)
     for uid, row in rows.items():
-        own = STUDY.c.study_instance_uid == uid
         group = groups.get(uid)
         if group is None:
             if row is None:
-                connection.execute(delete(STUDY).where(own))
+                connection.execute(delete(STUDY).where(STUDY.c.study_instance_uid == uid))
             continue
         received = [new.arrival for new in group if new.origin.kind == RECEIVED]
         before = row or {"instance_count": 0, "size_bytes": 0, "series_count": 0, "generation": 0}
@@ -156,7 +163,7 @@ def add_to_studies(
             if row is not None and (changed := changed_attributes(connection, row, received[-1])):
                 values |= changed
                 listed_anew.add(uid)
-        connection.execute(update(STUDY).where(own).values(**values))
+        connection.execute(_CHANGE_STUDY, {"of_study": uid, **values})
     if listed_anew:
         update_list(connection, listed_anew)
 

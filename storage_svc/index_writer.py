@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
 from imaging.database.insert_new import insert_new
 from imaging.errors import StaleAttempt
@@ -30,6 +30,8 @@ from storage_svc.origin import DERIVED, OriginOf
 from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTINE, STAGE_ATTEMPT
 
 _QUARANTINED = storage_pb2.Change.KIND_CONFLICT_QUARANTINED
+_KNOWN = select(INSTANCE.c.sop_instance_uid).where(INSTANCE.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_KEEP = insert(KEPT_OBJECT)
 _OF_THE_OBJECT = ("object_key", "transfer_syntax_uid", "size_bytes", "object_crc32c", "warnings", "condition")
 Row = Mapping[str, Any]
 
@@ -71,8 +73,7 @@ class IndexWriter:
 
     def _add_all(self, connection: Connection, batch: Sequence[NewInstance]) -> list[Row | Exception]:
         uids = [new.arrival.examined.sop_instance_uid for new in batch]
-        column = INSTANCE.c.sop_instance_uid
-        known = set(connection.execute(select(column).where(column.in_(uids))).scalars())
+        known = set(connection.execute(_KNOWN, {"uids": uids}).scalars())
         newest = _newest_attempts(connection, (new.origin for new in batch))
         results: list[Row | Exception] = [Overtaken() for _ in batch]
         adding: dict[str, NewInstance] = {}
@@ -93,7 +94,7 @@ class IndexWriter:
         news = [new for uid, new in adding.items() if uid in added]
         add_to_studies(connection, news, studies, add_to_series(connection, news), self._quiet_time_us)
         if news:
-            connection.execute(insert(KEPT_OBJECT), [new.arrival.object_columns(1) for new in news])
+            connection.execute(_KEEP, [new.arrival.object_columns(1) for new in news])
             _remember_derived(connection, news)
         for new in news:
             record_stored(connection, new.arrival, new.origin)

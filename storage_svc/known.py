@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from imaging.database import Database
 from storage_svc.batching import Batcher
@@ -38,6 +38,15 @@ class Known:
 
 NOTHING = Known(None, "", None)
 
+# Made once: making a statement costs more than running it.
+_UIDS: BindParameter[Any] = bindparam("uids", expanding=True)
+_SERVED = (
+    select(INSTANCE, STUDY.c.patient_id)
+    .join(STUDY, STUDY.c.study_instance_uid == INSTANCE.c.study_instance_uid)
+    .where(INSTANCE.c.sop_instance_uid.in_(_UIDS))
+)
+_DERIVED = select(DERIVED_INSTANCE).where(DERIVED_INSTANCE.c.sop_instance_uid.in_(_UIDS))
+
 
 class Lookup:
     """Asks the index for UIDs; concurrent questions become one query."""
@@ -56,17 +65,13 @@ class Lookup:
 
 def known_instances(connection: Connection, uids: Sequence[str]) -> list[Known]:
     """What is known of each UID, in the same order."""
-    query = (
-        select(INSTANCE, STUDY.c.patient_id)
-        .join(STUDY, STUDY.c.study_instance_uid == INSTANCE.c.study_instance_uid)
-        .where(INSTANCE.c.sop_instance_uid.in_(uids))
-    )
+    asked = {"uids": uids}
     rows: dict[str, Mapping[str, Any]] = {
-        row["sop_instance_uid"]: dict(row) for row in connection.execute(query).mappings()
+        row["sop_instance_uid"]: dict(row) for row in connection.execute(_SERVED, asked).mappings()
     }
     derived = {
         row.sop_instance_uid: OriginOf(DERIVED, row.origin_run, row.origin_stage, row.origin_attempt)
-        for row in connection.execute(select(DERIVED_INSTANCE).where(DERIVED_INSTANCE.c.sop_instance_uid.in_(uids)))
+        for row in connection.execute(_DERIVED, asked)
     }
     if not rows and not derived:
         return [NOTHING] * len(uids)

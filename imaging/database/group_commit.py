@@ -105,13 +105,16 @@ class GroupCommit:
         if self._doubtful is not None and not self._mended():
             return [(False, self._doubtful)] * len(group)
         for attempt in range(ATTEMPTS):
-            time.sleep(random.uniform(0, PAUSE_SECONDS) * attempt)
+            if attempt:
+                time.sleep(random.uniform(0, PAUSE_SECONDS) * attempt)
             try:
                 transaction, outcomes = self._prepare(group)
             except Exception as error:  # noqa: BLE001 - whatever it is, every writer of the group must hear of it
                 self._undo()
                 failure, doing = error, "writing"
             else:
+                if not transaction.is_active:  # the only write was undone
+                    return outcomes
                 try:
                     transaction.commit()
                     return outcomes
@@ -137,7 +140,8 @@ class GroupCommit:
             self._connection = self._backend.writer.connect()
         transaction = self._connection.begin()
         deferred: list[Any] = []
-        outcomes = [self._apply(self._connection, write, deferred) for write in group]
+        alone = len(group) == 1
+        outcomes = [self._apply(self._connection, write, deferred, alone=alone) for write in group]
         if self._finish is not None and deferred:
             self._finish(self._connection, deferred)
         return transaction, outcomes
@@ -194,16 +198,20 @@ class GroupCommit:
         )
         return self._doubtful
 
-    def _apply(self, connection: Connection, write: _Write, deferred: list[Any]) -> tuple[bool, Any]:
+    def _apply(self, connection: Connection, write: _Write, deferred: list[Any], *, alone: bool) -> tuple[bool, Any]:
+        """What became of a write: one that fails is undone to its savepoint, or with the whole of a group of one."""
         own: list[Any] = []
         connection.info[_DEFERRED] = own
-        savepoint = connection.begin_nested()
+        savepoint = None if alone else connection.begin_nested()
         try:
             value = write.function(connection)
-            savepoint.commit()
+            if savepoint is not None:
+                savepoint.commit()
         except Exception as error:
             let_cursors_go(error)
-            if is_passing(error) or not _roll_back(savepoint):
+            if is_passing(error) or (alone and isinstance(error, DBAPIError)):
+                raise
+            if not _roll_back(savepoint or connection.get_transaction()):
                 # SQLite rolls the whole transaction back by itself on a full disk or an I/O error, PostgreSQL ends
                 # one of two that wait for each other: going on would commit the rest alone.
                 raise
@@ -212,7 +220,9 @@ class GroupCommit:
         return True, value
 
 
-def _roll_back(transaction: Transaction) -> bool:
+def _roll_back(transaction: Transaction | None) -> bool:
+    if transaction is None:
+        return False
     try:
         transaction.rollback()
     except DBAPIError:

@@ -73,6 +73,17 @@ async def test_a_failing_write_is_undone_alone(database: Database) -> None:
     assert await names(database) == ["a", "b"]
 
 
+async def test_a_failing_write_without_company_leaves_nothing_and_the_next_one_stands(database: Database) -> None:
+    def half(connection: Connection) -> None:
+        put("half")(connection)
+        raise NotFound("nothing there")
+
+    with pytest.raises(NotFound):
+        await database.write(half)
+    await database.write(put("a"))
+    assert await names(database) == ["a"]
+
+
 async def test_a_broken_constraint_reaches_its_caller_without_the_values(database: Database) -> None:
     await database.write(put("secret"))
     with pytest.raises(IntegrityError) as caught:

@@ -112,9 +112,10 @@ async def test_a_write_whose_connection_dies_before_its_commit_is_repeated_and_d
         if calls == 1:
             pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
             server.execute(f"SELECT pg_terminate_backend({pid})")
+        put(f"more of call {calls}")(connection)
 
     await database.write(write)
-    assert await names(database) == ["call 2"]
+    assert await names(database) == ["call 2", "more of call 2"]
     await database.close()
 
 
