@@ -108,6 +108,11 @@ class FrameIndex:
         """A compact form: 37 bytes, and 4 a frame for encapsulated pixel data as a rule."""
         flags = (_INFLATED if self.inflated else 0) | (_WHOLE_WORDS if self.whole_words else 0)
         lengths = self.fragment_lengths
+        if not self.encapsulated:
+            flags |= _CONTIGUOUS
+            return _HEADER.pack(
+                _MAGIC, _VERSION, self.source, flags, self.frame_count, self.value_offset, self.frame_bits, 0
+            )
         derived = _offsets_from_lengths(self.value_offset, lengths)
         contiguous = bool(np.array_equal(derived, self.fragment_offsets))
         one_each = bool(np.array_equal(self.first_fragments, np.arange(self.frame_count + 1)))

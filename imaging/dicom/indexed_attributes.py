@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 from imaging.dicom.attribute_table import INDEXED_ATTRIBUTES, IndexedAttribute
@@ -49,6 +50,25 @@ _PLAN = tuple(
 _EMPTY: Decoded = (None, None)
 _ODD = "odd value"
 """Told apart by identity: no value is this object."""
+
+
+def _plain_values(decode: Callable[[str], Decoded], raw: bytes) -> tuple[Scalar | None, ...] | None:
+    """The values of an element in ASCII; None if something is odd about them."""
+    if not raw.isascii() or b"\x1b" in raw:
+        return None
+    values: list[Scalar | None] = []
+    for text in raw.decode("ascii").split("\\"):
+        stripped = text.strip(" \0")
+        value, reason = decode(stripped) if stripped else _EMPTY
+        if reason is not None:
+            return None
+        values.append(value)
+    return tuple(values)
+
+
+_REMEMBERED_BYTES = 128
+_remembered = lru_cache(2048)(_plain_values)
+"""Nearly all values are those of the slice before."""
 
 
 class AttributeReader:
@@ -103,17 +123,11 @@ class AttributeReader:
         raw = bytes(self._data[value_offset : value_offset + length])
         if decode is None:
             return int.from_bytes(raw, self._order) if vr == b"US" and length == 2 else _ODD
-        if not raw.isascii() or b"\x1b" in raw:
+        values = (_remembered if length <= _REMEMBERED_BYTES else _plain_values)(decode, raw)
+        if values is None:
             return _ODD
-        values: list[Scalar | None] = []
-        for text in raw.decode("ascii").split("\\"):
-            stripped = text.strip(" \0")
-            value, reason = decode(stripped) if stripped else _EMPTY
-            if reason is not None:
-                return _ODD
-            values.append(value)
         if attribute.many:
-            return values if any(value is not None for value in values) else None
+            return list(values) if any(value is not None for value in values) else None
         return values[0] if len(values) == 1 else _ODD
 
     def _character_set(self) -> CharacterSet:
