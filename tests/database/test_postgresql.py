@@ -111,7 +111,7 @@ async def test_a_write_whose_connection_dies_before_its_commit_is_repeated_and_d
         put(f"call {calls}")(connection)
         if calls == 1:
             pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-            server.execute(f"SELECT pg_terminate_backend({pid})")
+            server.execute(f"SELECT pg_terminate_backend({pid}, 10000)")
         put(f"more of call {calls}")(connection)
 
     await database.write(write)
