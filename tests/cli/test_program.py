@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -169,7 +170,9 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         command = [sys.executable, "-m", "imaging", "search", "--endpoint", f"127.0.0.1:{silent.getsockname()[1]}"]
-        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+        # A shell without job control lets what it starts in the background ignore Ctrl-C, and so all that this starts.
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, preexec_fn=heeding)
         silent.settimeout(30)
         connection, _ = silent.accept()
         process.send_signal(signal.SIGINT)
