@@ -79,7 +79,7 @@ export function unitText(code) {
 
 /** `lung-emphysema` as `Lung emphysema`, `ct-chest` as `CT chest`. */
 export function title(name) {
-  const words = (name || "").replaceAll("-", " ").replaceAll("_", " ").replace(/^(ct|mr|us|cr|dx|pt)\b/, (one) => one.toUpperCase());
+  const words = (name || "").replaceAll("-", " ").replaceAll("_", " ").replace(/\b(ct|mr|us|cr|dx|pt|pet)\b/g, (one) => one.toUpperCase());
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
