@@ -127,7 +127,9 @@ async def _colours(page: Page) -> int:
 
 async def test_series_is_scrolled_windowed_and_played(page: Page) -> None:
     await page.locator("li.study a.name").click()
-    await page.wait_for_function("document.querySelector('a.series img')?.naturalWidth > 90")  # its thumbnail
+    thumbnail = page.locator("a.series img").first
+    await thumbnail.evaluate("image => image.decode()")  # waits for it; the page's policy allows no `wait_for_function`
+    assert await thumbnail.evaluate("image => image.naturalWidth") > 90
     await page.get_by_role("link", name="Round body").first.click()
     stage = page.locator("canvas.stage")
     place = page.locator(".corner.bottom-left b")
