@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import google_crc32c
 import grpc
@@ -213,12 +213,12 @@ def _quarantine_name(name: str) -> str:
 
 
 def _quarantined(message: storage_admin_pb2.QuarantinedInstance) -> QuarantinedInstance:
-    reason: Contradiction = _word(storage_admin_pb2.QuarantinedInstance.Reason.Name(message.reason))  # type: ignore[assignment]
+    reason = _word(storage_admin_pb2.QuarantinedInstance.Reason.Name(message.reason))
     return QuarantinedInstance(message.name, message.claimed_instance, reason, kept_object(message.object))
 
 
 def _version(message: storage_admin_pb2.InstanceVersion) -> InstanceVersion:
-    reason: VersionReason = _word(storage_admin_pb2.InstanceVersion.Reason.Name(message.reason))  # type: ignore[assignment]
+    reason = _word(storage_admin_pb2.InstanceVersion.Reason.Name(message.reason))
     return InstanceVersion(message.name, reason, message.origin.run, kept_object(message.object))
 
 
@@ -227,5 +227,5 @@ def _audit_entry(message: storage_admin_pb2.AuditEntry) -> AuditEntry:
     return AuditEntry(time_of(message.create_time), action, tuple(message.names), message.peer, message.reason)
 
 
-def _word(name: str) -> str:
+def _word(name: str) -> Any:  # one of the literals, which are the names of the enumeration
     return name.removeprefix("REASON_").lower()
