@@ -9,24 +9,37 @@ from typing import Final
 from gateway_svc.destinations import check_destinations
 from gateway_svc.dimse.acceptors import Acceptors
 from gateway_svc.http.server import HttpServer
+from gateway_svc.schema import TABLES
+from gateway_svc.sending.failed_sends import FailedSends, SendAgain
+from gateway_svc.sending.sender import Sender
 from gateway_svc.servicer import GatewayServicer
 from gateway_svc.web_api.services import Services
 from gateway_svc.web_app import web_app
+from imaging.client.patience import Patience
+from imaging.database import Database
 from imaging.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
+from imaging.settings.database import database_access
 
 SERVICE: Final = "imaging.gateway.v1.GatewayService"
 
 
 class GatewayService:
-    """The running service: its gRPC server, its doors to the world, and the channels to the other services."""
+    """The running service: its database, gRPC server, doors to the world, and channels to the other services."""
 
     def __init__(self, settings: Settings) -> None:
         check_destinations(settings)
         self._services = Services(settings)
-        # The list of failed sends is not built yet: its methods answer UNIMPLEMENTED.
-        self._servicer = GatewayServicer(settings, self._services.storage)  # type: ignore[abstract]
+        self._database = Database.open(database_access(settings, "gateway"), TABLES)
+        own = settings.gateway
+        again = SendAgain(
+            first_wait=timedelta(seconds=own.send_again_seconds), give_up_after=timedelta(hours=own.send_again_hours)
+        )
+        failed = FailedSends(self._database, again)
+        self._sender = Sender(settings, self._services.storage, failed, Patience())
+        self._sending: asyncio.Task[None] | None = None
+        self._servicer = GatewayServicer(settings, self._sender, failed)
         self._server = RpcServer(
             settings.listen("gateway"),
             {SERVICE: lambda server: add_GatewayServiceServicer_to_server(self._servicer, server)},
@@ -50,17 +63,30 @@ class GatewayService:
         port = await self._server.start(serving=False)
         await self._http.start()
         self._acceptors.start()
+        self._sending = asyncio.create_task(self._sender.run(), name="send-again")
         await self._server.set_serving(True)
         return port
 
     async def stop(self, grace: timedelta) -> None:
         """Take no new requests, let running ones end within `grace`, then end what is left."""
         await self._server.set_serving(False)
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait({self._sending})
         await asyncio.gather(self._servicer.drain(grace), self._http.stop(grace), self._acceptors.stop(grace))
         await self._server.stop(timedelta(seconds=1))
         await self._services.close()
+        await self._database.close()
 
 
 def build(settings: Settings) -> GatewayService:
-    """The service, wired and not yet started."""
+    """The service, wired and not yet started.
+
+    Raises
+    ------
+    SettingsInvalid
+        If a destination names a file that is no good.
+    FailedPrecondition, Unavailable
+        If the database cannot be used.
+    """
     return GatewayService(settings)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import grpc
 
 from gateway_svc.destinations import destination_messages, destination_of
 from gateway_svc.sending.echo import echo
-from gateway_svc.sending.send_instances import Result, send_instances
-from imaging.client.patience import Patience
+from gateway_svc.sending.failed_sends import FailedSends
+from gateway_svc.sending.sender import Result, Sender
 from imaging.errors import ImagingError
 from imaging.gateway.v1 import gateway_service_pb2, gateway_service_pb2_grpc
 from imaging.rpc.status import to_status
@@ -20,26 +19,18 @@ from imaging.settings import Settings
 from imaging.stage.v1 import stage_pb2
 from imaging.work import RequestWork
 
-if TYPE_CHECKING:
-    from imaging.client.stub import StorageStub
-
 Context = grpc.aio.ServicerContext[object, object]
 
 
 class GatewayServicer(gateway_service_pb2_grpc.GatewayServiceServicer):
-    """Serves `imaging.gateway.v1.GatewayService`.
+    """Serves `imaging.gateway.v1.GatewayService`."""
 
-    Parameters
-    ----------
-    patience
-        With destinations that do not answer.
-    """
-
-    def __init__(self, settings: Settings, storage: StorageStub, patience: Patience | None = None) -> None:
+    def __init__(self, settings: Settings, sender: Sender, failed: FailedSends) -> None:
         self._settings = settings
-        self._storage = storage
-        self._patience = patience or Patience()
-        self._work: RequestWork[Result] = RequestWork()
+        self._sender = sender
+        self._failed = failed
+        # Who asks again after failures wants them to be sent, not to be told of once more.
+        self._work: RequestWork[Result] = RequestWork(keep=lambda result: not result.failures)
 
     async def drain(self, grace: timedelta) -> None:
         """Let running work end."""
@@ -75,9 +66,7 @@ class GatewayServicer(gateway_service_pb2_grpc.GatewayServiceServicer):
         destination = destination_of(request.destination, self._settings.gateway.destinations)
         work = self._work.attach(
             request.context.request_id,
-            lambda report: send_instances(
-                self._storage, destination, self._settings, request.names, report, self._patience
-            ),
+            lambda report: self._sender.send(request, destination, report),
         )
         async for update in work:
             if isinstance(update, stage_pb2.Progress):
@@ -91,3 +80,27 @@ class GatewayServicer(gateway_service_pb2_grpc.GatewayServiceServicer):
         """The work is ended."""
         self._work.cancel(request.request_id)
         return gateway_service_pb2.CancelSendingResponse()
+
+    async def ListFailedSends(
+        self, request: gateway_service_pb2.ListFailedSendsRequest, context: Context
+    ) -> gateway_service_pb2.ListFailedSendsResponse:
+        """A page of them, newest first."""
+        found, token = await self._failed.page(request.destination, request.page_size, request.page_token)
+        return gateway_service_pb2.ListFailedSendsResponse(failed_sends=found, next_page_token=token)
+
+    async def RetryFailedSend(
+        self, request: gateway_service_pb2.RetryFailedSendRequest, context: Context
+    ) -> gateway_service_pb2.RetryFailedSendResponse:
+        """Nothing if it was sent, else how it failed again."""
+        found = await self._failed.get(request.name)
+        if found is not None:
+            await self._sender.send_again([found])
+            found = await self._failed.get(request.name)
+        return gateway_service_pb2.RetryFailedSendResponse(failed_send=found)
+
+    async def DropFailedSend(
+        self, request: gateway_service_pb2.DropFailedSendRequest, context: Context
+    ) -> gateway_service_pb2.DropFailedSendResponse:
+        """It is tried no more."""
+        await self._failed.drop(request.name)
+        return gateway_service_pb2.DropFailedSendResponse()

@@ -1,4 +1,4 @@
-"""Destinations: which there are, whether one answers, sending with its progress as it goes."""
+"""Destinations: which there are, whether one answers, sending with its progress as it goes, and what has failed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from google.protobuf.message import Message
 
+from gateway_svc.dicomweb.representation import one_number
 from gateway_svc.http.exchange import Exchange
 from gateway_svc.web_api.api import Route
 from gateway_svc.web_api.json_answer import HEADERS, json_body, send_json, to_json
@@ -38,6 +39,9 @@ class DestinationPages:
             Route("/destinations", {"GET": self._list}),
             Route("/destinations/{destination}:echo", {"POST": self._echo}),
             Route("/destinations/{destination}:send", {"POST": self._send}),
+            Route("/failedSends", {"GET": self._list_failed}),
+            Route("/failedSends/{failed}:retry", {"POST": self._retry}),
+            Route("/failedSends/{failed}:drop", {"POST": self._drop}),
         ]
 
     async def _list(self, exchange: Exchange) -> None:
@@ -67,6 +71,23 @@ class DestinationPages:
             await exchange.send_stream(
                 200, [(b"content-type", b"application/x-ndjson"), *HEADERS[1:]], _lines(first, updates)
             )
+
+    async def _list_failed(self, exchange: Exchange) -> None:
+        query = dict(exchange.query)
+        request = pb.ListFailedSendsRequest(
+            destination=query.get("destination", ""),
+            page_size=one_number(query.get("limit", "100"), least=1, most=1000, where="limit"),
+            page_token=query.get("pageToken", ""),
+        )
+        await send_json(exchange, to_json(await self._gateway.ListFailedSends(request, _FROM_INSIDE)))
+
+    async def _retry(self, exchange: Exchange, failed: str) -> None:
+        request = pb.RetryFailedSendRequest(name=f"failedSends/{failed}")
+        await send_json(exchange, to_json(await self._gateway.RetryFailedSend(request, _FROM_INSIDE)))
+
+    async def _drop(self, exchange: Exchange, failed: str) -> None:
+        request = pb.DropFailedSendRequest(name=f"failedSends/{failed}")
+        await send_json(exchange, to_json(await self._gateway.DropFailedSend(request, _FROM_INSIDE)))
 
 
 def _generator(updates: AsyncIterator[Message]) -> AsyncGenerator[Message]:

@@ -1,4 +1,4 @@
-"""`imaging destinations`: list, echo, send."""
+"""`imaging destinations`: list, echo, send, and what they have not taken: failed, retry, drop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imaging.cli.printable import printable
 
 if TYPE_CHECKING:
     from imaging.client.async_client import AsyncClient
-    from imaging.client.destinations import Destination, Sending
+    from imaging.client.destinations import Destination, FailedSend, Sending
 
 destinations = typer.Typer(no_args_is_help=True, help="Where results can be sent: a PACS, a DICOMweb server.")
 
@@ -108,6 +108,115 @@ def send(
         return ExitCode.SOME_FAILED if last.not_sent else ExitCode.OK
 
     raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+@destinations.command()
+def failed(
+    destination: Annotated[str, typer.Argument(help="destinations/ID, or the ID; all without.")] = "",
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List what destinations have not taken, newest first, with the reason and when it is tried again."""
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        found = await client.destinations.failed(destination)
+        if output.as_json:
+            for item in found:
+                output.result(_failed_model(item))
+        elif found:
+            output.table("", ("failed send", "to", "instance", "attempts", "next", "why"), map(_failed_row, found))
+        else:
+            output.say("nothing has failed", "green")
+        return ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+@destinations.command()
+def retry(
+    names: Annotated[list[str], typer.Argument(help="failedSends/ID, or the ID; `all` for the whole list.")],
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Try failed sends again now. Exit code 1 when one has failed again."""
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        sent = not_sent = 0
+        for name in await _named(client, names):
+            still = await client.destinations.retry(name)
+            if still is None:
+                sent += 1
+                continue
+            not_sent += 1
+            if output.as_json:
+                output.result(_failed_model(still))
+            else:
+                output.say(f"not sent  {still.instance}  {printable(still.error.text)}", "red")
+        if output.as_json:
+            output.result({"summary": {"sent": sent, "failed": not_sent}})
+        else:
+            output.console.print(f"{sent} instances sent{f', {not_sent} not' if not_sent else ''}")
+        return ExitCode.SOME_FAILED if not_sent else ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+@destinations.command()
+def drop(
+    names: Annotated[list[str], typer.Argument(help="failedSends/ID, or the ID; `all` for the whole list.")],
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take failed sends off the list: they are tried no more."""
+    output = Output(as_json=as_json)
+
+    async def work(client: AsyncClient) -> int:
+        wanted = await _named(client, names)
+        for name in wanted:
+            await client.destinations.drop(name)
+        if output.as_json:
+            output.result({"summary": {"dropped": len(wanted)}})
+        else:
+            output.console.print(f"{len(wanted)} taken off the list")
+        return ExitCode.OK
+
+    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+async def _named(client: AsyncClient, names: list[str]) -> list[str]:
+    if names == ["all"]:
+        return [item.name for item in await client.destinations.failed()]
+    return names
+
+
+def _failed_model(item: FailedSend) -> dict[str, object]:
+    return {
+        "failed_send": item.name,
+        "destination": item.destination,
+        "instance": item.instance,
+        "attempts": item.attempts,
+        "error": item.error.text,
+        "reason": item.error.reason,
+        "failed_first": item.failed_first.isoformat(),
+        "tried_last": item.tried_last.isoformat(),
+        "next_try": item.next_try.isoformat() if item.next_try else None,
+        "run": item.run,
+        "stage": item.stage,
+    }
+
+
+def _failed_row(item: FailedSend) -> tuple[object, ...]:
+    following = f"{item.next_try.astimezone():%Y-%m-%d %H:%M:%S}" if item.next_try else "given up"
+    name, destination = item.name.removeprefix("failedSends/"), item.destination.removeprefix("destinations/")
+    return name, destination, item.instance, item.attempts, following, printable(item.error.text)
 
 
 def _row(item: Destination) -> tuple[object, ...]:

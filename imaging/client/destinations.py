@@ -1,10 +1,11 @@
-"""Destinations: list them, ask whether they answer, send to them."""
+"""Destinations: list them, ask whether they answer, send to them, look after what they have not taken."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import grpc
@@ -62,6 +63,30 @@ class Sending:
     has_ended: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FailedSend:
+    """An instance that a destination has not taken; it is gone from the list when it is sent, or dropped."""
+
+    name: str
+    """`failedSends/{id}`."""
+
+    destination: str
+    instance: str
+    attempts: int
+    error: ImagingError
+    """Of the last attempt."""
+
+    failed_first: datetime
+    tried_last: datetime
+    next_try: datetime | None
+    """None: it was given up, and waits for a person."""
+
+    run: str
+    """`runs/{id}` whose stage wanted it; empty: a user did."""
+
+    stage: str
+
+
 class AsyncDestinations:
     """The destinations of an installation."""
 
@@ -117,6 +142,51 @@ class AsyncDestinations:
                 yield Sending(count, count, result.sent_count, result.sent_bytes, failures, has_ended=True)
                 return
         raise Unavailable("The gateway has ended the stream without a result", where="gateway", hint="Ask again.")
+
+    async def failed(self, destination: str = "") -> tuple[FailedSend, ...]:
+        """What a destination (empty: any) has not taken, newest first."""
+        request = pb.ListFailedSendsRequest(destination=_name(destination) if destination else "", page_size=1000)
+        found: list[FailedSend] = []
+        while True:
+            with domain_errors("gateway"):
+                page = await self._stub.ListFailedSends(request)
+            found += map(_failed_send, page.failed_sends)
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return tuple(found)
+
+    async def retry(self, failed: str | FailedSend) -> FailedSend | None:
+        """Try a failed send again now; None: it was sent, else it as it has failed once more."""
+        name = _failed_name(failed)
+        with domain_errors(name):
+            answer = await self._stub.RetryFailedSend(pb.RetryFailedSendRequest(name=name))
+        return _failed_send(answer.failed_send) if answer.HasField("failed_send") else None
+
+    async def drop(self, failed: str | FailedSend) -> None:
+        """Take a failed send off the list: it is tried no more."""
+        name = _failed_name(failed)
+        with domain_errors(name):
+            await self._stub.DropFailedSend(pb.DropFailedSendRequest(name=name))
+
+
+def _failed_name(failed: str | FailedSend) -> str:
+    name = failed if isinstance(failed, str) else failed.name
+    return name if "/" in name else f"failedSends/{name}"
+
+
+def _failed_send(found: gateway_pb2.FailedSend) -> FailedSend:
+    return FailedSend(
+        name=found.name,
+        destination=found.destination,
+        instance=found.instance,
+        attempts=found.attempts,
+        error=from_status(found.error),
+        failed_first=found.create_time.ToDatetime(UTC),
+        tried_last=found.update_time.ToDatetime(UTC),
+        next_try=found.next_try_time.ToDatetime(UTC) if found.HasField("next_try_time") else None,
+        run=found.run,
+        stage=found.stage,
+    )
 
 
 def _name(destination: str) -> str:

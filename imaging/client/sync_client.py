@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from imaging.client import results
 from imaging.client.async_client import AsyncClient
+from imaging.client.destinations import Destination, Echo, FailedSend, Sending
 from imaging.client.file_store import OnProgress
 from imaging.client.frame import Frame
 from imaging.client.loop_thread import LoopThread
@@ -59,6 +60,7 @@ class Client:
         self.endpoints = self._client.endpoints
         self.runs = Runs(self._client, self._loop)
         self.reports = Reports(self._client, self._loop)
+        self.destinations = Destinations(self._client, self._loop)
 
     def store(
         self,
@@ -190,6 +192,38 @@ class Reports:
     def download(self, report: str | Report, folder: str | Path) -> tuple[Path, ...]:
         """Write every document of a report into a folder; the files come back."""
         return self._loop.run(self._reports.download(report, folder))
+
+
+class Destinations:
+    """The destinations of an installation."""
+
+    def __init__(self, client: AsyncClient, loop: LoopThread) -> None:
+        self._destinations = client.destinations
+        self._loop = loop
+
+    def list(self) -> Sequence[Destination]:
+        """All of them, by name."""
+        return self._loop.run(self._destinations.list())
+
+    def echo(self, destination: str) -> Echo:
+        """Whether a destination answers."""
+        return self._loop.run(self._destinations.echo(destination))
+
+    def send(self, destination: str, names: Sequence[str], *, request_id: str = "") -> Iterator[Sending]:
+        """Send studies, series or instances; progress, and at the end what became of it."""
+        return self._loop.iterate(self._destinations.send(destination, names, request_id=request_id))
+
+    def failed(self, destination: str = "") -> Sequence[FailedSend]:
+        """What a destination (empty: any) has not taken, newest first."""
+        return self._loop.run(self._destinations.failed(destination))
+
+    def retry(self, failed: str | FailedSend) -> FailedSend | None:
+        """Try a failed send again now; None: it was sent."""
+        return self._loop.run(self._destinations.retry(failed))
+
+    def drop(self, failed: str | FailedSend) -> None:
+        """Take a failed send off the list."""
+        self._loop.run(self._destinations.drop(failed))
 
 
 async def _open(

@@ -10,10 +10,11 @@ from typing import Any, Final, Literal, get_args
 from imaging.database.access import DatabaseAccess
 from imaging.errors import SettingsInvalid
 from imaging.rpc.loopback import is_loopback
-from imaging.settings.model import OwnDatabase, Settings
+from imaging.settings.model import Settings
+from imaging.settings.own_database import OwnDatabase
 from imaging.settings.security_files import check_trusted_certificates, read_secret
 
-ServiceWithDatabase = Literal["storage", "analysis", "reporting", "pipeline"]
+ServiceWithDatabase = Literal["storage", "analysis", "reporting", "pipeline", "gateway"]
 SERVICES_WITH_DATABASE: Final[tuple[ServiceWithDatabase, ...]] = get_args(ServiceWithDatabase)
 
 _PROVEN: Final = ("verify-ca", "verify-full")

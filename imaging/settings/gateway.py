@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
+from imaging.settings.own_database import OwnDatabase
 from imaging.settings.section import Address, Addresses, FromText, Names, Section
 
 AeTitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
@@ -69,7 +70,7 @@ class Peer(Section):
     """Take its calls only at `dimse_tls_address`."""
 
 
-class GatewaySettings(Section):
+class GatewaySettings(OwnDatabase):
     """The gateway: PACS and web come in here, results go out."""
 
     address: Addresses = "127.0.0.1:50056"
@@ -141,3 +142,10 @@ class GatewaySettings(Section):
 
     destinations: Annotated[dict[DestinationId, Destination], FromText] = Field(default_factory=dict)
     """Where results can be sent, by a short name that recipes use."""
+
+    send_again_hours: float = Field(24.0, ge=0)
+    """An instance that a destination does not take now (it is away, full, busy) is sent again by itself for so long,
+    less and less often; then it waits in the list of failed sends for a person. 0: it waits there at once."""
+
+    send_again_seconds: float = Field(60.0, gt=0)
+    """Wait before it is sent again for the first time; it doubles, up to an hour."""

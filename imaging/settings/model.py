@@ -15,6 +15,7 @@ from imaging.rpc.channel import ChannelSettings
 from imaging.rpc.loopback import is_loopback
 from imaging.rpc.server import ListenSettings
 from imaging.settings.gateway import GatewaySettings
+from imaging.settings.own_database import OwnDatabase
 from imaging.settings.section import Address, Addresses, Section
 from imaging.settings.security_files import check_server_certificate, check_trusted_certificates, read_token
 
@@ -27,16 +28,6 @@ DOOR_NAMES: Final = ("http", "dimse")
 """What the gateway listens on besides gRPC; their ports come after those of the services."""
 
 DoorName = Literal["http", "dimse"]
-
-
-class OwnDatabase(Section):
-    """A database of one service's own, where they do not share that of `database`."""
-
-    database_url: str = ""
-    """As `database.url`, for this service alone."""
-
-    database_password_file: Path | None = None
-    """File with the password for it; readable by its owner alone."""
 
 
 class StorageSettings(OwnDatabase):

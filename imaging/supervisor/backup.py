@@ -21,7 +21,7 @@ from typing import Final
 from imaging.errors import DataLoss, FailedPrecondition, NotFound, StorageFull
 from imaging.supervisor.data_lock import DataLock
 
-DATABASES: Final = ("pipeline", "reporting", "analysis", "storage")
+DATABASES: Final = ("gateway", "pipeline", "reporting", "analysis", "storage")
 """In the order of copying."""
 
 _OBJECTS: Final = Path("storage") / "objects"

@@ -38,6 +38,8 @@ class RequestWork(Generic[R]):
         the service's database.
     progress_interval
         At most so often a caller gets a progress; those in between are left out.
+    keep
+        Whether a result is kept for later calls; all are, unless told otherwise.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class RequestWork(Generic[R]):
         heartbeat: timedelta = timedelta(seconds=5),
         keep_results: int = 256,
         progress_interval: timedelta = timedelta(milliseconds=100),
+        keep: Callable[[R], bool] = lambda _: True,
     ) -> None:
         self._orphan_timeout = orphan_timeout
         self._heartbeat_s = heartbeat.total_seconds()
         self._progress_interval_s = progress_interval.total_seconds()
         self._keep_results = keep_results
+        self._keep = keep
         self._running: dict[str, RunningWork[R]] = {}
         self._results: OrderedDict[str, R] = OrderedDict()
         self._is_draining = False
@@ -147,6 +151,8 @@ class RequestWork(Generic[R]):
     def _ended(self, work: RunningWork[R]) -> None:
         del self._running[work.request_id]
         if work.task.cancelled() or work.task.exception() is not None:
+            return
+        if not self._keep(work.task.result()):
             return
         self._results[work.request_id] = work.task.result()
         while len(self._results) > self._keep_results:

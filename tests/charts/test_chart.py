@@ -34,6 +34,7 @@ CALLED = {(caller, callee) for caller, callee in EDGES if caller != "imaging-sto
     ("imaging-gateway", f"imaging-{callee}")
     for callee in ("storage", "processing", "analysis", "reporting", "pipeline")
 }
+CALLED |= {("imaging-pipeline", "imaging-gateway")}  # the stage `send`
 """Edges of traces that are calls (storage only hands the context of a manifest on), and what comes by DICOMweb."""
 
 
@@ -144,7 +145,7 @@ def test_ports_of_services_policies_and_settings_are_the_same(scenario: str) -> 
         ports = {port["name"]: port["port"] for port in services[name]["spec"]["ports"]}
         assert f'address = "test-imaging-{name}:{ports["grpc"]}"' in text
         opened = {port["port"] for rule in policies[name]["spec"]["ingress"] for port in rule["ports"]}
-        wanted = {ports["metrics"]} if name == "gateway" else {ports["grpc"], ports["metrics"]}
+        wanted = {ports["grpc"], ports["metrics"]}
         assert wanted <= opened <= wanted | ({50057, 50058} if name == "gateway" else set())
         assert services[name]["spec"]["clusterIP"] == "None", "clients balance over what a headless service tells"
 

@@ -11,7 +11,7 @@ storage: []
 processing: [storage]
 analysis: [storage]
 reporting: [storage, analysis]
-pipeline: [storage, processing, analysis, reporting]
+pipeline: [storage, processing, analysis, reporting, gateway]
 gateway: [storage, processing, analysis, reporting, pipeline]
 migrate: []
 test: [storage, analysis, reporting, pipeline]
@@ -19,7 +19,7 @@ test: [storage, analysis, reporting, pipeline]
 
 {{/* Who has tables in the database, and who objects. */}}
 {{- define "imaging.usesDatabase" -}}
-[storage, analysis, reporting, pipeline, migrate]
+[storage, analysis, reporting, pipeline, gateway, migrate]
 {{- end -}}
 {{- define "imaging.usesObjectStore" -}}
 [storage]

@@ -1,11 +1,12 @@
 // The system: whether its services work, and whether the destinations answer.
 
 import { el, fill, keep } from "./dom.js";
+import { failedSend } from "./failed-sends.js";
 import { repeat } from "./live.js";
 import { destinationTitle } from "./sending.js";
 import { currentSession, get, post } from "./server.js";
 import { stateBadge } from "./state-badge.js";
-import { duration, title } from "./words.js";
+import { count, duration, title } from "./words.js";
 
 const WORDS = { SERVING: "Works", NOT_SERVING: "Does not take work", UNREACHABLE: "Does not answer", READ_ONLY: "Cannot write: its disk is full, read-only or failing" };
 const DOES = {
@@ -23,21 +24,28 @@ export function showSystem(view, { signal, tell }) {
   const services = el("ul", { class: "services" });
   const destinations = el("ul", { class: "services" });
   const none = el("p", { class: "summary", hidden: true }, "The settings name no destination (gateway.destinations).");
+  const failed = el("ul", { class: "services failed-sends" });
+  const howMany = el("p", { class: "summary", role: "status" });
+  const notSent = el("section", { hidden: true }, el("h2", {}, "Not sent"), howMany, failed);
   fill(
     view,
     el("h1", {}, "System"),
     el("section", {}, el("h2", {}, "Services"), services),
     el("section", {}, el("h2", {}, "Destinations"), destinations, none),
+    notSent,
     el("p", { class: "summary" }, `Release ${currentSession().version}`),
   );
-  repeat(
+  const refresh = repeat(
     async () => {
-      const [health, known] = await Promise.all([get("/api/health", signal), get("/api/destinations", signal)]);
+      const [health, known, list] = await Promise.all([get("/api/health", signal), get("/api/destinations", signal), get("/api/failedSends?limit=50", signal)]);
       if (signal.aborted) return 5;
       const states = Object.entries(health.services).map(([name, state]) => [name, name === "storage" && state === "SERVING" && health.writes !== "SERVING" ? "READ_ONLY" : state]);
       keep(services, states, ([name]) => name, service);
       keep(destinations, known.destinations, (one) => one.name, destination);
       none.hidden = known.destinations.length > 0;
+      keep(failed, list.failedSends, (one) => one.name, (one) => failedSend(one, () => refresh()));
+      notSent.hidden = list.failedSends.length === 0;
+      fill(howMany, list.nextPageToken ? "The newest 50; `imaging destinations failed` lists all." : `${count(list.failedSends.length, "image")} that a destination has not taken.`);
       return 4;
     },
     signal,

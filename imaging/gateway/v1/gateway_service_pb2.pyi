@@ -243,7 +243,7 @@ Global___CancelSendingResponse: typing_extensions.TypeAlias = CancelSendingRespo
 
 @typing.final
 class ListFailedSendsRequest(google.protobuf.message.Message):
-    """Asks for the sends that were given up."""
+    """Asks for the sends that failed."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -318,7 +318,7 @@ class RetryFailedSendResponse(google.protobuf.message.Message):
     FAILED_SEND_FIELD_NUMBER: builtins.int
     @property
     def failed_send(self) -> imaging.gateway.v1.gateway_pb2.FailedSend:
-        """Not set: it was sent. Otherwise the send with its newest error."""
+        """Not set: it was sent, now or before. Otherwise the send with its newest error."""
 
     def __init__(
         self,
@@ -329,3 +329,33 @@ class RetryFailedSendResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["failed_send", b"failed_send"]) -> None: ...
 
 Global___RetryFailedSendResponse: typing_extensions.TypeAlias = RetryFailedSendResponse
+
+@typing.final
+class DropFailedSendRequest(google.protobuf.message.Message):
+    """Names the send to drop."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`failedSends/{id}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+Global___DropFailedSendRequest: typing_extensions.TypeAlias = DropFailedSendRequest
+
+@typing.final
+class DropFailedSendResponse(google.protobuf.message.Message):
+    """Nothing to tell."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___DropFailedSendResponse: typing_extensions.TypeAlias = DropFailedSendResponse

@@ -65,6 +65,11 @@ class GatewayServiceStub(object):
                 request_serializer=imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.RetryFailedSendRequest.SerializeToString,
                 response_deserializer=imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.RetryFailedSendResponse.FromString,
                 _registered_method=True)
+        self.DropFailedSend = channel.unary_unary(
+                '/imaging.gateway.v1.GatewayService/DropFailedSend',
+                request_serializer=imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.DropFailedSendRequest.SerializeToString,
+                response_deserializer=imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.DropFailedSendResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer(object):
@@ -91,9 +96,9 @@ class GatewayServiceServicer(object):
     def SendInstances(self, request, context):
         """Sends studies, series or instances to a destination.
 
-        Idempotent by `context.request_id`: a second call attaches to the running work or gets its result. An instance that
-        cannot be sent is in the result, and listed by ListFailedSends; the others are sent all the same. A caller that is lost
-        for 60 seconds ends the work.
+        Idempotent by `context.request_id`: a second call attaches to the running work or gets its result; after a result
+        with failures it sends again. An instance that cannot be sent is in the result, and listed by ListFailedSends; the
+        others are sent all the same. A caller that is lost for 60 seconds ends the work.
 
         Errors:
         - NOT_FOUND: no such destination, or nothing of a name.
@@ -112,7 +117,7 @@ class GatewayServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListFailedSends(self, request, context):
-        """Gives the sends that were given up, newest first.
+        """Gives the sends that failed, newest first: those that are tried again by themselves, and those that were given up.
 
         Errors:
         - INVALID_ARGUMENT: a malformed page token.
@@ -122,11 +127,21 @@ class GatewayServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetryFailedSend(self, request, context):
-        """Tries a send again that was given up; it leaves the list when it succeeds.
+        """Tries a failed send again at once; it leaves the list when it succeeds. Idempotent: one that has left the list was
+        sent or dropped, and is not an error.
 
         Errors:
-        - NOT_FOUND: it is not there.
-        - UNAVAILABLE: storage does not answer.
+        - INVALID_ARGUMENT: not a name of a failed send.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropFailedSend(self, request, context):
+        """Drops a failed send: it is tried no more. Idempotent, as RetryFailedSend.
+
+        Errors:
+        - INVALID_ARGUMENT: not a name of a failed send.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,6 +179,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.RetryFailedSend,
                     request_deserializer=imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.RetryFailedSendRequest.FromString,
                     response_serializer=imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.RetryFailedSendResponse.SerializeToString,
+            ),
+            'DropFailedSend': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropFailedSend,
+                    request_deserializer=imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.DropFailedSendRequest.FromString,
+                    response_serializer=imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.DropFailedSendResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -329,6 +349,33 @@ class GatewayService(object):
             '/imaging.gateway.v1.GatewayService/RetryFailedSend',
             imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.RetryFailedSendRequest.SerializeToString,
             imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.RetryFailedSendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropFailedSend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.gateway.v1.GatewayService/DropFailedSend',
+            imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.DropFailedSendRequest.SerializeToString,
+            imaging_dot_gateway_dot_v1_dot_gateway__service__pb2.DropFailedSendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,7 +121,23 @@ _GatewayServiceRetryFailedSendType = typing_extensions.TypeVar(
     ],
 )
 
-class GatewayServiceStub(typing.Generic[_GatewayServiceListDestinationsType, _GatewayServiceEchoDestinationType, _GatewayServiceSendInstancesType, _GatewayServiceCancelSendingType, _GatewayServiceListFailedSendsType, _GatewayServiceRetryFailedSendType]):
+_GatewayServiceDropFailedSendType = typing_extensions.TypeVar(
+    '_GatewayServiceDropFailedSendType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.gateway.v1.gateway_service_pb2.DropFailedSendRequest,
+        imaging.gateway.v1.gateway_service_pb2.DropFailedSendResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.gateway.v1.gateway_service_pb2.DropFailedSendRequest,
+        imaging.gateway.v1.gateway_service_pb2.DropFailedSendResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.gateway.v1.gateway_service_pb2.DropFailedSendRequest,
+        imaging.gateway.v1.gateway_service_pb2.DropFailedSendResponse,
+    ],
+)
+
+class GatewayServiceStub(typing.Generic[_GatewayServiceListDestinationsType, _GatewayServiceEchoDestinationType, _GatewayServiceSendInstancesType, _GatewayServiceCancelSendingType, _GatewayServiceListFailedSendsType, _GatewayServiceRetryFailedSendType, _GatewayServiceDropFailedSendType]):
     """Sends what is stored to other systems. What comes in, comes by DIMSE and DICOMweb."""
 
     @typing.overload
@@ -149,6 +165,10 @@ class GatewayServiceStub(typing.Generic[_GatewayServiceListDestinationsType, _Ga
         grpc.UnaryUnaryMultiCallable[
             imaging.gateway.v1.gateway_service_pb2.RetryFailedSendRequest,
             imaging.gateway.v1.gateway_service_pb2.RetryFailedSendResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.gateway.v1.gateway_service_pb2.DropFailedSendRequest,
+            imaging.gateway.v1.gateway_service_pb2.DropFailedSendResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -178,6 +198,10 @@ class GatewayServiceStub(typing.Generic[_GatewayServiceListDestinationsType, _Ga
             imaging.gateway.v1.gateway_service_pb2.RetryFailedSendRequest,
             imaging.gateway.v1.gateway_service_pb2.RetryFailedSendResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.gateway.v1.gateway_service_pb2.DropFailedSendRequest,
+            imaging.gateway.v1.gateway_service_pb2.DropFailedSendResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     ListDestinations: _GatewayServiceListDestinationsType
@@ -193,9 +217,9 @@ class GatewayServiceStub(typing.Generic[_GatewayServiceListDestinationsType, _Ga
     SendInstances: _GatewayServiceSendInstancesType
     """Sends studies, series or instances to a destination.
 
-    Idempotent by `context.request_id`: a second call attaches to the running work or gets its result. An instance that
-    cannot be sent is in the result, and listed by ListFailedSends; the others are sent all the same. A caller that is lost
-    for 60 seconds ends the work.
+    Idempotent by `context.request_id`: a second call attaches to the running work or gets its result; after a result
+    with failures it sends again. An instance that cannot be sent is in the result, and listed by ListFailedSends; the
+    others are sent all the same. A caller that is lost for 60 seconds ends the work.
 
     Errors:
     - NOT_FOUND: no such destination, or nothing of a name.
@@ -207,18 +231,25 @@ class GatewayServiceStub(typing.Generic[_GatewayServiceListDestinationsType, _Ga
     """Ends the work of a request at once. Idempotent; an unknown request is not an error."""
 
     ListFailedSends: _GatewayServiceListFailedSendsType
-    """Gives the sends that were given up, newest first.
+    """Gives the sends that failed, newest first: those that are tried again by themselves, and those that were given up.
 
     Errors:
     - INVALID_ARGUMENT: a malformed page token.
     """
 
     RetryFailedSend: _GatewayServiceRetryFailedSendType
-    """Tries a send again that was given up; it leaves the list when it succeeds.
+    """Tries a failed send again at once; it leaves the list when it succeeds. Idempotent: one that has left the list was
+    sent or dropped, and is not an error.
 
     Errors:
-    - NOT_FOUND: it is not there.
-    - UNAVAILABLE: storage does not answer.
+    - INVALID_ARGUMENT: not a name of a failed send.
+    """
+
+    DropFailedSend: _GatewayServiceDropFailedSendType
+    """Drops a failed send: it is tried no more. Idempotent, as RetryFailedSend.
+
+    Errors:
+    - INVALID_ARGUMENT: not a name of a failed send.
     """
 
 GatewayServiceAsyncStub: typing_extensions.TypeAlias = GatewayServiceStub[
@@ -245,6 +276,10 @@ GatewayServiceAsyncStub: typing_extensions.TypeAlias = GatewayServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.gateway.v1.gateway_service_pb2.RetryFailedSendRequest,
         imaging.gateway.v1.gateway_service_pb2.RetryFailedSendResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.gateway.v1.gateway_service_pb2.DropFailedSendRequest,
+        imaging.gateway.v1.gateway_service_pb2.DropFailedSendResponse,
     ],
 ]
 
@@ -279,9 +314,9 @@ class GatewayServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[imaging.gateway.v1.gateway_service_pb2.SendInstancesResponse], collections.abc.AsyncIterator[imaging.gateway.v1.gateway_service_pb2.SendInstancesResponse]]:
         """Sends studies, series or instances to a destination.
 
-        Idempotent by `context.request_id`: a second call attaches to the running work or gets its result. An instance that
-        cannot be sent is in the result, and listed by ListFailedSends; the others are sent all the same. A caller that is lost
-        for 60 seconds ends the work.
+        Idempotent by `context.request_id`: a second call attaches to the running work or gets its result; after a result
+        with failures it sends again. An instance that cannot be sent is in the result, and listed by ListFailedSends; the
+        others are sent all the same. A caller that is lost for 60 seconds ends the work.
 
         Errors:
         - NOT_FOUND: no such destination, or nothing of a name.
@@ -303,7 +338,7 @@ class GatewayServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.gateway.v1.gateway_service_pb2.ListFailedSendsRequest,
         context: _ServicerContext,
     ) -> typing.Union[imaging.gateway.v1.gateway_service_pb2.ListFailedSendsResponse, collections.abc.Awaitable[imaging.gateway.v1.gateway_service_pb2.ListFailedSendsResponse]]:
-        """Gives the sends that were given up, newest first.
+        """Gives the sends that failed, newest first: those that are tried again by themselves, and those that were given up.
 
         Errors:
         - INVALID_ARGUMENT: a malformed page token.
@@ -315,11 +350,23 @@ class GatewayServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.gateway.v1.gateway_service_pb2.RetryFailedSendRequest,
         context: _ServicerContext,
     ) -> typing.Union[imaging.gateway.v1.gateway_service_pb2.RetryFailedSendResponse, collections.abc.Awaitable[imaging.gateway.v1.gateway_service_pb2.RetryFailedSendResponse]]:
-        """Tries a send again that was given up; it leaves the list when it succeeds.
+        """Tries a failed send again at once; it leaves the list when it succeeds. Idempotent: one that has left the list was
+        sent or dropped, and is not an error.
 
         Errors:
-        - NOT_FOUND: it is not there.
-        - UNAVAILABLE: storage does not answer.
+        - INVALID_ARGUMENT: not a name of a failed send.
+        """
+
+    @abc.abstractmethod
+    def DropFailedSend(
+        self,
+        request: imaging.gateway.v1.gateway_service_pb2.DropFailedSendRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.gateway.v1.gateway_service_pb2.DropFailedSendResponse, collections.abc.Awaitable[imaging.gateway.v1.gateway_service_pb2.DropFailedSendResponse]]:
+        """Drops a failed send: it is tried no more. Idempotent, as RetryFailedSend.
+
+        Errors:
+        - INVALID_ARGUMENT: not a name of a failed send.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

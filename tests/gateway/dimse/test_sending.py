@@ -15,12 +15,13 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom.sop_class import CTImageStorage, Verification
 
-from gateway_svc.sending.send_instances import send_instances
+from gateway_svc.dimse.wanted_instances import Wanted
+from gateway_svc.sending.send_instances import instances_of, send_instances
 from imaging.cli.exit_codes import ExitCode
 from imaging.client.destinations import AsyncDestinations, Sending
 from imaging.client.patience import Patience
 from imaging.client.storage import StorageClient
-from imaging.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from imaging.errors import FailedPrecondition, ImagingError, InvalidArgument, NotFound, Unavailable
 from imaging.rpc.channel import open_channel
 from imaging.settings.gateway import Destination
 from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
@@ -178,11 +179,16 @@ async def test_what_may_pass_is_tried_again(tmp_path: Path) -> None:
         stub = StorageServiceStub(channel)
 
         async def send(received: Received) -> tuple[int, list[str]]:
+            failures: list[str] = []
+
+            def on_outcome(item: Wanted, error: ImagingError | None) -> None:
+                if error is not None:
+                    failures.append(error.text)
+
+            wanted = await instances_of(stub, ["studies/1.2.3"])
             with storage_scp(port, received, [(CTImageStorage, [ExplicitVRLittleEndian])]):
-                result = await send_instances(
-                    stub, destination, sender.settings, ["studies/1.2.3"], lambda *_: None, patience
-                )
-            return result.sent_count, [failure.error.message for failure in result.failures]
+                await send_instances(stub, destination, sender.settings, wanted, on_outcome, patience)
+            return len(wanted) - len(failures), failures
 
         assert await send(Received(full_for=4)) == (4, [])
         assert await send(Received(abort_at=3)) == (4, [])  # what was under way is sent again with the rest

@@ -29,6 +29,7 @@ async def page(tmp_path_factory: pytest.TempPathFactory, other: Site) -> AsyncIt
     destinations = {
         "other": {"url": other.dicom_web, "description": "Research"},
         "gone": {"ae_title": "GONE", "address": "127.0.0.1:1"},
+        "refusing": {"url": other.dicom_web.replace("/dicom-web", "/nothing-here")},
     }
     overrides: dict[str, object] = {"gateway.destinations": destinations}
     folder = tmp_path_factory.mktemp("sender")
@@ -40,7 +41,7 @@ async def page(tmp_path_factory: pytest.TempPathFactory, other: Site) -> AsyncIt
 
 
 async def test_destinations_are_listed_without_secrets(page: httpx.AsyncClient, other: Site) -> None:
-    gone, research = (await page.get("/api/destinations")).json()["destinations"]
+    gone, research, _ = (await page.get("/api/destinations")).json()["destinations"]
     assert (gone["name"], gone["kind"], gone["aeTitle"]) == ("destinations/gone", "KIND_DIMSE", "GONE")
     assert (research["description"], research["url"]) == ("Research", other.dicom_web)
     assert "token" not in str(research).lower()
@@ -90,3 +91,23 @@ async def test_sending_that_cannot_be_is_refused(page: httpx.AsyncClient, path: 
     answer = await page.post(f"/api/destinations/{path}", json=body)
     assert answer.status_code == status, answer.text
     assert answer.json()["hint"]
+
+
+async def test_what_a_destination_has_not_taken_is_listed_tried_again_and_dropped(page: httpx.AsyncClient) -> None:
+    series = await store(page, ct_series("refused-by-page", slices=2))
+    body = {"names": [series.study], "requestId": "request-3"}
+    assert (await page.get("/api/failedSends")).json() == {"failedSends": [], "nextPageToken": ""}
+    answer = await page.post("/api/destinations/refusing:send", json=body)
+    failures = json.loads(answer.text.splitlines()[-1])["result"]["failures"]
+    assert len(failures) == 2
+    listed = (await page.get("/api/failedSends?destination=destinations/refusing")).json()["failedSends"]
+    assert {one["name"] for one in listed} == {one["failedSend"] for one in failures}
+    assert "nextTryTime" not in listed[0]
+    still = (await page.post(f"/api/{listed[0]['name']}:retry")).json()["failedSend"]
+    assert (still["attempts"], still["instance"]) == (2, listed[0]["instance"])
+    for one in listed:
+        assert (await page.post(f"/api/{one['name']}:drop")).status_code == 200
+    assert (await page.get("/api/failedSends")).json()["failedSends"] == []
+    assert (await page.post(f"/api/{listed[0]['name']}:retry")).json() == {}
+    del page.headers["x-csrf-token"]
+    assert (await page.post(f"/api/{listed[0]['name']}:retry")).status_code == 403

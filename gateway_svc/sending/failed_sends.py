@@ -1,0 +1,245 @@
+"""The failed sends, durable: what a destination has not taken, when it is tried again, and what was given up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.status_pb2 import Status
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+
+from gateway_svc.schema import FAILED_SEND
+from imaging.client.patience import is_worth_retrying
+from imaging.database import Database
+from imaging.errors import ImagingError, InvalidArgument
+from imaging.gateway.v1 import gateway_pb2
+from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
+from imaging.rpc.status import to_status
+
+_AT_ONCE: Final = 500
+"""Names in one statement: SQLite takes some thousands of parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """When a failed send is tried again by itself."""
+
+    first_wait: timedelta = timedelta(minutes=1)
+    longest_wait: timedelta = timedelta(hours=1)
+    """The wait doubles from the first to this one."""
+
+    give_up_after: timedelta = timedelta(hours=24)
+    """Since it failed first."""
+
+    def next_try(self, error: ImagingError, attempts: int, since: datetime, now: datetime) -> datetime | None:
+        """When, after so many attempts; None if it would fail again, or has for too long."""
+        wait = min(self.first_wait * 2.0 ** min(attempts - 1, 30), self.longest_wait)
+        if not is_worth_retrying(error) or now + wait - since > self.give_up_after:
+            return None
+        return now + wait
+
+
+def failed_send_name(destination: str, instance: str) -> str:
+    """`failedSends/{id}`, the same one for the same destination and instance."""
+    return f"failedSends/{_id(destination, instance)}"
+
+
+class FailedSends:
+    """The table of them."""
+
+    def __init__(
+        self,
+        database: Database,
+        again: SendAgain | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._database = database
+        self._again = again or SendAgain()
+        self._clock = clock
+
+    async def record(
+        self,
+        destination: str,
+        sent: Collection[str],
+        failed: Mapping[str, ImagingError],
+        *,
+        run: str = "",
+        stage: str = "",
+        is_again: bool = False,
+    ) -> None:
+        """Write down what became of a sending: what was sent leaves the list, what was not is in it.
+
+        Parameters
+        ----------
+        destination
+            `destinations/{id}`.
+        sent, failed
+            Names of instances, the failed ones with the reason.
+        is_again
+            It was one of failed sends: they keep the time when they failed first, and one that was dropped meanwhile
+            stays so. Otherwise the time in which they are tried by themselves begins anew.
+        """
+        now = self._clock()
+        of_destination = FAILED_SEND.c.destination == destination
+
+        def write(connection: Connection) -> None:
+            for names in _parts(sorted(sent)):
+                connection.execute(delete(FAILED_SEND).where(of_destination, FAILED_SEND.c.instance.in_(names)))
+            for names in _parts(sorted(failed)):
+                query = select(FAILED_SEND).where(of_destination, FAILED_SEND.c.instance.in_(names)).with_for_update()
+                known = {row["instance"]: row for row in connection.execute(query).mappings()}
+                for name in names:
+                    self._fail(connection, destination, name, failed[name], known.get(name), is_again, run, stage, now)
+
+        if sent or failed:
+            await self._database.write(write)
+
+    def _fail(
+        self,
+        connection: Connection,
+        destination: str,
+        instance: str,
+        error: ImagingError,
+        known: RowMapping | None,
+        is_again: bool,
+        run: str,
+        stage: str,
+        now: datetime,
+    ) -> None:
+        if known is None and is_again:
+            return
+        attempts = known["attempts"] + 1 if known is not None else 1
+        values: dict[str, Any] = {
+            "attempts": attempts,
+            "error": to_status(error).SerializeToString(deterministic=True),
+            "update_time": _microseconds(now),
+        }
+        if is_again and known is not None:
+            next_try = self._again.next_try(error, attempts, _time(known["create_time"]), now)
+        else:
+            next_try = self._again.next_try(error, 1, now, now)
+            values |= {"run": run, "stage": stage, "create_time": _microseconds(now)}
+        values["next_try_time"] = None if next_try is None else _microseconds(next_try)
+        if known is not None:
+            connection.execute(update(FAILED_SEND).where(FAILED_SEND.c.sequence == known["sequence"]).values(**values))
+        else:
+            row = {"failed_send_id": _id(destination, instance), "destination": destination, "instance": instance}
+            connection.execute(insert(FAILED_SEND).values(**row, **values))
+
+    async def take_due(self, busy_for: timedelta, limit: int = 1000) -> list[gateway_pb2.FailedSend]:
+        """Those whose time has come, put off by `busy_for`, so that no other replica takes them meanwhile."""
+        now = self._clock()
+        query = (
+            select(FAILED_SEND)
+            .where(FAILED_SEND.c.next_try_time <= _microseconds(now))
+            .order_by(FAILED_SEND.c.next_try_time)
+            .limit(limit)
+        )
+
+        def take(connection: Connection) -> list[gateway_pb2.FailedSend]:
+            found = list(connection.execute(query.with_for_update(skip_locked=True)).mappings())
+            if found:
+                connection.execute(
+                    update(FAILED_SEND)
+                    .where(FAILED_SEND.c.sequence.in_([row["sequence"] for row in found]))
+                    .values(next_try_time=_microseconds(now + busy_for))
+                )
+            return [_message(row) for row in found]
+
+        if not await self._database.read(lambda connection: connection.execute(query.limit(1)).first()):
+            return []  # mostly: a write would be a commit for nothing
+        return await self._database.write(take)
+
+    async def page(self, destination: str, size: int, token: str) -> tuple[list[gateway_pb2.FailedSend], str]:
+        """Those of a destination (empty: of all), newest first, and the token of the next page.
+
+        Raises
+        ------
+        InvalidArgument
+            If the token or the size is none.
+        """
+        size, digest = page_size(size), query_digest(destination)
+        position = decode_token(token, digest, [int])
+        query = select(FAILED_SEND).order_by(FAILED_SEND.c.sequence.desc()).limit(size + 1)
+        if destination:
+            query = query.where(FAILED_SEND.c.destination == destination)
+        if position:
+            query = query.where(FAILED_SEND.c.sequence < int(position[0]))
+        rows = await self._database.read(lambda connection: connection.execute(query).mappings().all())
+        next_token = encode_token([rows[size - 1]["sequence"]], digest) if len(rows) > size else ""
+        return [_message(row) for row in rows[:size]], next_token
+
+    async def get(self, name: str) -> gateway_pb2.FailedSend | None:
+        """The failed send `failedSends/{id}`; None if it is not in the list, or not any more.
+
+        Raises
+        ------
+        InvalidArgument
+            If it is no such name.
+        """
+        query = select(FAILED_SEND).where(FAILED_SEND.c.failed_send_id == _id_of(name))
+        row = await self._database.read(lambda connection: connection.execute(query).mappings().first())
+        return None if row is None else _message(row)
+
+    async def drop(self, name: str) -> None:
+        """Take one off the list, if it is there.
+
+        Raises
+        ------
+        InvalidArgument
+            If it is no such name.
+        """
+        statement = delete(FAILED_SEND).where(FAILED_SEND.c.failed_send_id == _id_of(name))
+        await self._database.write(lambda connection: connection.execute(statement) and None)
+
+
+def _id(destination: str, instance: str) -> str:
+    return hashlib.sha256(f"{destination} {instance}".encode()).hexdigest()[:32]
+
+
+def _id_of(name: str) -> str:
+    collection, _, found = name.partition("/")
+    if collection != "failedSends" or not found or "/" in found:
+        raise InvalidArgument(
+            "This is not the name of a failed send", where=name[:100], hint="ListFailedSends gives their names."
+        )
+    return found
+
+
+def _parts(names: Sequence[str]) -> list[Sequence[str]]:
+    return [names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE)]
+
+
+def _message(row: RowMapping) -> gateway_pb2.FailedSend:
+    message = gateway_pb2.FailedSend(
+        name=f"failedSends/{row['failed_send_id']}",
+        destination=row["destination"],
+        instance=row["instance"],
+        attempts=row["attempts"],
+        error=Status.FromString(row["error"]),
+        create_time=_timestamp(row["create_time"]),
+        update_time=_timestamp(row["update_time"]),
+        run=row["run"],
+        stage=row["stage"],
+    )
+    if row["next_try_time"] is not None:
+        message.next_try_time.CopyFrom(_timestamp(row["next_try_time"]))
+    return message
+
+
+def _timestamp(microseconds: int) -> Timestamp:
+    message = Timestamp()
+    message.FromMicroseconds(microseconds)
+    return message
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _time(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
