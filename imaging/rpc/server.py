@@ -154,7 +154,9 @@ _OPTIONS: Final[list[tuple[str, Any]]] = [
     ("grpc.http2.lookahead_bytes", 4 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    # gRPC takes pings that come too often for an attack and ends the connection with all calls on it: more than one in
+    # two hours while it knows of no call. A ping costs less than a call.
+    ("grpc.http2.max_ping_strikes", 0),
     # Clients connect anew now and then, and so find replicas that came later; calls are not touched by it.
     ("grpc.max_connection_age_ms", 600_000),
     # A port that another process holds is an error to tell, not one to share.
