@@ -16,6 +16,7 @@ from gateway_svc.http.problem import status_of
 from gateway_svc.http.refusals import NotAcceptable
 from imaging import errors
 from imaging.errors import ImagingError
+from imaging.rpc.enum_word import enum_word
 from imaging.storage.v1 import storage_pb2
 
 CREATOR: Final = "IMAGING PIPELINE"
@@ -96,7 +97,7 @@ def _model(root: str, stored: Sequence[tuple[int, Stored]], failed: Sequence[tup
 
 
 def _stored_item(root: str, number: int, result: Stored) -> dict[str, Any]:
-    outcome = storage_pb2.StoreOutcome.Name(result.outcome).removeprefix("STORE_OUTCOME_")
+    outcome = enum_word(storage_pb2.StoreOutcome, result.outcome, "STORE_OUTCOME_")
     return {
         "00081150": _element("UI", result.instance.sop_class_uid),
         "00081155": _element("UI", result.instance.sop_instance_uid),

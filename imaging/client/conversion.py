@@ -13,6 +13,7 @@ from imaging.analysis.v1 import analysis_pb2
 from imaging.client import results, run_results
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.reporting.v1 import reporting_pb2
+from imaging.rpc.enum_word import enum_word
 from imaging.stage.v1 import stage_pb2
 from imaging.storage.v1 import storage_pb2
 
@@ -127,7 +128,7 @@ def report(message: reporting_pb2.Report) -> run_results.Report:
 
 
 def _document(message: reporting_pb2.Document) -> run_results.Document:
-    name = reporting_pb2.DocumentFormat.Name(message.format).removeprefix("DOCUMENT_FORMAT_")
+    name = enum_word(reporting_pb2.DocumentFormat, message.format, "DOCUMENT_FORMAT_")
     return run_results.Document(
         format=name,  # type: ignore[arg-type]  # the enum of the contract has these names
         media_type=message.media_type,
@@ -170,7 +171,7 @@ def _code(message: stage_pb2.Code) -> run_results.Code:
 
 
 def _state(value: pipeline_pb2.State.ValueType) -> run_results.State:
-    return cast("run_results.State", pipeline_pb2.State.Name(value).removeprefix("STATE_"))
+    return cast("run_results.State", enum_word(pipeline_pb2.State, value, "STATE_"))
 
 
 def _time(message: Message, field: str) -> datetime | None:

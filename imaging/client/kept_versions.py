@@ -12,6 +12,7 @@ import grpc
 
 from imaging.client.kept_object import KeptObject, kept_object, time_of
 from imaging.errors import ChecksumMismatch, Unavailable
+from imaging.rpc.enum_word import enum_word
 from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_admin_pb2, storage_admin_service_pb2_grpc
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
@@ -213,19 +214,19 @@ def _quarantine_name(name: str) -> str:
 
 
 def _quarantined(message: storage_admin_pb2.QuarantinedInstance) -> QuarantinedInstance:
-    reason = _word(storage_admin_pb2.QuarantinedInstance.Reason.Name(message.reason))
+    reason = _word(storage_admin_pb2.QuarantinedInstance.Reason, message.reason)
     return QuarantinedInstance(message.name, message.claimed_instance, reason, kept_object(message.object))
 
 
 def _version(message: storage_admin_pb2.InstanceVersion) -> InstanceVersion:
-    reason = _word(storage_admin_pb2.InstanceVersion.Reason.Name(message.reason))
+    reason = _word(storage_admin_pb2.InstanceVersion.Reason, message.reason)
     return InstanceVersion(message.name, reason, message.origin.run, kept_object(message.object))
 
 
 def _audit_entry(message: storage_admin_pb2.AuditEntry) -> AuditEntry:
-    action = storage_admin_pb2.AuditEntry.Action.Name(message.action).removeprefix("ACTION_").lower()
+    action = enum_word(storage_admin_pb2.AuditEntry.Action, message.action, "ACTION_").lower()
     return AuditEntry(time_of(message.create_time), action, tuple(message.names), message.peer, message.reason)
 
 
-def _word(name: str) -> Any:  # one of the literals, which are the names of the enumeration
-    return name.removeprefix("REASON_").lower()
+def _word(enumeration: Any, value: int) -> Any:  # one of the literals, which are the names of the enumeration
+    return enum_word(enumeration, value, "REASON_").lower()

@@ -66,6 +66,7 @@ class AsyncRuns:
         else:
             name = _run_name(target)
         attempts = Attempts(self._patience)
+        run: Run | None = None
         while True:
             call = self._stub.WatchRun(pipeline_service_pb2.WatchRunRequest(name=name))
             try:
@@ -76,6 +77,8 @@ class AsyncRuns:
                         yield run
                         if run.has_ended:
                             return
+                if run is not None and run.state == "UNSPECIFIED":
+                    return  # a state of a later release, which the pipeline takes for an end
                 raise Unavailable("The pipeline ended the watch before the run has ended", where=name)
             except ImagingError as error:
                 await attempts.fail(error)
