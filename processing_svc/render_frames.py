@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
+from pydicom import Dataset
 
-from imaging.client.storage import Frame, StorageClient
+from imaging.client.storage import Frame, Selection, StorageClient
+from imaging.dicom.header import read_header
 from imaging.errors import InvalidArgument
 from imaging.processing.v1 import processing_service_pb2 as pb
 from imaging.render.display import render_frame
-from imaging.render.picture_file import DEFAULT_QUALITY, FASTEST_LEVEL, JPEG, PNG, encode_jpeg, encode_png
+from imaging.render.picture_file import DEFAULT_QUALITY, JPEG, PNG, encode_jpeg, encode_png
 from imaging.render.pixel_aspect import pixel_aspect
 from imaging.render.resize import MAX_SIDE, Viewport, fit
 from imaging.render.voi_lut import Window, WindowFunction
-from imaging.storage.v1 import storage_service_pb2
 
 WHOLE_BYTES: Final = 3_500_000
 CHUNK_BYTES: Final = 1024 * 1024
@@ -70,7 +72,7 @@ class PictureForm:
             raise InvalidArgument(f"A quality of {quality}", where="quality", hint="It is 1 to 100.")
         return cls(window, _viewport(request), media_type, quality)
 
-    def picture(self, frame: Frame, header: pydicom.Dataset) -> tuple[NDArray[np.uint8], bytes]:
+    def picture(self, frame: Frame, header: Dataset) -> tuple[NDArray[np.uint8], bytes]:
         """The pixels of a frame, shape (rows, columns) or (rows, columns, 3), and the file of them."""
         pixels = render_frame(frame.pixels, header, window=self.window, frame_number=frame.frame_number)
         aspect = pixel_aspect(header, frame.frame_number)
@@ -79,7 +81,25 @@ class PictureForm:
             pixels = fit(pixels, self.viewport or Viewport(side, side), pixel_aspect=aspect)
         if self.media_type == JPEG:
             return pixels, encode_jpeg(pixels, quality=self.quality)
-        return pixels, encode_png(pixels, level=FASTEST_LEVEL)
+        return pixels, encode_png(pixels, at_once=True)
+
+
+class _Headers:
+    """The headers of the instances whose frames come: each is sent once, with the first of them."""
+
+    def __init__(self, selections: Sequence[Selection]) -> None:
+        asked = Counter(selection.instance for selection in selections)
+        self._repeated = {instance for instance, times in asked.items() if times > 1}
+        self._kept: dict[str, tuple[Dataset, str]] = {}
+
+    def of(self, frame: Frame) -> tuple[Dataset, str]:
+        """The header of the frame's instance, and the digest of its data set."""
+        told = frame.instance_header
+        if told is not None:
+            self._kept = {instance: kept for instance, kept in self._kept.items() if instance in self._repeated}
+            header = read_header(told.content, told.transfer_syntax_uid)
+            self._kept[frame.instance] = header, told.instance.data_set_sha256
+        return self._kept[frame.instance]
 
 
 async def render_frames(
@@ -97,33 +117,25 @@ async def render_frames(
     form = PictureForm.of(request)
     if not request.selections:
         raise InvalidArgument("No frames are selected", where="selections", hint="Name at least one instance.")
-    for selection in request.selections:
-        async for frame, header in _frames(storage, selection):
-            pixels, content = await asyncio.to_thread(form.picture, frame, header)
+    selections = [
+        Selection(instance=selection.instance, frame_numbers=selection.frame_numbers)
+        for selection in request.selections
+    ]
+    headers = _Headers(selections)
+
+    def picture(frame: Frame) -> tuple[NDArray[np.uint8], bytes, str]:
+        header, digest = headers.of(frame)
+        return *form.picture(frame, header), digest
+
+    async with aclosing(storage.read_frames(selections=selections, with_instance_headers=True)) as frames:
+        async for frame in frames:
+            pixels, content, digest = await asyncio.to_thread(picture, frame)
             for message in _messages(content):
                 if message.size_bytes:
                     message.instance, message.frame_number = frame.instance, frame.frame_number
                     message.media_type, (message.height, message.width) = form.media_type, pixels.shape[:2]
+                    message.data_set_sha256 = digest
                 yield message
-
-
-async def _frames(
-    storage: StorageClient, selection: pb.RenderFramesRequest.Selection
-) -> AsyncGenerator[tuple[Frame, pydicom.Dataset]]:
-    """Each frame with the header of its instance, which is read meanwhile."""
-    wanted = storage_service_pb2.RetrieveFramesRequest.Selection(
-        instance=selection.instance, frame_numbers=selection.frame_numbers
-    )
-    headers = asyncio.create_task(storage.read_headers(selection.instance))
-    frames = storage.read_frames(selections=[wanted])
-    try:
-        async for frame in frames:
-            (header,) = await headers
-            yield frame, header.dataset
-    finally:
-        headers.cancel()
-        await asyncio.gather(headers, return_exceptions=True)
-        await frames.aclose()
 
 
 def _viewport(request: pb.RenderFramesRequest) -> Viewport | None:

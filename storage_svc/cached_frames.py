@@ -8,6 +8,7 @@ tells why.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import google_crc32c
 import numpy as np
@@ -20,15 +21,23 @@ MOST_BYTES = 1024 * 1024
 """Larger objects would hold up the event loop, 0.1 ms a mebibyte."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What one read gave, header and frames; to be used before the next."""
+
+    header: bytes
+    frames: Iterator[StoredFrame]
+
+
 class CachedFrames:
-    """Reads for one stream, into one buffer: what `frames` gives is to be used before it is called again."""
+    """Reads for one stream, into one buffer."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._buffer = np.empty(0, np.uint8)
 
-    def frames(self, group: FrameGroup) -> Iterator[StoredFrame] | None:
-        """The frames of a group as they are kept; None if that takes waiting, or something is wrong."""
+    def read(self, group: FrameGroup) -> Cached | None:
+        """The frames of a group as they are kept, and its header; None if that takes waiting or is not sound."""
         row = group.row
         size = row["size_bytes"]
         if size > MOST_BYTES or row["condition"] != OK or group.frames.inflated:
@@ -40,4 +49,5 @@ class CachedFrames:
             return None
         if google_crc32c.value(data) != row["object_crc32c"]:
             return None
-        return frames_in(data, 0, group, row["transfer_syntax_uid"])
+        header = data[row["data_set_offset"] : row["header_end"]].tobytes() if group.with_header else b""
+        return Cached(header, frames_in(data, 0, group, row["transfer_syntax_uid"]))

@@ -37,6 +37,8 @@ class FrameGroup:
     row: Row
     frames: FrameIndex
     frame_numbers: Sequence[int]
+    with_header: bool = False
+    """The header of the instance is sent before the first of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.cached_frames import CachedFrames
 from storage_svc.frame_plan import FramesOf, checked_frames, ordered
 from storage_svc.frame_source import Bytes, FrameGroup, Row, StoredFrame, frame_groups, read_frames, read_size
+from storage_svc.instance_header import header_message
+from storage_svc.metadata.pieces import header_of
 from storage_svc.names import instance_name, parse_name
 from storage_svc.object_rows import instances_below, instances_by_uid
 from storage_svc.read_ahead import read_ahead
@@ -54,28 +56,42 @@ async def retrieve_frames(
     accept = dict.fromkeys(request.accept_transfer_syntax_uids)
 
     async def groups() -> AsyncGenerator[FrameGroup]:
+        told = set[str]()
         for start in range(0, len(plan), _BATCH):
             batch = plan[start : start + _BATCH]
             by_uid = known or await _rows(database, [of.sop_instance_uid for of in batch])
             for of in batch:
                 for group in frame_groups(by_uid[of.sop_instance_uid], of.frame_numbers):
-                    yield group
+                    if request.with_instance_headers and of.sop_instance_uid not in told:
+                        told.add(of.sop_instance_uid)
+                        yield replace(group, with_header=True)
+                    else:
+                        yield group
 
     def convert(frame: StoredFrame) -> list[bytes]:
         return list(frame_messages(*as_accepted(frame, accept, pool)))
 
     def fetch(group: FrameGroup) -> list[list[bytes] | StoredFrame]:
+        before = [header_message(group.row, *header_of(store, group.row))] if group.with_header else []
         stored = list(read_frames(store, group))
         decoded_bytes = sum(frame.pixels.decoded_frame_bytes for frame in stored)
-        return list(stored) if decoded_bytes > _DECODED_BYTES else [convert(frame) for frame in stored]
+        if decoded_bytes > _DECODED_BYTES:
+            return [before, *stored]
+        return [before, *(convert(frame) for frame in stored)]
 
     cached = CachedFrames(store)
 
     def at_once(group: FrameGroup) -> list[list[bytes] | StoredFrame] | None:
         if accept and group.row["transfer_syntax_uid"] not in accept:
             return None
-        stored = cached.frames(group)
-        return None if stored is None else [convert(frame) for frame in stored]
+        found = cached.read(group)
+        if found is None:
+            return None
+        sent = [convert(frame) for frame in found.frames]
+        if found.header and sent:
+            # Messages that stand one after the other are one message with the fields of both.
+            sent[0][0] = header_message(group.row, found.header, group.row["transfer_syntax_uid"]) + sent[0][0]
+        return list(sent)
 
     async for sent in read_ahead(groups(), fetch, executor=executor, size_bytes=read_size, at_once=at_once):
         for entry in sent:

@@ -14,7 +14,6 @@ from gateway_svc.dicomweb.picture_form import PictureForm, picture_form
 from gateway_svc.dicomweb.pictured_frames import PicturedFrame, first_frame, middle_frame, pages_with_pixels
 from gateway_svc.dicomweb.representation import accept_of
 from gateway_svc.dicomweb.retrieve_frames import CACHED
-from gateway_svc.dicomweb.retrieve_instances import instance_etag
 from gateway_svc.dicomweb.storage_calls import messages_of
 from gateway_svc.dicomweb.target import ROOT, Target
 from gateway_svc.http.byte_range import is_unchanged
@@ -68,6 +67,10 @@ class RenderedResources:
                 where="Accept",
                 hint=f'Accept multipart/related; type="{form.media_type}", or ask for one frame.',
             )
+        if target.level == 3 and not exchange.header(b"if-none-match"):
+            # What the answer is made of comes with it.
+            await self._send_new(exchange, target.name, (target.frame_numbers or (1,))[0], form)
+            return
         await self.send_one(exchange, await first_frame(storage, target), form)
 
     async def send_thumbnail(self, exchange: Exchange, storage: StorageStub, target: Target) -> None:
@@ -81,24 +84,30 @@ class RenderedResources:
         self, exchange: Exchange, frame: PicturedFrame, form: PictureForm, cache: AnswerCache | None = None
     ) -> None:
         """Answer with the picture of one frame as the whole body."""
-        identity = (instance_etag(frame.instance), str(frame.frame_number), form.identity, self._renderer)
-        digest = hashlib.blake2s("\0".join(identity).encode("ascii"), digest_size=16).hexdigest()
-        etag = f'"{digest}"'
+        etag = self._etag(frame.instance.data_set_sha256, frame.frame_number, form)
         headers = [*_headers(form), (b"etag", etag.encode("ascii"))]
         if is_unchanged(exchange, etag):
             await exchange.send(304, headers)
             return
-        headers.append((b"content-type", form.media_type.encode("ascii")))
-        kept = cache.get((digest,)) if cache else None
+        kept = cache.get((etag,)) if cache else None
         if kept is not None:
+            headers.append((b"content-type", form.media_type.encode("ascii")))
             await exchange.send(200, headers, kept)
             return
-        request = form.of(Selection(instance=frame.instance.name, frame_numbers=[frame.frame_number]))
+        await self._send_new(exchange, frame.instance.name, frame.frame_number, form, cache)
+
+    async def _send_new(
+        self, exchange: Exchange, instance: str, frame_number: int, form: PictureForm, cache: AnswerCache | None = None
+    ) -> None:
+        request = form.of(Selection(instance=instance, frame_numbers=[frame_number]))
         async with aclosing(messages_of(self._processing.RenderFrames(request, timeout=_SECONDS))) as messages:
             first = await anext(messages)
+            etag = self._etag(first.data_set_sha256, frame_number, form)
+            headers = [*_headers(form), (b"etag", etag.encode("ascii"))]
+            headers.append((b"content-type", form.media_type.encode("ascii")))
             if len(first.content) == first.size_bytes:
                 if cache:
-                    cache.put((digest,), first.content)
+                    cache.put((etag,), first.content)
                 await exchange.send(200, headers, first.content)
                 return
 
@@ -109,6 +118,11 @@ class RenderedResources:
 
             headers.append((b"content-length", b"%d" % first.size_bytes))
             await exchange.send_stream(200, headers, content())
+
+    def _etag(self, data_set_sha256: str, frame_number: int, form: PictureForm) -> str:
+        identity = (data_set_sha256, str(frame_number), form.identity, self._renderer)
+        digest = hashlib.blake2s("\0".join(identity).encode("ascii"), digest_size=16).hexdigest()
+        return f'"{digest}"'
 
     async def _send_parts(self, exchange: Exchange, storage: StorageStub, target: Target, form: PictureForm) -> None:
         async with aclosing(self._pictures(storage, target, form)) as pictures:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imaging.codecs.sandbox import DecodePool
 
 FrameHeader = storage_service_pb2.RetrieveFramesResponse.Header
+InstanceHeaderBytes = storage_service_pb2.RetrieveFramesResponse.InstanceHeader
 
 DECODABLE = tuple(sorted(set(CODECS) - {EXPLICIT_VR_BIG_ENDIAN, GE_PRIVATE_IMPLICIT}))
 """Transfer syntaxes that we ask for. Storage turns big-endian pixels round: it knows the VR they were written with."""
@@ -39,6 +40,8 @@ class Frame:
     """Stored values, shape (rows, columns) or (rows, columns, samples); no LUT is applied."""
 
     header: FrameHeader
+    instance_header: InstanceHeaderBytes | None = None
+    """With the first frame of each instance, if asked for; `imaging.dicom.header.read_header` reads its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class EncodedFrame:
 
     header: FrameHeader
     content: bytes
+    instance_header: InstanceHeaderBytes | None = None
 
 
 class FrameAssembly:
@@ -55,6 +59,7 @@ class FrameAssembly:
     def __init__(self) -> None:
         self._header: FrameHeader | None = None
         self._content = bytearray()
+        self._instance_header: InstanceHeaderBytes | None = None
 
     @property
     def is_open(self) -> bool:
@@ -69,6 +74,10 @@ class FrameAssembly:
         ChecksumMismatch
             If bytes changed or are missing.
         """
+        if message.HasField("instance_header"):
+            self._instance_header = message.instance_header
+            if not message.HasField("header"):
+                return None
         if message.HasField("header"):
             self._header, self._content = message.header, bytearray()
         header = self._header
@@ -86,15 +95,15 @@ class FrameAssembly:
         self._header = None
         return self._whole(header, bytes(self._content))
 
-    @staticmethod
-    def _whole(header: FrameHeader, content: bytes) -> EncodedFrame:
+    def _whole(self, header: FrameHeader, content: bytes) -> EncodedFrame:
         if len(content) != header.size_bytes:
             raise ChecksumMismatch(
                 f"A frame of {header.size_bytes} bytes came with {len(content)}",
                 where=header.instance,
                 hint="Retrieve it again.",
             )
-        return EncodedFrame(header, content)
+        instance_header, self._instance_header = self._instance_header, None
+        return EncodedFrame(header, content, instance_header)
 
 
 async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
@@ -126,4 +135,5 @@ async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
         pixels = decode_frame(encoded.content, header.transfer_syntax_uid, description, bit_offset=header.bit_offset)
     else:
         pixels = await pool.decode(encoded.content, header.transfer_syntax_uid, description)
-    return Frame(header.instance, header.instance.rpartition("/")[2], header.frame_number, pixels, header)
+    uid = header.instance.rpartition("/")[2]
+    return Frame(header.instance, uid, header.frame_number, pixels, header, encoded.instance_header)

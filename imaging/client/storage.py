@@ -201,8 +201,14 @@ class StorageClient:
         series: str = "",
         selections: Sequence[Selection] = (),
         order: FrameOrder.ValueType = storage_service_pb2.RetrieveFramesRequest.ORDER_AS_ASKED,
+        with_instance_headers: bool = False,
     ) -> AsyncGenerator[Frame]:
         """Decoded frames of a whole series, or of the instances and frame numbers in `selections`.
+
+        Parameters
+        ----------
+        with_instance_headers
+            The first frame of each instance brings the header of the instance with it.
 
         Raises
         ------
@@ -210,7 +216,11 @@ class StorageClient:
             At the first frame that cannot be decoded.
         """
         request = storage_service_pb2.RetrieveFramesRequest(
-            series=series, selections=selections, order=order, accept_transfer_syntax_uids=DECODABLE
+            series=series,
+            selections=selections,
+            order=order,
+            accept_transfer_syntax_uids=DECODABLE,
+            with_instance_headers=with_instance_headers,
         )
         frames = read_frames(self._stub, request, self._decode_pool(), self._patience)
         try:

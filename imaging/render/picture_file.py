@@ -14,19 +14,21 @@ PNG: Final = "image/png"
 JPEG: Final = "image/jpeg"
 
 SMALLEST_LEVEL: Final = 6
-FASTEST_LEVEL: Final = 1
-"""Compression levels of PNG. Noisy images shrink no further by a higher one, and it takes 1.5 to 3 times as long."""
+"""Of PNG's compression; noisy images hardly shrink further by a higher one than 1."""
 
 DEFAULT_QUALITY: Final = 90
 
 
-def encode_png(pixels: NDArray[np.uint8], *, level: int = SMALLEST_LEVEL) -> bytes:
+def encode_png(pixels: NDArray[np.uint8], *, at_once: bool = False) -> bytes:
     """A PNG file without any metadata.
 
     Parameters
     ----------
     pixels
         uint8, shape (rows, columns) or (rows, columns, 3) as RGB.
+    at_once
+        For somebody who waits: one filter for all rows, and of repetitions only runs. A CT slice takes a third of the
+        time of level 1, and as many bytes.
 
     Raises
     ------
@@ -34,7 +36,11 @@ def encode_png(pixels: NDArray[np.uint8], *, level: int = SMALLEST_LEVEL) -> byt
         If the shape or type is another one.
     """
     check_picture(pixels)
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=level))
+    pixels = np.ascontiguousarray(pixels)
+    if at_once:
+        run_lengths, differences = imagecodecs.PNG.STRATEGY.RLE, imagecodecs.PNG.FILTER.SUB
+        return bytes(imagecodecs.png_encode(pixels, level=1, strategy=run_lengths, filter=differences))
+    return bytes(imagecodecs.png_encode(pixels, level=SMALLEST_LEVEL))
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], *, quality: int = DEFAULT_QUALITY) -> bytes:

@@ -163,6 +163,8 @@ async def test_picture_has_an_etag_that_changes_with_what_is_asked(site: Site) -
         etag = (await site.http.get(path)).headers["etag"]
         same = await site.http.get(path, headers={"if-none-match": etag})
         assert (same.status_code, same.content) == (304, b"")
+        other = await site.http.get(path, headers={"if-none-match": '"of-an-older-one"'})
+        assert (other.status_code, other.headers["etag"]) == (200, etag)
         others = [await site.http.get(path, headers=PNG), await site.http.get(f"{path}?viewport=9,9")]
         assert len({etag, *(other.headers["etag"] for other in others)}) == 3
 

@@ -354,6 +354,7 @@ class RenderFramesResponse(google.protobuf.message.Message):
     WIDTH_FIELD_NUMBER: builtins.int
     HEIGHT_FIELD_NUMBER: builtins.int
     SIZE_BYTES_FIELD_NUMBER: builtins.int
+    DATA_SET_SHA256_FIELD_NUMBER: builtins.int
     instance: builtins.str
     """`studies/{uid}/series/{uid}/instances/{uid}`; in the first message of a picture, as are the fields below."""
     frame_number: builtins.int
@@ -368,6 +369,8 @@ class RenderFramesResponse(google.protobuf.message.Message):
     """Rows of the picture."""
     size_bytes: builtins.int
     """Bytes of the file."""
+    data_set_sha256: builtins.str
+    """That of the instance: as long as it is the same, the same request gives the same picture."""
     def __init__(
         self,
         *,
@@ -378,7 +381,8 @@ class RenderFramesResponse(google.protobuf.message.Message):
         width: builtins.int = ...,
         height: builtins.int = ...,
         size_bytes: builtins.int = ...,
+        data_set_sha256: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["content", b"content", "frame_number", b"frame_number", "height", b"height", "instance", b"instance", "media_type", b"media_type", "size_bytes", b"size_bytes", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "data_set_sha256", b"data_set_sha256", "frame_number", b"frame_number", "height", b"height", "instance", b"instance", "media_type", b"media_type", "size_bytes", b"size_bytes", "width", b"width"]) -> None: ...
 
 Global___RenderFramesResponse: typing_extensions.TypeAlias = RenderFramesResponse

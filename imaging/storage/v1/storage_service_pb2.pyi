@@ -1057,10 +1057,13 @@ class RetrieveFramesRequest(google.protobuf.message.Message):
     SELECTIONS_FIELD_NUMBER: builtins.int
     ORDER_FIELD_NUMBER: builtins.int
     ACCEPT_TRANSFER_SYNTAX_UIDS_FIELD_NUMBER: builtins.int
+    WITH_INSTANCE_HEADERS_FIELD_NUMBER: builtins.int
     series: builtins.str
     """A whole series, or empty when `selections` are given."""
     order: Global___RetrieveFramesRequest.Order.ValueType
     """The order."""
+    with_instance_headers: builtins.bool
+    """The header of each instance comes before its first frame, so that one call gives all that a picture needs."""
     @property
     def selections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RetrieveFramesRequest.Selection]:
         """The frames."""
@@ -1078,8 +1081,9 @@ class RetrieveFramesRequest(google.protobuf.message.Message):
         selections: collections.abc.Iterable[Global___RetrieveFramesRequest.Selection] | None = ...,
         order: Global___RetrieveFramesRequest.Order.ValueType = ...,
         accept_transfer_syntax_uids: collections.abc.Iterable[builtins.str] | None = ...,
+        with_instance_headers: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["accept_transfer_syntax_uids", b"accept_transfer_syntax_uids", "order", b"order", "selections", b"selections", "series", b"series"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accept_transfer_syntax_uids", b"accept_transfer_syntax_uids", "order", b"order", "selections", b"selections", "series", b"series", "with_instance_headers", b"with_instance_headers"]) -> None: ...
 
 Global___RetrieveFramesRequest: typing_extensions.TypeAlias = RetrieveFramesRequest
 
@@ -1197,9 +1201,37 @@ class RetrieveFramesResponse(google.protobuf.message.Message):
             self,
         ) -> None: ...
 
+    @typing.final
+    class InstanceHeader(google.protobuf.message.Message):
+        """Everything of an instance but its pixels."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        INSTANCE_FIELD_NUMBER: builtins.int
+        CONTENT_FIELD_NUMBER: builtins.int
+        TRANSFER_SYNTAX_UID_FIELD_NUMBER: builtins.int
+        content: builtins.bytes
+        """The data set up to its pixel data, as it is kept; a deflated one comes inflated, as Explicit VR Little Endian."""
+        transfer_syntax_uid: builtins.str
+        """The encoding of `content`."""
+        @property
+        def instance(self) -> imaging.storage.v1.storage_pb2.Instance:
+            """The instance. Its warnings tell besides what was left out of a header over 4 MiB: HEADER_SHORTENED with a tag path."""
+
+        def __init__(
+            self,
+            *,
+            instance: imaging.storage.v1.storage_pb2.Instance | None = ...,
+            content: builtins.bytes = ...,
+            transfer_syntax_uid: builtins.str = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["instance", b"instance"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["content", b"content", "instance", b"instance", "transfer_syntax_uid", b"transfer_syntax_uid"]) -> None: ...
+
     HEADER_FIELD_NUMBER: builtins.int
     DATA_FIELD_NUMBER: builtins.int
     FINISH_FIELD_NUMBER: builtins.int
+    INSTANCE_HEADER_FIELD_NUMBER: builtins.int
     @property
     def header(self) -> Global___RetrieveFramesResponse.Header:
         """Present in the first message of a frame."""
@@ -1212,15 +1244,20 @@ class RetrieveFramesResponse(google.protobuf.message.Message):
     def finish(self) -> Global___RetrieveFramesResponse.Finish:
         """Present in the last message of a frame."""
 
+    @property
+    def instance_header(self) -> Global___RetrieveFramesResponse.InstanceHeader:
+        """If asked for, in the first message of the first frame of each instance, or in one of its own before that."""
+
     def __init__(
         self,
         *,
         header: Global___RetrieveFramesResponse.Header | None = ...,
         data: Global___RetrieveFramesResponse.Data | None = ...,
         finish: Global___RetrieveFramesResponse.Finish | None = ...,
+        instance_header: Global___RetrieveFramesResponse.InstanceHeader | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["data", b"data", "finish", b"finish", "header", b"header"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "finish", b"finish", "header", b"header"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["data", b"data", "finish", b"finish", "header", b"header", "instance_header", b"instance_header"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "finish", b"finish", "header", b"header", "instance_header", b"instance_header"]) -> None: ...
 
 Global___RetrieveFramesResponse: typing_extensions.TypeAlias = RetrieveFramesResponse
 
