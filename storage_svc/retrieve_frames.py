@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import replace
 
 import google_crc32c
 
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
-from imaging.errors import InvalidArgument
+from imaging.dicom.transfer_syntax import HTJ2K_LOSSLESS_RPCL
+from imaging.errors import InvalidArgument, UnsupportedTransferSyntax
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.cached_frames import CachedFrames
 from storage_svc.frame_plan import FramesOf, checked_frames, ordered
+from storage_svc.frame_resolution import FrameResolution
 from storage_svc.frame_source import Bytes, FrameGroup, Row, StoredFrame, frame_groups, read_frames, read_size
 from storage_svc.instance_header import header_message
 from storage_svc.metadata.pieces import header_of
@@ -45,7 +48,7 @@ async def retrieve_frames(
     Raises
     ------
     NotFound, InvalidArgument
-        If what is asked for is not there, or has no pixels.
+        If what is asked for is not there, has no pixels, or no such resolution can be.
     PixelDataInvalid, UnsupportedTransferSyntax
         At the frame that cannot be decoded.
     DataLoss
@@ -54,6 +57,7 @@ async def retrieve_frames(
     frames, known = await _asked_frames(database, request)
     plan = ordered(frames, request.order)
     accept = dict.fromkeys(request.accept_transfer_syntax_uids)
+    resolution = FrameResolution.of(request)
 
     async def groups() -> AsyncGenerator[FrameGroup]:
         told = set[str]()
@@ -69,7 +73,8 @@ async def retrieve_frames(
                         yield group
 
     def convert(frame: StoredFrame) -> list[bytes]:
-        return list(frame_messages(*as_accepted(frame, accept, pool)))
+        header, content = as_accepted(frame, accept, pool, resolution)
+        return list(frame_messages(*(resolution.cut(header, content) if resolution else (header, content))))
 
     def fetch(group: FrameGroup) -> list[list[bytes] | StoredFrame]:
         before = [header_message(group.row, *header_of(store, group.row))] if group.with_header else []
@@ -82,7 +87,8 @@ async def retrieve_frames(
     cached = CachedFrames(store)
 
     def at_once(group: FrameGroup) -> list[list[bytes] | StoredFrame] | None:
-        if accept and group.row["transfer_syntax_uid"] not in accept:
+        syntax = group.row["transfer_syntax_uid"]
+        if accept and (syntax not in accept or (resolution and resolution.wants_progressive(syntax, accept))):
             return None
         found = cached.read(group)
         if found is None:
@@ -144,8 +150,12 @@ async def _asked_frames(database: Database, request: pb.RetrieveFramesRequest) -
     return frames, found if few else {}
 
 
-def as_accepted(frame: StoredFrame, accept: Collection[str], pool: DecodePool) -> tuple[Response.Header, Bytes]:
+def as_accepted(
+    frame: StoredFrame, accept: Collection[str], pool: DecodePool, resolution: FrameResolution | None = None
+) -> tuple[Response.Header, Bytes]:
     """Header and bytes of a frame in a transfer syntax that the caller takes; blocks while it is encoded anew.
+
+    Where a resolution is asked for, one that has levels if that can be.
 
     Raises
     ------
@@ -155,9 +165,16 @@ def as_accepted(frame: StoredFrame, accept: Collection[str], pool: DecodePool) -
         If it cannot be decoded.
     """
     syntax = frame.transfer_syntax_uid
+    if resolution and resolution.wants_progressive(syntax, accept):
+        with suppress(UnsupportedTransferSyntax):
+            return _encoded_anew(frame, target_syntax(syntax, (HTJ2K_LOSSLESS_RPCL,), where=""), pool)
     target = target_syntax(syntax, accept, where=frame.row["sop_instance_uid"])
     if target == syntax or (target in PLAIN and syntax in PLAIN):
         return _header(frame, target, len(frame.content), frame.bit_offset), frame.content
+    return _encoded_anew(frame, target, pool)
+
+
+def _encoded_anew(frame: StoredFrame, target: str, pool: DecodePool) -> tuple[Response.Header, Bytes]:
     described, content = transcoded_frame(frame, target, pool)
     return _header(replace(frame, pixels=described), target, len(content), 0), content
 
@@ -191,7 +208,7 @@ def frame_messages(header: Response.Header, content: Bytes) -> Iterator[bytes]:
         chunk = content[offset : offset + step]
         yield data_message(
             first if offset == 0 else none,
-            offset,
+            header.first_byte + offset,
             chunk,
             google_crc32c.value(chunk),
             last if offset + step >= len(content) else none,

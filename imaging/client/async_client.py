@@ -131,12 +131,19 @@ class AsyncClient:
         return await asyncio.to_thread(answer.models)
 
     async def frames(
-        self, series: str | Series, *, sop_instance_uids: Sequence[str] = (), rescale: bool = False
+        self,
+        series: str | Series,
+        *,
+        sop_instance_uids: Sequence[str] = (),
+        rescale: bool = False,
+        resolution_level: int = 0,
     ) -> AsyncGenerator[Frame]:
         """The decoded frames of a series, in the order of instance number.
 
         Parameters
         ----------
+        resolution_level
+            Not 0: small pictures, halved so many times, for which only so many bytes are sent; `refine` gets the rest.
         rescale
             Apply the Modality LUT, so that CT is in HU; False: stored values.
         """
@@ -146,14 +153,23 @@ class AsyncClient:
             headers = {h.instance.name: h.dataset for h in await self.storage.read_headers(name, sop_instance_uids)}
         if sop_instance_uids:
             selections = [Selection(instance=f"{name}/instances/{uid}") for uid in sop_instance_uids]
-            frames = self.storage.read_frames(selections=selections)
+            frames = self.storage.read_frames(selections=selections, resolution_level=resolution_level)
         else:
-            frames = self.storage.read_frames(series=name)
+            frames = self.storage.read_frames(series=name, resolution_level=resolution_level)
         try:
             async for frame in frames:
                 yield _rescaled(frame, headers[frame.instance]) if rescale else frame
         finally:
             await frames.aclose()
+
+    async def refine(self, frames: Iterable[Frame], *, resolution_level: int = 0) -> AsyncGenerator[Frame]:
+        """The same frames at a finer resolution level, stored values; only the bytes that they lack are sent."""
+        finer = self.storage.refine_frames(frames, resolution_level=resolution_level)
+        try:
+            async for frame in finer:
+                yield frame
+        finally:
+            await finer.aclose()
 
     async def to_numpy(
         self, series: str | Series, *, rescale: bool = True, sop_instance_uids: Sequence[str] = ()

@@ -43,6 +43,14 @@ class Frame:
     instance_header: InstanceHeaderBytes | None = None
     """With the first frame of each instance, if asked for; `imaging.dicom.header.read_header` reads its content."""
 
+    encoded: bytes = b""
+    """Of a frame at a resolution level over 0: the bytes that it was decoded from, which `refine` adds to."""
+
+    @property
+    def resolution_level(self) -> int:
+        """0: the whole frame; n: `pixels` are those of the frame halved n times, rounded up."""
+        return self.header.resolution_level
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
@@ -107,7 +115,7 @@ class FrameAssembly:
 
 
 async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
-    """The frame with its stored values; foreign codecs run in the pool's processes.
+    """The frame with its stored values, at the level that its header tells; foreign codecs run in the pool's processes.
 
     Raises
     ------
@@ -117,6 +125,7 @@ async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
         If no codec decodes it.
     """
     header = encoded.header
+    level = header.resolution_level
     description = PixelDescription(
         rows=header.rows,
         columns=header.columns,
@@ -134,6 +143,7 @@ async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
     if codec is not None and not codec.is_foreign:
         pixels = decode_frame(encoded.content, header.transfer_syntax_uid, description, bit_offset=header.bit_offset)
     else:
-        pixels = await pool.decode(encoded.content, header.transfer_syntax_uid, description)
+        pixels = await pool.decode(encoded.content, header.transfer_syntax_uid, description, resolution_level=level)
     uid = header.instance.rpartition("/")[2]
-    return Frame(header.instance, uid, header.frame_number, pixels, header, encoded.instance_header)
+    kept = encoded.content if level else b""
+    return Frame(header.instance, uid, header.frame_number, pixels, header, encoded.instance_header, kept)

@@ -32,9 +32,18 @@ async def read_frames(
     PixelDataInvalid
         At the frame that cannot be decoded.
     """
+    frames = decoded_frames(read_encoded_frames(stub, request, patience), pool)
+    try:
+        async for frame in frames:
+            yield frame
+    finally:
+        await frames.aclose()
+
+
+async def decoded_frames(encoded: AsyncGenerator[EncodedFrame], pool: DecodePool) -> AsyncGenerator[Frame]:
+    """The frames, decoded side by side, in the same order."""
     ahead: deque[tuple[asyncio.Task[Frame], int]] = deque()
     held = 0
-    encoded = read_encoded_frames(stub, request, patience)
     try:
         async for item in encoded:
             ahead.append((asyncio.create_task(decode(item, pool)), len(item.content)))

@@ -14,6 +14,7 @@ from imaging.client.headers import InstanceHeader, read_headers
 from imaging.client.metadata import Metadata, retrieve_metadata
 from imaging.client.objects import retrieve_objects
 from imaging.client.patience import Patience
+from imaging.client.progressive_frames import PROGRESSIVE, refined_frames
 from imaging.client.upload import StoreResult, Upload
 from imaging.client.upload_stream import UploadStream
 from imaging.rpc.status import domain_errors
@@ -202,6 +203,7 @@ class StorageClient:
         selections: Sequence[Selection] = (),
         order: FrameOrder.ValueType = storage_service_pb2.RetrieveFramesRequest.ORDER_AS_ASKED,
         with_instance_headers: bool = False,
+        resolution_level: int = 0,
     ) -> AsyncGenerator[Frame]:
         """Decoded frames of a whole series, or of the instances and frame numbers in `selections`.
 
@@ -209,6 +211,10 @@ class StorageClient:
         ----------
         with_instance_headers
             The first frame of each instance brings the header of the instance with it.
+        resolution_level
+            Not 0: frames halved so many times, for which only so many bytes are sent (`refine_frames` gets the rest).
+            Frames that have fewer levels come at their smallest; those that have none (videos, single bits, 32-bit
+            and float samples) whole.
 
         Raises
         ------
@@ -219,8 +225,9 @@ class StorageClient:
             series=series,
             selections=selections,
             order=order,
-            accept_transfer_syntax_uids=DECODABLE,
             with_instance_headers=with_instance_headers,
+            accept_transfer_syntax_uids=PROGRESSIVE if resolution_level else DECODABLE,
+            resolution_level=resolution_level,
         )
         frames = read_frames(self._stub, request, self._decode_pool(), self._patience)
         try:
@@ -228,6 +235,21 @@ class StorageClient:
                 yield frame
         finally:
             await frames.aclose()
+
+    async def refine_frames(self, frames: Iterable[Frame], *, resolution_level: int = 0) -> AsyncGenerator[Frame]:
+        """The same frames at a finer level; only the bytes that they lack are sent.
+
+        Raises
+        ------
+        ChecksumMismatch
+            If a frame has changed since its first bytes were read.
+        """
+        finer = refined_frames(self._stub, frames, resolution_level, self._decode_pool(), self._patience)
+        try:
+            async for frame in finer:
+                yield frame
+        finally:
+            await finer.aclose()
 
     async def read_volume(
         self, series: str, sop_instance_uids: Sequence[str] = (), *, progress: Progress | None = None

@@ -31,9 +31,9 @@ class Series(results.Series):
         """The pixels as one array, with spacing, origin and orientation where the frames make a volume."""
         return self.client.to_numpy(self.name, rescale=rescale, sop_instance_uids=sop_instance_uids)
 
-    def frames(self, *, rescale: bool = False) -> Iterator[Frame]:
+    def frames(self, *, rescale: bool = False, resolution_level: int = 0) -> Iterator[Frame]:
         """The decoded frames, in the order of instance number."""
-        return self.client.frames(self.name, rescale=rescale)
+        return self.client.frames(self.name, rescale=rescale, resolution_level=resolution_level)
 
 
 class Client:
@@ -103,10 +103,23 @@ class Client:
         return self._loop.run(self._client.metadata(name))
 
     def frames(
-        self, series: str | results.Series, *, sop_instance_uids: Sequence[str] = (), rescale: bool = False
+        self,
+        series: str | results.Series,
+        *,
+        sop_instance_uids: Sequence[str] = (),
+        rescale: bool = False,
+        resolution_level: int = 0,
     ) -> Iterator[Frame]:
-        """The decoded frames of a series; `rescale` applies the Modality LUT."""
-        return self._loop.iterate(self._client.frames(series, sop_instance_uids=sop_instance_uids, rescale=rescale))
+        """The decoded frames of a series; `rescale` applies the Modality LUT, `resolution_level` halves them."""
+        return self._loop.iterate(
+            self._client.frames(
+                series, sop_instance_uids=sop_instance_uids, rescale=rescale, resolution_level=resolution_level
+            )
+        )
+
+    def refine(self, frames: Iterable[Frame], *, resolution_level: int = 0) -> Iterator[Frame]:
+        """The same frames at a finer resolution level; only the bytes that they lack are sent."""
+        return self._loop.iterate(self._client.refine(frames, resolution_level=resolution_level))
 
     def to_numpy(
         self, series: str | results.Series, *, rescale: bool = True, sop_instance_uids: Sequence[str] = ()

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging.codecs import native
+from imaging.codecs import htj2k, native
 from imaging.codecs.colour import ybr_to_rgb
 from imaging.codecs.decoded_samples import DecodedSamples
 from imaging.codecs.registry import codec_for
+from imaging.codecs.resolution_levels import at_level
 from imaging.codecs.sample_type import sample_type
 from imaging.dicom.pixel_description import PixelDescription, check_pixels
 from imaging.dicom.transfer_syntax import transfer_syntax
@@ -27,6 +28,7 @@ def decode_frame(
     *,
     bit_offset: int = 0,
     swapped_words: bool = False,
+    resolution_level: int = 0,
 ) -> NDArray[Any]:
     """The stored values of one frame, shape (rows, columns) or (rows, columns, samples), equal to pydicom's.
 
@@ -41,6 +43,9 @@ def decode_frame(
         All fragments of the frame, joined; for deflated data sets, out of the inflated data set.
     bit_offset, swapped_words
         Only for native pixels: see `imaging.codecs.native.decode`.
+    resolution_level
+        Not 0: give the smaller image of that level, of a progressive HTJ2K frame or a prefix of it (see
+        `imaging.codecs.resolution_levels`). `pixels` still describes the frame.
 
     Raises
     ------
@@ -55,6 +60,9 @@ def decode_frame(
     try:
         if codec.decode is native.decode:
             decoded = native.decode(frame_bytes, syntax, pixels, bit_offset=bit_offset, swapped_words=swapped_words)
+        elif resolution_level and codec.decode is htj2k.decode:
+            decoded = htj2k.decode(bytes(frame_bytes), syntax, pixels, resolution_level=resolution_level)
+            pixels = at_level(pixels, resolution_level)
         else:
             decoded = codec.decode(bytes(frame_bytes), syntax, pixels)
     except MemoryError:

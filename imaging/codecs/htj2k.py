@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from imaging.codecs.decoded_samples import DecodedSamples
 from imaging.codecs.j2k_header import check_j2k_header, read_j2k_header
 from imaging.codecs.jpeg_2000 import check_encodable, described
+from imaging.codecs.resolution_levels import resolution_prefixes
 from imaging.dicom.pixel_description import PixelDescription
 from imaging.dicom.transfer_syntax import TransferSyntax
 from imaging.errors import PixelDataInvalid
@@ -24,15 +25,25 @@ _lock = threading.Lock()
 """One decoding at a time in a process: `_ignored_errors` replaces a hook that is global."""
 
 
-def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription) -> DecodedSamples:
+def decode(
+    frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription, *, resolution_level: int = 0
+) -> DecodedSamples:
     """The samples of one HTJ2K frame, after the inverse of the codestream's own colour transform.
+
+    Parameters
+    ----------
+    resolution_level
+        Not 0: `frame_bytes` is the frame or a prefix of it, and the image of that level is given (see
+        `imaging.codecs.resolution_levels`).
 
     Raises
     ------
     PixelDataInvalid
         If the codestream contradicts the attributes, was cut, or is classic JPEG 2000.
     """
-    header = read_j2k_header(frame_bytes)
+    if resolution_level:
+        frame_bytes = _prefix(frame_bytes, syntax, resolution_level)
+    header = read_j2k_header(frame_bytes, is_prefix=resolution_level > 0)
     check_j2k_header(header, pixels)
     if not header.is_high_throughput:
         raise PixelDataInvalid(
@@ -41,7 +52,10 @@ def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription)
             hint=f"{syntax.name} needs high-throughput block coding: the transfer syntax is wrong.",
         )
     with _lock, _ignored_errors() as ignored:
-        samples = imagecodecs.htj2k_decode(frame_bytes, planar=False)
+        if resolution_level:
+            samples = imagecodecs.htj2k_decode(frame_bytes, planar=False, skipres=resolution_level, resilient=True)
+        else:
+            samples = imagecodecs.htj2k_decode(frame_bytes, planar=False)
     if ignored:
         raise PixelDataInvalid(
             f"The HTJ2K decoder gave up inside the frame: {ignored[0]}",
@@ -72,6 +86,17 @@ def encode(samples: NDArray[Any], syntax: TransferSyntax, pixels: PixelDescripti
         tilepart=_TILE_PARTS_BY_RESOLUTION,
     )
     return bytes(codestream)
+
+
+def _prefix(frame_bytes: bytes, syntax: TransferSyntax, resolution_level: int) -> bytes:
+    prefixes = resolution_prefixes(frame_bytes, syntax.uid)
+    if resolution_level >= len(prefixes) or prefixes[resolution_level] > len(frame_bytes):
+        raise PixelDataInvalid(
+            f"The frame does not hold resolution level {resolution_level}",
+            where="Pixel Data (7FE0,0010)",
+            hint="Decode it at the level that was told with it.",
+        )
+    return frame_bytes[: prefixes[resolution_level]]
 
 
 @contextmanager

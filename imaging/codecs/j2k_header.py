@@ -41,8 +41,13 @@ class J2kHeader:
         return self.components[0][1]
 
 
-def read_j2k_header(frame_bytes: bytes) -> J2kHeader:
+def read_j2k_header(frame_bytes: bytes, *, is_prefix: bool = False) -> J2kHeader:
     """The header of the codestream in that frame (bare, or in a JP2 file as some writers leave it).
+
+    Parameters
+    ----------
+    is_prefix
+        The frame may end after any tile-part.
 
     Raises
     ------
@@ -70,7 +75,7 @@ def read_j2k_header(frame_bytes: bytes) -> J2kHeader:
             colour_transform = segment[4] == 1
         high_throughput |= marker == _CAP
         offset += 4 + len(segment)
-    _check_tile_parts(view, offset)
+    _check_tile_parts(view, offset, is_prefix=is_prefix)
     return J2kHeader(
         rows=y1 - y0,
         columns=x1 - x0,
@@ -137,7 +142,7 @@ def _codestream(view: memoryview) -> memoryview:
     raise _invalid("A JP2 file without a codestream", "The pixel data is damaged or was cut.")
 
 
-def _check_tile_parts(view: memoryview, offset: int) -> None:
+def _check_tile_parts(view: memoryview, offset: int, *, is_prefix: bool) -> None:
     """Pass if every tile-part lies in the frame and the codestream ends: decoders accept less and fill in."""
     while _marker(view, offset) == _SOT:
         if offset + 12 > len(view):
@@ -150,6 +155,8 @@ def _check_tile_parts(view: memoryview, offset: int) -> None:
         if length < 14 or offset + length > len(view):
             raise _cut(offset)
         offset += length
+        if is_prefix and offset == len(view):
+            return
     if _marker(view, offset) != _EOC:
         raise _cut(offset)
 

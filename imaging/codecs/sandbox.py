@@ -94,6 +94,7 @@ class DecodePool:
         *,
         bit_offset: int = 0,
         swapped_words: bool = False,
+        resolution_level: int = 0,
     ) -> NDArray[Any]:
         """The stored values of one frame, as `imaging.codecs.decode.decode_frame` gives them.
 
@@ -111,7 +112,12 @@ class DecodePool:
         return await loop.run_in_executor(
             self._executor,
             lambda: self.decode_blocking(
-                frame_bytes, transfer_syntax_uid, pixels, bit_offset=bit_offset, swapped_words=swapped_words
+                frame_bytes,
+                transfer_syntax_uid,
+                pixels,
+                bit_offset=bit_offset,
+                swapped_words=swapped_words,
+                resolution_level=resolution_level,
             ),
         )
 
@@ -123,6 +129,7 @@ class DecodePool:
         *,
         bit_offset: int = 0,
         swapped_words: bool = False,
+        resolution_level: int = 0,
     ) -> NDArray[Any]:
         """As `decode`, for a thread that may wait; not for an event loop."""
         self._refuse_if_closed()
@@ -145,6 +152,7 @@ class DecodePool:
                 frame_bytes,
                 transfer_syntax_uid,
                 pixels,
+                resolution_level=resolution_level,
                 wall_seconds=self._limits.wall_seconds + for_size,
                 cpu_seconds=self._limits.cpu_seconds + for_size,
                 memory_bytes=self._limits.memory_bytes,

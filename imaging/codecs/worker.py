@@ -54,7 +54,9 @@ def serve_one(connection: socket.socket) -> None:
     try:
         check_decodable(pixels)
         _limit(pixels, size, request["memory_limit_bytes"], request["cpu_limit_seconds"])
-        samples = decode_frame(frame_bytes, request["transfer_syntax_uid"], pixels)
+        samples = decode_frame(
+            frame_bytes, request["transfer_syntax_uid"], pixels, resolution_level=request["resolution_level"]
+        )
         samples = np.ascontiguousarray(samples)
     except (PixelDataInvalid, UnsupportedTransferSyntax) as error:
         answer: dict[str, Any] = _refusal(error)

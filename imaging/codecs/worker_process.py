@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from imaging.codecs.child_process import ChildProcess
 from imaging.codecs.decode import frame_shape
+from imaging.codecs.resolution_levels import at_level
 from imaging.codecs.sample_type import sample_type
 from imaging.codecs.worker_wire import (
     WireBroken,
@@ -34,6 +35,7 @@ class WorkerProcess(ChildProcess):
         transfer_syntax_uid: str,
         pixels: PixelDescription,
         *,
+        resolution_level: int,
         wall_seconds: float,
         cpu_seconds: float,
         memory_bytes: int,
@@ -53,13 +55,14 @@ class WorkerProcess(ChildProcess):
             "pixels": description_to_json(pixels),
             "memory_limit_bytes": memory_bytes,
             "cpu_limit_seconds": cpu_seconds,
+            "resolution_level": resolution_level,
         }
         try:
             send_message(self.connection, request, frame_bytes, deadline)
             answer, size = receive_header(self.connection, deadline)
             if "reason" in answer and size == 0:
                 raise _refusal(answer)
-            samples = _expected_array(answer, size, pixels)
+            samples = _expected_array(answer, size, at_level(pixels, resolution_level))
             receive_into(self.connection, samples.data.cast("B"), deadline)
         except TimeoutError:
             self.kill()

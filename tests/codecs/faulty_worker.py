@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from imaging.codecs import decode, worker
 
 
-def _obey(frame_bytes: bytearray, transfer_syntax_uid: str, pixels: Any) -> NDArray[Any]:
+def _obey(frame_bytes: bytearray, transfer_syntax_uid: str, pixels: Any, *, resolution_level: int) -> NDArray[Any]:
     order = bytes(frame_bytes).rstrip(b"\0")
     if order == b"crash":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -35,7 +35,7 @@ def _obey(frame_bytes: bytearray, transfer_syntax_uid: str, pixels: Any) -> NDAr
         time.sleep(600)
     elif order == b"environment":
         return np.full((pixels.rows, pixels.columns), "SECRET_TOKEN" in os.environ, np.uint8)
-    return decode.decode_frame(frame_bytes, transfer_syntax_uid, pixels)
+    return decode.decode_frame(frame_bytes, transfer_syntax_uid, pixels, resolution_level=resolution_level)
 
 
 if __name__ == "__main__":

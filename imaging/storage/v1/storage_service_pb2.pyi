@@ -1057,13 +1057,26 @@ class RetrieveFramesRequest(google.protobuf.message.Message):
     SELECTIONS_FIELD_NUMBER: builtins.int
     ORDER_FIELD_NUMBER: builtins.int
     ACCEPT_TRANSFER_SYNTAX_UIDS_FIELD_NUMBER: builtins.int
+    RESOLUTION_LEVEL_FIELD_NUMBER: builtins.int
     WITH_INSTANCE_HEADERS_FIELD_NUMBER: builtins.int
+    AFTER_RESOLUTION_LEVEL_FIELD_NUMBER: builtins.int
     series: builtins.str
     """A whole series, or empty when `selections` are given."""
     order: Global___RetrieveFramesRequest.Order.ValueType
     """The order."""
+    resolution_level: builtins.int
+    """How small a picture will do: 0 is the frame; at level n it is halved n times in both directions. Of a frame in HTJ2K
+    Lossless RPCL with a tile-part a resolution, only the first bytes are sent; one that has fewer levels comes at the
+    smallest that it has. A frame in another transfer syntax is encoded so for the call if the caller accepts that by
+    name, else it comes whole. 0 to 32.
+    """
     with_instance_headers: builtins.bool
     """The header of each instance comes before its first frame, so that one call gives all that a picture needs."""
+    after_resolution_level: builtins.int
+    """The caller has the frames at this level: only the bytes after those are sent, up to `resolution_level`. Both parts
+    joined are the frame at that level. It must be larger than `resolution_level`; 0: from the first byte on. A frame that
+    had come whole comes without bytes.
+    """
     @property
     def selections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RetrieveFramesRequest.Selection]:
         """The frames."""
@@ -1081,9 +1094,11 @@ class RetrieveFramesRequest(google.protobuf.message.Message):
         selections: collections.abc.Iterable[Global___RetrieveFramesRequest.Selection] | None = ...,
         order: Global___RetrieveFramesRequest.Order.ValueType = ...,
         accept_transfer_syntax_uids: collections.abc.Iterable[builtins.str] | None = ...,
+        resolution_level: builtins.int = ...,
         with_instance_headers: builtins.bool = ...,
+        after_resolution_level: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["accept_transfer_syntax_uids", b"accept_transfer_syntax_uids", "order", b"order", "selections", b"selections", "series", b"series", "with_instance_headers", b"with_instance_headers"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accept_transfer_syntax_uids", b"accept_transfer_syntax_uids", "after_resolution_level", b"after_resolution_level", "order", b"order", "resolution_level", b"resolution_level", "selections", b"selections", "series", b"series", "with_instance_headers", b"with_instance_headers"]) -> None: ...
 
 Global___RetrieveFramesRequest: typing_extensions.TypeAlias = RetrieveFramesRequest
 
@@ -1114,6 +1129,10 @@ class RetrieveFramesResponse(google.protobuf.message.Message):
         SIZE_BYTES_FIELD_NUMBER: builtins.int
         BIT_OFFSET_FIELD_NUMBER: builtins.int
         PIXEL_KEYWORD_FIELD_NUMBER: builtins.int
+        RESOLUTION_LEVEL_FIELD_NUMBER: builtins.int
+        FIRST_BYTE_FIELD_NUMBER: builtins.int
+        FRAME_SIZE_BYTES_FIELD_NUMBER: builtins.int
+        FRAME_CRC32C_FIELD_NUMBER: builtins.int
         instance: builtins.str
         """`studies/{uid}/series/{uid}/instances/{uid}`."""
         frame_number: builtins.int
@@ -1139,11 +1158,21 @@ class RetrieveFramesResponse(google.protobuf.message.Message):
         planar_configuration: builtins.int
         """(0028,0006); absent for one sample a pixel."""
         size_bytes: builtins.int
-        """Bytes of the frame."""
+        """Bytes of the frame that are sent."""
         bit_offset: builtins.int
         """Bits to skip at the start: frames of one bit a pixel need not start on a byte."""
         pixel_keyword: builtins.str
         """The tag that held the pixels: PixelData, FloatPixelData or DoubleFloatPixelData (keyword)."""
+        resolution_level: builtins.int
+        """The level that the frame has when these bytes are there, after those that the caller said it had. Rows and columns
+        are those of level 0.
+        """
+        first_byte: builtins.int
+        """Position of the first byte that is sent."""
+        frame_size_bytes: builtins.int
+        """Bytes of the whole frame; set where levels were asked for."""
+        frame_crc32c: builtins.int
+        """CRC32C over the whole frame; set where levels were asked for. Parts with another one do not belong together."""
         def __init__(
             self,
             *,
@@ -1162,9 +1191,13 @@ class RetrieveFramesResponse(google.protobuf.message.Message):
             size_bytes: builtins.int = ...,
             bit_offset: builtins.int = ...,
             pixel_keyword: builtins.str = ...,
+            resolution_level: builtins.int = ...,
+            first_byte: builtins.int = ...,
+            frame_size_bytes: builtins.int = ...,
+            frame_crc32c: builtins.int = ...,
         ) -> None: ...
         def HasField(self, field_name: typing.Literal["_planar_configuration", b"_planar_configuration", "planar_configuration", b"planar_configuration"]) -> builtins.bool: ...
-        def ClearField(self, field_name: typing.Literal["_planar_configuration", b"_planar_configuration", "bit_offset", b"bit_offset", "bits_allocated", b"bits_allocated", "bits_stored", b"bits_stored", "columns", b"columns", "frame_number", b"frame_number", "high_bit", b"high_bit", "instance", b"instance", "photometric_interpretation", b"photometric_interpretation", "pixel_keyword", b"pixel_keyword", "pixel_representation", b"pixel_representation", "planar_configuration", b"planar_configuration", "rows", b"rows", "samples_per_pixel", b"samples_per_pixel", "size_bytes", b"size_bytes", "transfer_syntax_uid", b"transfer_syntax_uid"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["_planar_configuration", b"_planar_configuration", "bit_offset", b"bit_offset", "bits_allocated", b"bits_allocated", "bits_stored", b"bits_stored", "columns", b"columns", "first_byte", b"first_byte", "frame_crc32c", b"frame_crc32c", "frame_number", b"frame_number", "frame_size_bytes", b"frame_size_bytes", "high_bit", b"high_bit", "instance", b"instance", "photometric_interpretation", b"photometric_interpretation", "pixel_keyword", b"pixel_keyword", "pixel_representation", b"pixel_representation", "planar_configuration", b"planar_configuration", "resolution_level", b"resolution_level", "rows", b"rows", "samples_per_pixel", b"samples_per_pixel", "size_bytes", b"size_bytes", "transfer_syntax_uid", b"transfer_syntax_uid"]) -> None: ...
         def WhichOneof(self, oneof_group: typing.Literal["_planar_configuration", b"_planar_configuration"]) -> typing.Literal["planar_configuration"] | None: ...
 
     @typing.final
