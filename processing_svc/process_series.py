@@ -22,7 +22,8 @@ from imaging.work.derived_output import store_derived
 from imaging.work.input_digest import input_digest
 from imaging.work.refusal import refusal_of
 from imaging.work.stage_parameters import stage_parameters
-from processing_svc.steps.registry import step_named
+from processing_svc.progressive_copy import progressive_copy
+from processing_svc.steps.registry import COPIES, step_named
 from processing_svc.steps.step import Step
 
 Result = processing_service_pb2.ProcessSeriesResponse.Result
@@ -45,8 +46,11 @@ async def process_series(
     InvalidArgument
         Parameters that the step refuses.
     """
+    given = stage_parameters(request.parameters)
+    if copier := COPIES.get(request.step):
+        return await progressive_copy(storage, copier, copier.algorithm(copier.parsed(given)), request, report)
     step = step_named(request.step)
-    parameters = step.parsed(stage_parameters(request.parameters))
+    parameters = step.parsed(given)
     algorithm = step.algorithm(parameters)
     wanted = list(request.sop_instance_uids)
     try:

@@ -13,7 +13,7 @@ from imaging.stage.v1 import stage_pb2
 from imaging.work import RequestWork
 from processing_svc.process_series import process_series
 from processing_svc.render_frames import render_frames
-from processing_svc.steps.registry import STEPS
+from processing_svc.steps.registry import COPIES, STEPS
 
 Result = processing_service_pb2.ProcessSeriesResponse.Result
 Context = grpc.aio.ServicerContext[object, object]
@@ -41,7 +41,7 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
                 description=step.description,
                 parameters_schema=step.parameters_schema(),
             )
-            for _, step in sorted(STEPS.items())
+            for _, step in sorted({**STEPS, **COPIES}.items())
         ]
         return processing_service_pb2.GetCapabilitiesResponse(steps=steps)
 

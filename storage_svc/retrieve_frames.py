@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import google_crc32c
 
+from imaging.codecs.reencode import PLAIN
 from imaging.codecs.sandbox import DecodePool
 from imaging.database import Database
 from imaging.dicom.transfer_syntax import HTJ2K_LOSSLESS_RPCL
@@ -26,7 +27,7 @@ from storage_svc.names import instance_name, parse_name
 from storage_svc.object_rows import instances_below, instances_by_uid
 from storage_svc.read_ahead import read_ahead
 from storage_svc.retrieve_instances import CHUNK_BYTES, WHOLE_BYTES
-from storage_svc.transcode_frame import PLAIN, target_syntax, transcoded_frame
+from storage_svc.transcode_frame import target_syntax, transcoded_frame
 from storage_svc.wire_message import data_message
 
 _BATCH = 100

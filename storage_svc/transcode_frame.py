@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Final
 
-from imaging.codecs.encode import encode_frame
+from imaging.codecs.reencode import PLAIN, reencoded
 from imaging.codecs.registry import CODECS
 from imaging.codecs.sandbox import DecodePool
 from imaging.dicom.pixel_description import PixelDescription
-from imaging.dicom.transfer_syntax import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    PixelFamily,
-    transfer_syntax,
-)
-from imaging.errors import InvalidArgument, UnsupportedTransferSyntax
+from imaging.dicom.transfer_syntax import PixelFamily, transfer_syntax
+from imaging.errors import UnsupportedTransferSyntax
 from storage_svc.frame_pixels import frame_pixels
 from storage_svc.frame_source import StoredFrame
 
-PLAIN: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
-"""Their native pixels are the same bytes."""
-
 _WRITTEN: Final = frozenset(uid for uid, codec in CODECS.items() if codec.encode and transfer_syntax(uid).encapsulated)
 _NEVER_DECODED: Final = frozenset({PixelFamily.MPEG, PixelFamily.REFERENCED})
-_REVERSIBLE_COLOUR: Final = frozenset({PixelFamily.JPEG_2000, PixelFamily.HTJ2K})
-"""They encode RGB by a reversible colour transform, which makes it smaller (PS3.5 8.2.4)."""
 
 
 def target_syntax(stored_uid: str, accept: Collection[str], *, where: str) -> str:
@@ -76,34 +65,4 @@ def transcoded_frame(frame: StoredFrame, target_uid: str, pool: DecodePool) -> t
         bit_offset=frame.bit_offset,
         pool=pool,
     )
-    syntax = transfer_syntax(target_uid)
-    colour = frame.pixels.samples_per_pixel > 1
-    interpretation = frame.pixels.photometric_interpretation
-    if colour and interpretation.startswith("YBR"):
-        interpretation = "RGB"
-    if colour and interpretation == "RGB" and syntax.family in _REVERSIBLE_COLOUR:
-        interpretation = "YBR_RCT"
-    described = replace(
-        frame.pixels,
-        photometric_interpretation=interpretation,
-        planar_configuration=0 if colour else None,
-        bits_allocated=1 if frame.pixels.bits_allocated == 1 else samples.dtype.itemsize * 8,
-    )
-    if syntax.encapsulated and described.bits_allocated == 1:
-        raise _does_not_fit(target_uid, "one bit a pixel")
-    try:
-        # What is encoded are arrays that were checked, so that no foreign bytes are parsed here.
-        return described, encode_frame(
-            samples, EXPLICIT_VR_LITTLE_ENDIAN if target_uid in PLAIN else target_uid, described
-        )
-    except InvalidArgument as error:
-        raise _does_not_fit(target_uid, error.what) from error
-
-
-def _does_not_fit(target_uid: str, why: str) -> UnsupportedTransferSyntax:
-    return UnsupportedTransferSyntax(
-        f"The image cannot be encoded in {transfer_syntax(target_uid).name}: {why}",
-        where="Accepted transfer syntaxes",
-        hint="Accept Explicit VR Little Endian.",
-        metadata={"transfer_syntax_uid": target_uid},
-    )
+    return reencoded(samples, frame.pixels, target_uid)

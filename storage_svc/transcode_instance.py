@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
+from imaging.codecs.reencode import PLAIN
 from imaging.codecs.sandbox import DecodePool
 from imaging.dicom.header_value import UNREADABLE
 from imaging.dicom.pixel_description import PixelDescription
@@ -15,7 +16,7 @@ from imaging.errors import InvalidDicom, LimitExceeded, PixelDataInvalid
 from imaging.objectstore import ObjectStore
 from storage_svc.arrival import pixels_of
 from storage_svc.frame_source import frame_groups, read_frames
-from storage_svc.transcode_frame import PLAIN, transcoded_frame
+from storage_svc.transcode_frame import transcoded_frame
 from storage_svc.verified_object import read_whole
 
 if TYPE_CHECKING:

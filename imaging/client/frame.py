@@ -114,19 +114,9 @@ class FrameAssembly:
         return EncodedFrame(header, content, instance_header)
 
 
-async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
-    """The frame with its stored values, at the level that its header tells; foreign codecs run in the pool's processes.
-
-    Raises
-    ------
-    PixelDataInvalid
-        If the bytes are not the image that the header tells.
-    UnsupportedTransferSyntax
-        If no codec decodes it.
-    """
-    header = encoded.header
-    level = header.resolution_level
-    description = PixelDescription(
+def description_of(header: FrameHeader) -> PixelDescription:
+    """The frame that a header announces."""
+    return PixelDescription(
         rows=header.rows,
         columns=header.columns,
         samples_per_pixel=header.samples_per_pixel,
@@ -139,6 +129,21 @@ async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
         number_of_frames=1,
         is_float=header.pixel_keyword in ("FloatPixelData", "DoubleFloatPixelData"),
     )
+
+
+async def decode(encoded: EncodedFrame, pool: DecodePool) -> Frame:
+    """The frame with its stored values, at the level that its header tells; foreign codecs run in the pool's processes.
+
+    Raises
+    ------
+    PixelDataInvalid
+        If the bytes are not the image that the header tells.
+    UnsupportedTransferSyntax
+        If no codec decodes it.
+    """
+    header = encoded.header
+    level = header.resolution_level
+    description = description_of(header)
     codec = CODECS.get(header.transfer_syntax_uid)
     if codec is not None and not codec.is_foreign:
         pixels = decode_frame(encoded.content, header.transfer_syntax_uid, description, bit_offset=header.bit_offset)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from imaging.errors import NotFound
 from processing_svc.steps.denoise_median import DenoiseMedian
 from processing_svc.steps.denoise_nlm import DenoiseNonLocalMeans
+from processing_svc.steps.progressive_htj2k import ProgressiveHtj2k
 from processing_svc.steps.resample_isotropic import ResampleIsotropic
 from processing_svc.steps.step import Step
 from processing_svc.steps.window import Window
@@ -17,9 +18,14 @@ STEPS: Final[Mapping[str, Step[Any]]] = MappingProxyType(
     {step.name: step for step in (ResampleIsotropic(), DenoiseMedian(), DenoiseNonLocalMeans(), Window())}
 )
 
+"""Steps from volume to volume."""
+
+COPIES: Final[Mapping[str, ProgressiveHtj2k]] = MappingProxyType({step.name: step for step in (ProgressiveHtj2k(),)})
+"""Steps that work on each frame."""
+
 
 def step_named(name: str) -> Step[Any]:
-    """The step of that name.
+    """The step from volume to volume of that name.
 
     Raises
     ------
@@ -31,7 +37,7 @@ def step_named(name: str) -> Step[Any]:
         raise NotFound(
             f"There is no processing step {name!r}",
             where="step",
-            hint=f"Known steps: {', '.join(sorted(STEPS))}.",
+            hint=f"Known steps: {', '.join(sorted({**STEPS, **COPIES}))}.",
             metadata={"step": name},
         )
     return step

@@ -26,8 +26,8 @@ class StepParameters(BaseModel):
 P = TypeVar("P", bound=StepParameters)
 
 
-class Step(ABC, Generic[P]):
-    """A pure function from a volume to a volume: the same input and parameters give the same output."""
+class SeriesStep(ABC, Generic[P]):
+    """Something that makes a derived series of a series, by name and parameters."""
 
     name: ClassVar[str]
     """Lower-case words joined by hyphens: `resample-isotropic`."""
@@ -40,20 +40,6 @@ class Step(ABC, Generic[P]):
 
     Parameters: type[P]
     """Its JSON Schema is shown to users, and recipes are checked against it when they are loaded."""
-
-    @abstractmethod
-    def apply(self, volume: Volume, parameters: P, progress: Progress) -> Volume:
-        """The processed volume; the given one is not changed. Runs in a thread.
-
-        Raises
-        ------
-        VolumeRefused, InvalidArgument
-            If the volume or the parameters do not allow it.
-        """
-
-    @abstractmethod
-    def derivation(self, parameters: P) -> Derivation:
-        """How the images of the output are described."""
 
     def parameters_schema(self) -> str:
         """JSON Schema (2020-12) of the parameters."""
@@ -85,3 +71,21 @@ class Step(ABC, Generic[P]):
     def algorithm(self, parameters: P) -> Algorithm:
         """Name, version and all parameters, defaults included; what derived UIDs follow from."""
         return Algorithm(self.name, self.version, parameters.model_dump(mode="json"))
+
+
+class Step(SeriesStep[P]):
+    """A pure function from a volume to a volume: the same input and parameters give the same output."""
+
+    @abstractmethod
+    def apply(self, volume: Volume, parameters: P, progress: Progress) -> Volume:
+        """The processed volume; the given one is not changed. Runs in a thread.
+
+        Raises
+        ------
+        VolumeRefused, InvalidArgument
+            If the volume or the parameters do not allow it.
+        """
+
+    @abstractmethod
+    def derivation(self, parameters: P) -> Derivation:
+        """How the images of the output are described."""

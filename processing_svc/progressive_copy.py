@@ -1,0 +1,178 @@
+"""A copy of a series in HTJ2K Lossless RPCL (PS3.5 A.4.11): the same stored values, of which viewers can ask a prefix.
+
+Every frame that was encoded is decoded again and compared before its instance is stored. The copy has UIDs of its own,
+since the same UID stands for the same bytes to those who keep the original, which stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from opentelemetry import trace
+
+from imaging.client.frame import Frame, description_of
+from imaging.client.headers import InstanceHeader
+from imaging.client.storage import Selection, StorageClient
+from imaging.codecs.decode import decode_frame
+from imaging.codecs.reencode import reencoded
+from imaging.derived.derivation import Algorithm
+from imaging.derived.derived_series import derived_series_uid
+from imaging.dicom.pixel_description import PixelDescription
+from imaging.dicom.transfer_syntax import HTJ2K_LOSSLESS_RPCL, PixelFamily, transfer_syntax
+from imaging.errors import Internal, InvalidArgument, VolumeRefused
+from imaging.processing.v1 import processing_service_pb2
+from imaging.work import Report
+from imaging.work.derived_output import store_derived
+from imaging.work.input_digest import input_digest
+from imaging.work.refusal import refusal_of
+from processing_svc.recoded_instance import recoded_instance
+from processing_svc.steps.progressive_htj2k import ProgressiveHtj2k
+
+Result = processing_service_pb2.ProcessSeriesResponse.Result
+Encoded = tuple[PixelDescription, bytes]
+
+_AHEAD: Final = 2 * (os.cpu_count() or 1)
+"""Frames in work: enough to keep every processor busy."""
+
+_NOT_PIXELS: Final = frozenset({PixelFamily.MPEG, PixelFamily.REFERENCED})
+_CONVERTED: Final = ("YBR_FULL", "YBR_PARTIAL")
+_tracer = trace.get_tracer("processing_svc")
+
+
+async def progressive_copy(
+    storage: StorageClient,
+    step: ProgressiveHtj2k,
+    algorithm: Algorithm,
+    request: processing_service_pb2.ProcessSeriesRequest,
+    report: Report,
+) -> Result:
+    """The copied series, stored; or the reason why it gets no copy. Memory: some frames, and one encoded instance.
+
+    Raises
+    ------
+    NotFound
+        No such series.
+    Internal
+        If a frame does not decode to what was encoded; its instance is not stored.
+    """
+    wanted = list(request.sop_instance_uids)
+    images = [item for item in await storage.read_headers(request.series, wanted) if item.instance.number_of_frames > 0]
+    try:
+        _check(images)
+    except VolumeRefused as refused:
+        return Result(algorithm=f"{step.name} {step.version}", refusals=[refusal_of(step.name, refused)])
+    used = {item.instance.sop_instance_uid for item in images}
+    uid_parts = ["process", await input_digest(storage, request.series, used), algorithm.text]
+    effective_time = request.context.effective_time.ToDatetime(UTC)
+
+    with _tracer.start_as_current_span(f"step {step.name}"):
+        async with aclosing(_contents(storage, images, algorithm, uid_parts, effective_time, report)) as contents:
+            stored = await store_derived(storage, contents, request.context, source="processing")
+    study = request.series.partition("/series/")[0]
+    return Result(
+        series=f"{study}/series/{derived_series_uid(uid_parts)}",
+        instances=[instance.name for instance in stored],
+        algorithm=f"{step.name} {step.version}",
+    )
+
+
+def encoded_and_verified(samples: NDArray[Any], pixels: PixelDescription) -> Encoded:
+    """The description and bytes of a frame in HTJ2K Lossless RPCL, which were decoded again to prove them. Blocks.
+
+    Raises
+    ------
+    UnsupportedTransferSyntax
+        If the samples do not fit into it.
+    Internal
+        If they do not come back bit for bit.
+    """
+    described, content = reencoded(samples, pixels, HTJ2K_LOSSLESS_RPCL)
+    back = decode_frame(content, HTJ2K_LOSSLESS_RPCL, described)
+    if back.dtype != samples.dtype or not np.array_equal(back, samples):
+        raise Internal("A frame did not decode to the pixels that were encoded", where="HTJ2K encoder")
+    return described, content
+
+
+def _check(images: Sequence[InstanceHeader]) -> None:
+    """Pass if all can be copied: half a series would be worse than none."""
+    if not images:
+        raise VolumeRefused("The series has no images to copy", hint="Choose a series of images.")
+    for item in images:
+        syntax = transfer_syntax(item.instance.transfer_syntax_uid)
+        bits = item.dataset.get("BitsAllocated")
+        reason = ""
+        if syntax.uid == HTJ2K_LOSSLESS_RPCL:
+            reason, rule = "It is in HTJ2K Lossless RPCL already", "ALREADY_PROGRESSIVE"
+        elif syntax.family in _NOT_PIXELS or not syntax.lossless:
+            reason, rule = f"A copy without loss of {syntax.name} would only be larger", "LOSSY_SOURCE"
+        elif bits not in (8, 16):
+            reason, rule = f"Samples of {bits} bits do not fit into HTJ2K as it is written", "BITS_ALLOCATED"
+        elif str(item.dataset.get("PhotometricInterpretation", "")).startswith(_CONVERTED):
+            reason, rule = "Its YCbCr would become RGB, which rounds", "COLOUR_CONVERSION"
+        if reason:
+            raise VolumeRefused(
+                reason, where=item.instance.name, hint="The original stays as it is.", metadata={"rule": rule}
+            )
+
+
+async def _contents(
+    storage: StorageClient,
+    images: Sequence[InstanceHeader],
+    algorithm: Algorithm,
+    uid_parts: Sequence[str],
+    effective_time: datetime,
+    report: Report,
+) -> AsyncGenerator[bytes]:
+    """The Part 10 bytes of each copied instance."""
+    total = sum(item.instance.number_of_frames for item in images)
+    done = 0
+    frames: list[Encoded] = []
+    remaining = iter(images)
+    item = next(remaining)
+    async with aclosing(_encoded(storage, images)) as encoded:
+        async for frame in encoded:
+            frames.append(frame)
+            done += 1
+            if len(frames) == item.instance.number_of_frames:
+                yield await asyncio.to_thread(
+                    recoded_instance, item, frames, algorithm=algorithm, uid_parts=uid_parts, time=effective_time
+                )
+                frames = []
+                item = next(remaining, item)
+            report(done, total, "frames", "encoding, verifying and storing")
+
+
+async def _encoded(storage: StorageClient, images: Sequence[InstanceHeader]) -> AsyncGenerator[Encoded]:
+    """The encoded frames in order, several in work at a time."""
+    selections = [Selection(instance=item.instance.name) for item in images]
+    in_work: deque[asyncio.Task[Encoded]] = deque()
+    try:
+        async with aclosing(storage.read_frames(selections=selections)) as frames:
+            async for frame in frames:
+                in_work.append(asyncio.create_task(asyncio.to_thread(_of_frame, frame)))
+                if len(in_work) > _AHEAD:
+                    yield await in_work[0]
+                    in_work.popleft()
+        while in_work:
+            yield await in_work[0]
+            in_work.popleft()
+    finally:
+        for task in in_work:
+            task.cancel()
+        await asyncio.gather(*in_work, return_exceptions=True)
+
+
+def _of_frame(frame: Frame) -> Encoded:
+    try:
+        return encoded_and_verified(frame.pixels, description_of(frame.header))
+    except InvalidArgument as error:
+        error.where = f"{frame.instance} frame {frame.frame_number}"
+        raise
