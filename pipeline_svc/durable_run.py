@@ -16,11 +16,12 @@ from pipeline_svc.planning import plan_run
 from pipeline_svc.recipe import Kind
 from pipeline_svc.recipe_book import RecipeBook
 from pipeline_svc.run_message import timestamp
-from pipeline_svc.run_record import RunRecord, StageOutcome, StageRecord
+from pipeline_svc.run_record import GOING, RunRecord, StageOutcome, StageRecord
 from pipeline_svc.run_script import StageFailed
 from pipeline_svc.runs import Runs
 from pipeline_svc.stage_call import WORTH_WAITING, StageCalls
 from pipeline_svc.stage_services import StageTask
+from pipeline_svc.what_to_send import names_to_send
 
 if TYPE_CHECKING:
     from imaging.client.storage import StorageClient
@@ -89,8 +90,21 @@ class DurableRun:
 
     async def report(self, stage: StageRecord) -> None:
         """Make the report of what the earlier stages did."""
-        summaries = [_summary(earlier) for earlier in self._run.stages if earlier.plan.kind != "report"]
-        await self._do(stage, "", (), summaries)
+        summaries = [_summary(earlier) for earlier in self._run.stages if earlier.plan.kind in ("process", "analyze")]
+        await self._do(stage, "", (), summaries=summaries)
+
+    async def send(self, stage: StageRecord) -> None:
+        """Send what the earlier stages have stored, or the study."""
+        if stage.state not in GOING:
+            await self._do(stage, "", ())
+            return
+        names = await self._while_away(lambda: names_to_send(self._run, stage.plan.documents, self._storage))
+        if names:
+            await self._do(stage, "", (), names=names)
+        else:
+            why = f"the run has stored nothing of this: {', '.join(stage.plan.documents)}"
+            await self._runs.end_stage(stage, pipeline_pb2.STATE_SKIPPED, StageOutcome(), why)
+            await self._reload()
 
     def why_nothing_to_report(self) -> str:
         """The reason if there were analyses and every one has failed."""
@@ -135,7 +149,9 @@ class DurableRun:
         stage: StageRecord,
         series: str,
         sop_instance_uids: tuple[str, ...],
+        *,
         summaries: Sequence[StageSummary] = (),
+        names: tuple[str, ...] = (),
     ) -> None:
         if stage.state == pipeline_pb2.STATE_FAILED:
             self._failed(stage, stage.error)
@@ -151,7 +167,7 @@ class DurableRun:
                 run=self._run.name,
                 stage=stage.plan.name,
             )
-            return StageTask(context, self._run, stage, replica, series, sop_instance_uids, summaries)
+            return StageTask(context, self._run, stage, replica, series, sop_instance_uids, summaries, names)
 
         try:
             outcome = await self._calls.perform(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline_svc.recipe import KINDS, LoadedRecipe, Recipe, parse_recipe
+from pipeline_svc.recipe import KINDS, KINDS_OF_STUDY, LoadedRecipe, Recipe, StageSpec, parse_recipe
 from pipeline_svc.recipe_book import RecipeBook
 from pipeline_svc.run_record import RunRecord, StagePlan
 from pipeline_svc.select import SelectedSeries, select_series
@@ -50,12 +50,12 @@ async def plan_run(run: RunRecord, storage: StorageClient, book: RecipeBook) -> 
 
 
 def plan_stages(recipe: Recipe, selected: Iterable[SelectedSeries]) -> tuple[StagePlan, ...]:
-    """One stage for each series and stage of the recipe, all of a kind before the next kind; reports once."""
+    """One stage for each series and stage of the recipe, all of a kind before the next; reports and `send` once."""
     chosen = list(selected)
     wanted = [
         (spec, one)
         for kind in KINDS
-        for one in ([SelectedSeries("", ())] if kind == "report" else chosen)
+        for one in ([SelectedSeries("", ())] if kind in KINDS_OF_STUDY else chosen)
         for spec in recipe.stages
         if spec.kind == kind
     ]
@@ -67,12 +67,16 @@ def plan_stages(recipe: Recipe, selected: Iterable[SelectedSeries]) -> tuple[Sta
             parameters=spec.parameters,
             is_optional=spec.optional,
             input=spec.input,
-            documents=spec.outputs,
+            documents=_documents(spec),
             selected_series=one.series,
             sop_instance_uids=one.sop_instance_uids,
         )
         for position, (spec, one) in enumerate(wanted, 1)
     )
+
+
+def _documents(spec: StageSpec) -> tuple[str, ...]:
+    return (spec.what or ("results",)) if spec.kind == "send" else spec.outputs
 
 
 def _candidates(run: RunRecord, book: RecipeBook) -> list[LoadedRecipe]:

@@ -13,10 +13,14 @@ from imaging.errors import SettingsInvalid
 from pipeline_svc.located_yaml import LocatedYaml, Path, load_located_yaml
 from pipeline_svc.suggestion import did_you_mean
 
-Kind = Literal["process", "analyze", "report"]
-KINDS: tuple[Kind, ...] = ("process", "analyze", "report")
+Kind = Literal["process", "analyze", "report", "send"]
+KINDS: tuple[Kind, ...] = ("process", "analyze", "report", "send")
+KINDS_OF_STUDY: tuple[Kind, ...] = ("report", "send")
+"""Done once a run, not for each series."""
 
-_OPTIONS = frozenset({"optional", "input", "outputs"})
+Sent = Literal["results", "sr", "pdf", "seg", "series", "study"]
+
+_OPTIONS = frozenset({"optional", "input", "outputs", "what"})
 """Keys of a stage that are the pipeline's own; every other key is a parameter of the step or model."""
 
 Scalar = bool | int | float | str
@@ -76,7 +80,7 @@ class StageSpec(_Strict):
 
     kind: Kind
     uses: str
-    """The step, model or template."""
+    """The step, model, template or destination."""
 
     optional: bool = False
     """Its failure does not fail the run."""
@@ -86,6 +90,10 @@ class StageSpec(_Strict):
 
     outputs: tuple[str, ...] = ()
     """Documents of a report; empty: all."""
+
+    what: Annotated[tuple[Sent, ...], BeforeValidator(_as_list)] = ()
+    """What is sent: `results` (all that the run has stored; so if it is empty), of these only reports (`sr`, `pdf`),
+    segmentations (`seg`) or derived series (`series`); or the whole `study`, results included."""
 
     parameters: dict[str, Parameter] = Field(default_factory=dict)
 
@@ -110,8 +118,12 @@ class StageSpec(_Strict):
     def _fits_its_kind(self) -> StageSpec:
         if self.kind == "report" and self.input:
             raise ValueError("a report works on findings; it takes no `input`")
-        if self.kind == "report" and self.parameters:
-            raise ValueError(f"a report takes no parameters; it has {', '.join(self.parameters)}")
+        if self.kind == "send" and self.input:
+            raise ValueError("`send` takes no `input`; `what` says what is sent")
+        if self.kind in KINDS_OF_STUDY and self.parameters:
+            raise ValueError(f"a stage `{self.kind}` takes no parameters; it has {', '.join(self.parameters)}")
+        if self.kind != "send" and self.what:
+            raise ValueError("only `send` has `what`")
         if self.kind != "report" and self.outputs:
             raise ValueError("only a report has `outputs`")
         if any(isinstance(value, float) and not math.isfinite(value) for value in self.parameters.values()):

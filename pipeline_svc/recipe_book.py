@@ -60,6 +60,11 @@ class RecipeBook:
             )
         return self._loaded[name]
 
+    @property
+    def sends(self) -> bool:
+        """True if a recipe has a stage `send`."""
+        return any(stage.kind == "send" for loaded in self for stage in loaded.recipe.stages)
+
     def from_on(self, name: str) -> list[LoadedRecipe]:
         """The recipe of that name and those that are tried after it; empty if it is not loaded."""
         names = list(self._loaded)

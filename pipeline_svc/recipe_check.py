@@ -9,6 +9,7 @@ import grpc
 
 from imaging.analysis.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 from imaging.errors import SettingsInvalid
+from imaging.gateway.v1 import gateway_service_pb2, gateway_service_pb2_grpc
 from imaging.processing.v1 import processing_service_pb2, processing_service_pb2_grpc
 from imaging.reporting.v1 import reporting_service_pb2, reporting_service_pb2_grpc
 from imaging.rpc.status import domain_errors
@@ -20,8 +21,8 @@ from pipeline_svc.suggestion import did_you_mean
 DOCUMENTS = ("sr", "pdf", "html", "key_image", "json")
 """Names of the forms of a report in a recipe: those of `DocumentFormat`, in lower case."""
 
-_WHAT: Mapping[Kind, str] = {"process": "step", "analyze": "model", "report": "template"}
-_WHO: Mapping[Kind, str] = {"process": "processing", "analyze": "analysis", "report": "reporting"}
+_WHAT: Mapping[Kind, str] = {"process": "step", "analyze": "model", "report": "template", "send": "destination"}
+_WHO: Mapping[Kind, str] = {"process": "processing", "analyze": "analysis", "report": "reporting", "send": "gateway"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,17 @@ class Capabilities:
 
 
 async def ask_capabilities(
-    processing: grpc.aio.Channel, analysis: grpc.aio.Channel, reporting: grpc.aio.Channel
+    processing: grpc.aio.Channel,
+    analysis: grpc.aio.Channel,
+    reporting: grpc.aio.Channel,
+    gateway: grpc.aio.Channel | None,
 ) -> Capabilities:
-    """What the three services can do now.
+    """What the services can do now.
+
+    Parameters
+    ----------
+    gateway
+        Whose destinations are asked for; None: no recipe sends.
 
     Raises
     ------
@@ -53,11 +62,19 @@ async def ask_capabilities(
         templates = await reporting_service_pb2_grpc.ReportingServiceStub(reporting).ListTemplates(
             reporting_service_pb2.ListTemplatesRequest()
         )
+    destinations: list[str] = []
+    if gateway is not None:
+        with domain_errors("gateway"):
+            told = await gateway_service_pb2_grpc.GatewayServiceStub(gateway).ListDestinations(
+                gateway_service_pb2.ListDestinationsRequest()
+            )
+        destinations = [found.name.removeprefix("destinations/") for found in told.destinations]
     return Capabilities(
         {
             "process": {step.name: step.parameters_schema for step in steps.steps},
             "analyze": {model.name: model.parameters_schema for model in models.models},
             "report": dict.fromkeys(templates.templates, ""),
+            "send": dict.fromkeys(destinations, ""),
         }
     )
 

@@ -36,6 +36,8 @@ class StagePlan:
     """The `process` stage whose output it works on; empty: the selected series."""
 
     documents: tuple[str, ...]
+    """Forms of a report; of `send`, what is sent."""
+
     selected_series: str
     sop_instance_uids: tuple[str, ...]
 

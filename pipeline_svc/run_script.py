@@ -1,4 +1,4 @@
-"""The order of the stages, from the complete study to its report, like a script.
+"""The order of the stages, from the complete study to its report and its way back, like a script.
 
 Every step of `run` is durable: done again after a restart, it gives what it gave before and does nothing twice. So the
 script may be begun again at its first line at any time; that is all the recovery there is.
@@ -34,6 +34,9 @@ class RunSteps(Protocol):
 
     async def report(self, stage: StageRecord) -> None:
         """Make the report of all findings of the run; SR and PDF go to storage."""
+
+    async def send(self, stage: StageRecord) -> None:
+        """Send results, or the study, to a destination."""
 
     def why_nothing_to_report(self) -> str:
         """The reason if there were analyses and every one has failed; else empty."""
@@ -71,6 +74,10 @@ async def run_study(run: RunSteps) -> None:
             return
         for stage in run.stages("report"):
             await run.report(stage)
+
+        # Results out, to the PACS.
+        for stage in run.stages("send"):
+            await run.send(stage)
     except StageFailed as failed:
         await run.fail(str(failed))
         return

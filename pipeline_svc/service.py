@@ -14,7 +14,7 @@ from imaging.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceSer
 from imaging.rpc.channel import open_channel
 from imaging.rpc.replicas import Replicas
 from imaging.rpc.server import RpcServer
-from imaging.settings import Settings
+from imaging.settings import ServiceName, Settings
 from imaging.settings.database import database_access
 from pipeline_svc.duty import Duty
 from pipeline_svc.embedded_engine import EmbeddedEngine
@@ -45,13 +45,15 @@ class PipelineService:
         processing = open_channel(settings.processing.address, how)
         analysis = open_channel(settings.analysis.address, how)
         reporting = open_channel(settings.reporting.address, how)
+        gateway = open_channel(settings.gateway.address, how)
         storage = open_channel(settings.storage.address, how)
-        self._channels = [processing, analysis, reporting, storage]
+        self._channels = [processing, analysis, reporting, gateway, storage]
         self._storage = StorageClient(storage)
         self._database = Database.open(database_access(settings, "pipeline"), TABLES)
         lease = Lease(self._database, LEASE)
         runs = Runs(self._database, on_duty=lease.require)
-        replicas = (Replicas(getattr(settings, name).address, how) for name in ("processing", "analysis", "reporting"))
+        called: tuple[ServiceName, ...] = ("processing", "analysis", "reporting", "gateway")
+        replicas = (Replicas(settings.address(name), how) for name in called)
         calls = StageCalls(stage_services(*replicas))
         carrier = RunCarrier(
             runs=runs,
@@ -62,7 +64,8 @@ class PipelineService:
         )
         engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=settings.pipeline.max_parallel_runs)
         control = RunControl(runs, engine, calls)
-        self._readiness = Readiness(book, lambda: ask_capabilities(processing, analysis, reporting))
+        asked = gateway if book.sends else None
+        self._readiness = Readiness(book, lambda: ask_capabilities(processing, analysis, reporting, asked))
         self._metrics = RunMetrics(self._database)
         watcher = Watcher(storage=self._storage, runs=runs, book=book, engine=engine, control=control)
         self._duty = Duty(lease, engine, watcher)

@@ -192,4 +192,10 @@ class StageCalls:
 
 
 def _service_name(task: StageTask) -> str:
-    return {"process": "processing", "analyze": "analysis", "report": "reporting"}[task.stage.plan.kind]
+    names: Mapping[Kind, str] = {
+        "process": "processing",
+        "analyze": "analysis",
+        "report": "reporting",
+        "send": "the gateway",
+    }
+    return names[task.stage.plan.kind]

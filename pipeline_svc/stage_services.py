@@ -1,4 +1,4 @@
-"""The three services that do stages, each behind the same operations: choose a replica, start or attach, cancel."""
+"""The services that do stages, each behind the same operations: choose a replica, start or attach, cancel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import grpc
 from google.protobuf.struct_pb2 import Struct
 
 from imaging.analysis.v1 import analysis_service_pb2, analysis_service_pb2_grpc
+from imaging.errors import FailedPrecondition
+from imaging.gateway.v1 import gateway_service_pb2, gateway_service_pb2_grpc
 from imaging.processing.v1 import processing_service_pb2, processing_service_pb2_grpc
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2, reporting_service_pb2_grpc
 from imaging.rpc.replicas import Replicas
@@ -41,6 +43,9 @@ class StageTask:
 
     summaries: Sequence[reporting_service_pb2.StageSummary] = ()
     """What the earlier stages did, for a report."""
+
+    names: tuple[str, ...] = ()
+    """What is sent."""
 
 
 class StageService(Protocol):
@@ -184,12 +189,57 @@ class ReportStages(_OfReplicas):
                 )
 
 
-def stage_services(processing: Replicas, analysis: Replicas, reporting: Replicas) -> dict[Kind, StageService]:
+class SendStages(_OfReplicas):
+    """Stages that send to a destination."""
+
+    async def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
+        """Progress; the outcome if every instance was taken.
+
+        Raises
+        ------
+        FailedPrecondition
+            If one was not: the gateway has it in its list, and sends it again by itself if there is hope.
+        """
+        request = gateway_service_pb2.SendInstancesRequest(
+            context=task.context, destination=f"destinations/{task.stage.plan.uses}", names=task.names
+        )
+        async with (
+            self._replicas.open(task.replica) as channel,
+            aclosing(_answers(_gateway(channel).SendInstances(request, timeout=timeout_s))) as responses,
+        ):
+            async for response in responses:
+                if response.WhichOneof("update") == "progress":
+                    yield response.progress
+                    continue
+                result = response.result
+                if result.failures:
+                    count = len(result.failures)
+                    raise FailedPrecondition(
+                        f"{count} of {count + result.sent_count} instances were not sent, the first because: "
+                        f"{result.failures[0].error.message}",
+                        where=request.destination,
+                        hint="`imaging destinations failed` tells which, why, and when they are tried again.",
+                    )
+                yield StageOutcome()
+
+    async def cancel(self, request_id: str, replica: str) -> None:
+        """End the work of a request."""
+        with domain_errors("gateway"):
+            async with self._replicas.open(replica) as channel:
+                await _gateway(channel).CancelSending(
+                    gateway_service_pb2.CancelSendingRequest(request_id=request_id), timeout=CANCEL_TIMEOUT_S
+                )
+
+
+def stage_services(
+    processing: Replicas, analysis: Replicas, reporting: Replicas, gateway: Replicas
+) -> dict[Kind, StageService]:
     """The services by the kind of stage that they do."""
     return {
         "process": ProcessStages(processing),
         "analyze": AnalyzeStages(analysis),
         "report": ReportStages(reporting),
+        "send": SendStages(gateway),
     }
 
 
@@ -203,6 +253,10 @@ def _analysis(channel: grpc.aio.Channel) -> analysis_service_pb2_grpc.AnalysisSe
 
 def _reporting(channel: grpc.aio.Channel) -> reporting_service_pb2_grpc.ReportingServiceAsyncStub:
     return reporting_service_pb2_grpc.ReportingServiceStub(channel)
+
+
+def _gateway(channel: grpc.aio.Channel) -> gateway_service_pb2_grpc.GatewayServiceAsyncStub:
+    return gateway_service_pb2_grpc.GatewayServiceStub(channel)
 
 
 async def _answers(call: Any) -> AsyncGenerator[Any]:

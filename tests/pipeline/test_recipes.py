@@ -32,6 +32,7 @@ stages:
   - {process: denoise-median, input: resample-isotropic}
   - {analyze: image-statistics, input: denoise-median, optional: true}
   - {report: quantitative, outputs: [sr, pdf]}
+  - {send: research-pacs, what: [sr, seg], optional: true}
 """
 
 HEAD = "name: a\nversion: 1\n"
@@ -47,10 +48,12 @@ def test_a_whole_recipe_is_read_as_it_is_written() -> None:
         ("process", "denoise-median"),
         ("analyze", "image-statistics"),
         ("report", "quantitative"),
+        ("send", "research-pacs"),
     ]
     assert recipe.stages[0].parameters == {"spacing_mm": 1.0}
-    assert [stage.optional for stage in recipe.stages] == [False, False, True, False]
+    assert [stage.optional for stage in recipe.stages] == [False, False, True, False, True]
     assert recipe.stages[3].outputs == ("sr", "pdf")
+    assert recipe.stages[4].what == ("sr", "seg")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,11 @@ def test_a_whole_recipe_is_read_as_it_is_written() -> None:
         (HEAD + "stages: []\n", 3, "at least 1 item"),
         (HEAD + "stages:\n  - {proces: x}\n", 4, "did you mean 'process'"),
         (HEAD + "stages:\n  - {process: x, analyze: y}\n", 4, "process and analyze"),
-        (HEAD + "stages:\n  - {send: research-pacs}\n", 4, "none of them"),
+        (HEAD + "stages:\n  - {snd: research-pacs}\n", 4, "did you mean 'send'"),
+        (HEAD + "stages:\n  - {send: pacs, what: html}\n", 4, "'results', 'sr', 'pdf', 'seg', 'series' or 'study'"),
+        (HEAD + "stages:\n  - {send: pacs, tries: 3}\n", 4, "takes no parameters"),
+        (HEAD + "stages:\n  - {report: x, what: sr}\n", 4, "only `send` has `what`"),
+        (HEAD + "stages:\n  - {send: pacs}\n  - {report: x}\n", 5, "comes after a stage of kind `send`"),
         (HEAD + "stages:\n  - just text\n", 4, "stages.1"),
         (HEAD + "match:\n  Modalty: CT\nstages:\n  - {process: x}\n", 4, "did you mean 'Modality'"),
         (HEAD + "match: {min_instances: 0}\nstages:\n  - {process: x}\n", 3, "greater than or equal to 1"),
@@ -215,4 +222,5 @@ def test_all_stages_of_a_kind_come_before_the_next_kind_and_reports_once() -> No
         ("5-image-statistics", "a"),
         ("6-image-statistics", "b"),
         ("7-quantitative", ""),
+        ("8-research-pacs", ""),
     ]

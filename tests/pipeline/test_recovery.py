@@ -204,7 +204,10 @@ async def life(scripted: Scripted, folder: Path, fate: Fate) -> AsyncIterator[Ru
     channel = open_channel(scripted.addresses["storage"])
     storage = StorageClient(channel)
     runs, book = Runs(database), load_recipe_book(None)
-    services = stage_services(*(Replicas(scripted.addresses[name]) for name in ("processing", "analysis", "reporting")))
+    services = stage_services(
+        *(Replicas(scripted.addresses[name]) for name in ("processing", "analysis", "reporting")),
+        Replicas("127.0.0.1:1"),
+    )
     calls = StageCalls({kind: MortalService(service, fate) for kind, service in services.items()})
     carrier = RunCarrier(runs=runs, storage=storage, book=book, calls=calls, deadline=timedelta(minutes=1))
     engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=2)

@@ -122,9 +122,9 @@ class Stage(google.protobuf.message.Message):
     name: builtins.str
     """Unique in its run, e.g. `2-lung-emphysema`."""
     kind: builtins.str
-    """`process`, `analyze` or `report`."""
+    """`process`, `analyze`, `report` or `send`."""
     uses: builtins.str
-    """The step, model or template."""
+    """The step, model, template or destination."""
     state: Global___State.ValueType
     """Where it is."""
     attempts: builtins.int
