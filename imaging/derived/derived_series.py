@@ -124,7 +124,8 @@ def _sop_class(volume: Volume, source: Dataset) -> str:
 
 
 def _instance(series: _Series, index: int) -> Dataset:
-    sources = series.source.of_slice(series.volume, index)
+    told = series.volume.sources
+    sources = list(told[index]) if told else series.source.of_slice(series.volume, index)
     first, nearest = series.first_header, series.source.header_of(series.volume.frames[index])
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()

@@ -68,6 +68,7 @@ def resample(volume: Volume, spacing_mm: tuple[float, float, float], progress: P
         spacing_mm=spacing_mm,
         origin_mm=(float(x), float(y), float(z)),
         frames=tuple(volume.frames[index] for index in nearest),
+        sources=tuple(volume.sources[index] for index in nearest) if volume.sources else (),
     )
 
 

@@ -56,6 +56,14 @@ class Volume:
     ImageType (values joined by a backslash), ContrastBolusAgent, KVP, Manufacturer. Empty ones are left out.
     PixelPaddingValue, where all slices have the same, is in the unit of the voxels (after the Modality LUT)."""
 
+    sources: tuple[tuple[SourceFrame, ...], ...] = ()
+    """For each slice all frames that it was made of, where these are not simply those around its place; else empty."""
+
+    def sources_of(self, start: int, stop: int) -> tuple[SourceFrame, ...]:
+        """The frames that slices `start` to `stop` - 1 were made of, each once."""
+        several = self.sources[start:stop] or [(frame,) for frame in self.frames[start:stop]]
+        return tuple(dict.fromkeys(frame for frames in several for frame in frames))
+
     @property
     def voxel_volume_mm3(self) -> float:
         """The volume of one voxel in cubic millimetres."""

@@ -92,7 +92,7 @@ def test_each_step_tells_progress_to_the_end_and_can_be_ended(name: str) -> None
 
 
 def test_an_unknown_step_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(NotFound, match="denoise-median, denoise-nlm, resample-isotropic, window"):
+    with pytest.raises(NotFound, match=r"clahe, denoise-median, .*, unsharp-mask, window"):
         step_named("sharpen")
 
 
@@ -209,3 +209,62 @@ def test_grey_levels_rise_with_the_value_and_fill_their_range(centre: float, wid
     assert np.array_equal(levels, np.rint(levels))
     assert grey.units == "1"
     assert grey.voxels.dtype == (np.int16 if bits == 8 else np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_total_variation_takes_most_of_the_noise_and_keeps_the_edge(dtype: Any) -> None:
+    clean = _apply("denoise-tv", _noisy(15.0, dtype)).voxels.astype(float)
+    assert clean[:, 4:-4, 4:28].std() < 15.0 / 3
+    assert clean[:, :, :28].mean() == pytest.approx(0, abs=3)
+    assert clean[:, :, 36:].mean() == pytest.approx(200, abs=3)
+    assert (clean[:, :, 34] - clean[:, :, 29]).mean() > 180
+
+
+def test_total_variation_of_a_step_is_the_known_one() -> None:
+    # The minimum of TV + |u - f|^2 / (2 w) of a step between two halves of n columns moves each half by w / n.
+    step = np.zeros((1, 8, 40))
+    step[:, :, 20:] = 100.0
+    found = _apply(
+        "denoise-tv", _volume(step.astype(np.float32)), noise_sigma=20.0, tolerance=1e-12, max_iterations=2000
+    ).voxels
+    assert found[0, 4, 2] == pytest.approx(20.0 / 20, rel=0.1)
+    assert found[0, 4, -3] == pytest.approx(100 - 20.0 / 20, rel=0.01)
+
+
+def test_the_unsharp_mask_adds_the_difference_to_the_gaussian() -> None:
+    values = np.random.RandomState(4).normal(0, 100, (2, 30, 30)).astype(np.float32)
+    volume = _volume(values, spacing_mm=(3.0, 0.5, 1.0))
+    found = _apply("unsharp-mask", volume, radius_mm=1.0, amount=2.0).voxels
+    blurred = ndimage.gaussian_filter(values.astype(float), sigma=(0, 2.0, 1.0), mode="reflect")
+    assert np.allclose(found, values + 2.0 * (values - blurred), atol=1e-2)
+    flat = _volume(np.full((2, 9, 9), 77, dtype=np.int16))
+    assert np.array_equal(_apply("unsharp-mask", flat).voxels, flat.voxels)
+
+
+def test_the_unsharp_mask_stays_within_16_bits() -> None:
+    voxels = np.full((1, 9, 9), -32768, dtype=np.int16)
+    voxels[0, 4, 4] = 32767
+    found = _apply("unsharp-mask", _volume(voxels), amount=20.0).voxels
+    assert (found.min(), found.max()) == (-32768, 32767)
+
+
+def test_clahe_spreads_a_weak_contrast_and_keeps_the_order_within_a_tile() -> None:
+    weak = np.zeros((2, 64, 64), dtype=np.float32)
+    weak[:, 8:24, 8:24] = 5.0
+    weak += np.random.RandomState(6).normal(0, 1.0, weak.shape)
+    weak[:, :, 60:] = 1000.0
+    grey = _apply("clahe", _volume(weak), lowest=-20, highest=1000, clip_limit=0.05).voxels.astype(float)
+    assert (grey.min(), grey.max()) >= (0, 1)
+    assert grey.max() <= 4095
+    plain = 4095 * 5 / 1020
+    spread = grey[:, 10:22, 10:22].mean() - grey[:, 10:22, 30:42].mean()
+    assert spread > 10 * plain
+    low = _apply("clahe", _volume(np.full((1, 8, 8), 3, dtype=np.int16)))
+    assert (low.voxels == 0).all()
+    assert low.units == "1"
+
+
+def test_clahe_leaves_even_grey_levels_nearly_even() -> None:
+    ramp = np.tile(np.linspace(0, 1000, 64), (1, 64, 1)).astype(np.float32)
+    grey = _apply("clahe", _volume(ramp), lowest=0, highest=1000, tile_mm=64, clip_limit=1.0).voxels[0].astype(float)
+    assert np.abs(grey - ramp[0] * 4.095).max() < 4095 * 0.06
