@@ -32,8 +32,8 @@ class Guard:
     """
 
     def __init__(self, settings: Settings, token: str) -> None:
-        own = settings.gateway.http_address.rpartition(":")[0]
-        self._hosts = {"localhost", own.lower(), *(name.lower() for name in settings.gateway.http_hosts)}
+        own = [address.rpartition(":")[0] for address in (settings.gateway.http_address, settings.front.address)]
+        self._hosts = {"localhost", *(name.lower() for name in (*own, *settings.gateway.http_hosts))} - {""}
         self._origins = frozenset(settings.gateway.http_cors_origins)
         self._token = token.encode()
         self.sessions = Sessions(token)

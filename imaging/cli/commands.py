@@ -20,7 +20,7 @@ app = typer.Typer(
     "130 Ctrl-C.",
 )
 
-_COMMANDS = ("up", "serve", "demo", "store", "search", "retrieve", "report", "backup", "restore", "doctor")
+_COMMANDS = ("up", "serve", "front", "demo", "store", "search", "retrieve", "report", "backup", "restore", "doctor")
 
 
 def _command(name: str) -> Any:

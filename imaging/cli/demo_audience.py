@@ -115,7 +115,7 @@ class DemoAudience:
         if self._stay:
             self._output.result({"endpoints": dict(endpoints)})
             if "http" in endpoints:
-                self._output.say(f"web page: {page_url(self._settings, endpoints['http'])}", "bold")
+                self._output.say(f"web page: {page_url(self._settings, endpoints)}", "bold")
             self._output.say("the services go on; Ctrl-C ends them", "bold")
             await asyncio.Event().wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,14 +11,16 @@ if TYPE_CHECKING:
 _EVERYWHERE = ("0.0.0.0", "[::]")
 
 
-def page_url(settings: Settings, address: str = "") -> str:
-    """`http://host:port/`; what listens everywhere is told as localhost.
+def page_url(settings: Settings, endpoints: Mapping[str, str]) -> str:
+    """`http://host:port/` of the one port, or else of the gateway; what listens everywhere is told as localhost.
 
     Parameters
     ----------
-    address
-        `host:port` of the HTTP door, where it is not that of the settings.
+    endpoints
+        `host:port` by service and door, as `imaging up` tells them.
     """
-    host, _, port = (address or settings.gateway.http_address).rpartition(":")
-    scheme = "http" if settings.security.certificate_file is None else "https"
+    address = endpoints.get("front", "")
+    encrypted = settings.security.certificate_file or (address and settings.front.certificate_file)
+    host, _, port = (address or endpoints["http"]).rpartition(":")
+    scheme = "https" if encrypted else "http"
     return f"{scheme}://{'localhost' if host in _EVERYWHERE else host}:{port}/"

@@ -12,6 +12,7 @@ from imaging.cli.exit_codes import ExitCode
 from imaging.cli.options import ConfigOption, DataOption, InsecureFlag, JsonFlag, SetOption, settings_from
 from imaging.cli.output import Output
 from imaging.cli.page_url import page_url
+from imaging.supervisor.addresses import FRONT
 from imaging.supervisor.event import Event, EventKind
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def up(
             "--port-base",
             metavar="N",
             help="First of the ports: storage N, processing N+1, analysis N+2, reporting N+3, pipeline N+4, "
-            "gateway N+5, its HTTP N+6; 0: free ports. Default: as the settings say, 50051 on.",
+            "gateway N+5, its HTTP N+6, DIMSE N+7, the one port N+8; 0: free ports. Default: as the settings say, "
+            "50051 on.",
         ),
     ] = None,
     config: ConfigOption = None,
@@ -108,6 +110,8 @@ async def _ready_then_watch(supervisor: Supervisor, output: Output) -> None:
     else:
         rows = [(name, address) for name, address in supervisor.addresses.items()]
         output.table("imaging is up", ("service", "address"), rows)
-        output.say(f"web page: {page_url(supervisor.settings)}", "bold")
+        output.say(f"web page: {page_url(supervisor.settings, supervisor.addresses)}", "bold")
+        if FRONT not in supervisor.addresses and supervisor.wants_front:
+            output.say("one port for all needs Traefik: pip install 'imaging-pipeline[front]'", "dim")
         output.say(f"data and logs: {supervisor.settings.data_dir}; Ctrl-C ends", "dim")
     await supervisor.wait_failed()

@@ -38,7 +38,7 @@ def resolve_endpoints(given: str | Mapping[str, str] | None, settings: Settings)
         host, port = _split(given)
         ports = range(port, port + len(SERVICE_NAMES))
         return {name: f"{host}:{number}" for name, number in zip(_names(), ports, strict=True)}
-    unknown = sorted(set(given) - set(SERVICE_NAMES) - set(DOOR_NAMES))
+    unknown = sorted(set(given) - set(SERVICE_NAMES) - set(DOOR_NAMES) - {"front"})
     if unknown:
         raise InvalidArgument(
             f"There is no service `{unknown[0]}`", where="endpoints", hint=f"Known: {', '.join(SERVICE_NAMES)}."

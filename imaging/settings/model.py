@@ -14,6 +14,7 @@ from imaging.errors import SettingsInvalid
 from imaging.rpc.channel import ChannelSettings
 from imaging.rpc.loopback import is_loopback
 from imaging.rpc.server import ListenSettings
+from imaging.settings.front import FrontSettings
 from imaging.settings.gateway import GatewaySettings
 from imaging.settings.own_database import OwnDatabase
 from imaging.settings.section import Address, Addresses, Section
@@ -215,6 +216,7 @@ class Settings(Section):
     reporting: ReportingSettings = ReportingSettings()
     pipeline: PipelineSettings = PipelineSettings()
     gateway: GatewaySettings = GatewaySettings()
+    front: FrontSettings = FrontSettings()
     database: DatabaseSettings = DatabaseSettings()
     security: SecuritySettings = SecuritySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -267,6 +269,18 @@ class Settings(Section):
         self._check_safe(self.gateway.http_address, "gateway.http_address")
         security = self.security
         return ListenSettings(self.gateway.http_address, security.certificate_file, security.key_file, self._token())
+
+    def check_front(self) -> None:
+        """Pass if the one port in front of the services may listen where it is set to; as `listen`, with its own files.
+
+        Raises
+        ------
+        SettingsInvalid
+            As `listen`.
+        """
+        own = {"certificate_file": self.front.certificate_file, "key_file": self.front.key_file}
+        security = self.security.model_copy(update={name: file for name, file in own.items() if file is not None})
+        self.model_copy(update={"security": security})._check_safe(self.front.address, "front.address")
 
     def channel(self) -> ChannelSettings:
         """How clients of this installation reach its services.

@@ -6,24 +6,30 @@ import errno
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
+from typing import Final
 
 from imaging.errors import InvalidArgument, Unavailable
 from imaging.settings import DOOR_NAMES, SERVICE_NAMES, DoorName, ServiceName, Settings
 
 LOOPBACK = "127.0.0.1"
 
+FRONT: Final = "front"
+"""Name of the one port before all services."""
+
 _SERVICES: tuple[ServiceName, ...] = SERVICE_NAMES
 _DOORS: tuple[DoorName, ...] = DOOR_NAMES
 
 
-def service_addresses(settings: Settings, port_base: int | None) -> dict[str, str]:
-    """`host:port` of each service, then of each door of the gateway.
+def service_addresses(settings: Settings, port_base: int | None, *, front: bool = False) -> dict[str, str]:
+    """`host:port` of each service, then of each door of the gateway, then of the one port before them all.
 
     Parameters
     ----------
     port_base
         The first of the ports in a row, in the order of `SERVICE_NAMES` and `DOOR_NAMES`; 0: any free ports; None: as
         the settings say.
+    front
+        Whether there is a program for the one port.
 
     Raises
     ------
@@ -32,8 +38,9 @@ def service_addresses(settings: Settings, port_base: int | None) -> dict[str, st
     """
     if port_base is None:
         services = {str(name): settings.address(name) for name in _SERVICES}
-        return services | {name: settings.door(name) for name in _DOORS}
-    names = (*_SERVICES, *_DOORS)
+        doors = {str(name): settings.door(name) for name in _DOORS}
+        return services | doors | ({FRONT: settings.front.address} if front else {})
+    names = (*_SERVICES, *_DOORS, *((FRONT,) if front else ()))
     if port_base == 0:
         ports = _free_ports(len(names))
     elif 1 <= port_base <= 65535 - len(names) + 1:
@@ -52,6 +59,7 @@ def with_addresses(settings: Settings, addresses: Mapping[str, str]) -> Settings
     updates: dict[str, dict[str, str]] = {name: {"address": addresses[name]} for name in _SERVICES}
     for door in _DOORS:
         updates["gateway"][f"{door}_address"] = addresses[door]
+    updates[FRONT] = {"address": addresses.get(FRONT, "")}
     sections = {name: getattr(settings, name).model_copy(update=update) for name, update in updates.items()}
     return settings.model_copy(update=sections)
 

@@ -81,13 +81,13 @@ class ServiceLog:
 
 def error_text(line: bytes) -> str:
     """The message of a log line of level ERROR or above; empty for every other line."""
-    if b'"ERROR"' not in line and b'"CRITICAL"' not in line:
+    if not any(level in line for level in (b'"ERROR"', b'"CRITICAL"', b'"error"', b'"fatal"')):
         return ""
     try:
         entry = json.loads(line)
     except ValueError:
         return ""
-    if not isinstance(entry, dict) or entry.get("level") not in ("ERROR", "CRITICAL"):
+    if not isinstance(entry, dict) or str(entry.get("level")).upper() not in ("ERROR", "CRITICAL", "FATAL"):
         return ""
     kind = f" [{entry['error']}]" if entry.get("error") else ""
     return f"{entry.get('message', '')}{kind}"

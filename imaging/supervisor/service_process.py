@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 import grpc
@@ -42,6 +42,7 @@ class ServiceProcess:
         on_event: Callable[[Event], None],
         command: Sequence[str] = (),
         backoff: Backoff | None = None,
+        wait_serving: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name = name
         self.address = address
@@ -56,6 +57,7 @@ class ServiceProcess:
             sys.executable, "-m", "imaging", "serve", name, "--parent-pid", str(os.getpid())
         ]  # fmt: skip
         self._backoff = backoff or Backoff()
+        self._wait_serving = wait_serving or self._serving_by_health
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._was_ready = False
@@ -196,16 +198,19 @@ class ServiceProcess:
 
     async def _watch_health(self) -> None:
         """Tell once when the process that runs now is SERVING."""
+        await self._wait_serving()
+        self._was_ready = True
+        self._ready.set()
+        self._tell(Event(EventKind.READY, self.name, self.address))
+
+    async def _serving_by_health(self) -> None:
         async with open_channel(self.address, self._channel) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             while True:
                 try:
                     answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
                     if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                        break
+                        return
                 except grpc.RpcError:
                     pass
                 await asyncio.sleep(0.1)
-        self._was_ready = True
-        self._ready.set()
-        self._tell(Event(EventKind.READY, self.name, self.address))

@@ -7,13 +7,15 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from imaging.errors import StorageFull, Unavailable
+from imaging.front.program import front_command, front_serves, traefik_program, write_configuration
 from imaging.settings import SERVICE_NAMES, ServiceName, Settings
 from imaging.settings.dimse import dimse_listen
-from imaging.supervisor.addresses import check_free, service_addresses, with_addresses
+from imaging.supervisor.addresses import FRONT, check_free, service_addresses, with_addresses
 from imaging.supervisor.data_lock import DataLock
 from imaging.supervisor.environment import child_environment
 from imaging.supervisor.event import Event
@@ -48,23 +50,28 @@ class Supervisor:
         on_event: Callable[[Event], None] = lambda event: None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.addresses = service_addresses(settings, port_base)
-        """`host:port` by service, and by door of the gateway."""
+        self.wants_front = bool(settings.front.address)
+        """Whether the settings ask for the one port, which also needs its program."""
+        self._front_program = traefik_program() if self.wants_front else None
+        self.addresses = service_addresses(settings, port_base, front=self._front_program is not None)
+        """`host:port` by service, by door of the gateway, and of the one port, if there is a program for it."""
         settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
         self.settings = with_addresses(settings, self.addresses)
         self._lock = DataLock(self.settings.data_dir)
-        inherited = os.environ if environment is None else environment
-        self.services = {
+        self._inherited = os.environ if environment is None else environment
+        self.services: dict[str, ServiceProcess] = {
             name: ServiceProcess(
                 name,
                 self.addresses[name],
-                environment=child_environment(self.settings, inherited),
+                environment=child_environment(self.settings, self._inherited),
                 log=ServiceLog(self.settings.data_dir / "logs" / f"{name}.log"),
                 channel=self.settings.channel(),
                 on_event=on_event,
             )
             for name in SERVICE_NAMES
         }
+        if self._front_program is not None:
+            self.services[FRONT] = self._front(self._front_program, on_event)
 
     async def start(self) -> None:
         """Take the data folder and start every service.
@@ -82,9 +89,13 @@ class Supervisor:
             self.settings.listen(name)
         self.settings.listen_http()
         dimse_listen(self.settings)
+        if self._front_program is not None:
+            self.settings.check_front()
         self._lock.acquire()
         try:
             check_free(self.addresses)
+            if self._front_program is not None:
+                write_configuration(self.settings, self._front_folder, self._inherited)
             for service in self.services.values():
                 service.start()
         except BaseException:
@@ -142,6 +153,9 @@ class Supervisor:
         try:
             for name in DRAIN_ORDER:
                 await self.services[name].drain(grace)
+            if FRONT in self.services:
+                # The last: what goes through it has been ended by the services themselves.
+                await self.services[FRONT].drain(grace)
         finally:
             await self.kill()
 
@@ -164,6 +178,27 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.drain()
+
+    @property
+    def _front_folder(self) -> Path:
+        return self.settings.data_dir / FRONT
+
+    def _front(self, program: str, on_event: Callable[[Event], None]) -> ServiceProcess:
+        async def serves() -> None:
+            # Asked earlier, the breaker would keep the first callers out.
+            await self.services["gateway"].wait_ready()
+            await front_serves(self.settings)
+
+        return ServiceProcess(
+            FRONT,
+            self.addresses[FRONT],
+            environment=child_environment(self.settings, self._inherited),
+            log=ServiceLog(self.settings.data_dir / "logs" / f"{FRONT}.log"),
+            channel=self.settings.channel(),
+            on_event=on_event,
+            command=front_command(program, self._front_folder / "traefik.yaml"),
+            wait_serving=serves,
+        )
 
     def _write_endpoints(self) -> None:
         path = self.settings.data_dir / ENDPOINTS_FILE

@@ -28,7 +28,7 @@ def export_traces(service: str) -> Callable[[], None]:
     SettingsInvalid
         If another protocol than gRPC is asked for: its spans would be lost without a word.
     """
-    if not _is_on(os.environ):
+    if not traces_endpoint(os.environ):
         return lambda: None
     # Imported here: a process without telemetry need not pay for the exporter.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -50,9 +50,16 @@ def export_traces(service: str) -> Callable[[], None]:
     return flush
 
 
-def _is_on(env: Mapping[str, str]) -> bool:
-    endpoint = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+def traces_endpoint(env: Mapping[str, str]) -> str:
+    """The collector that the standard OTEL_* variables name for traces; empty: they are off.
+
+    Raises
+    ------
+    SettingsInvalid
+        If another protocol than gRPC is asked for.
+    """
+    endpoint = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or ""
     if not endpoint or is_disabled(env) or env.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
-        return False
+        return ""
     check_protocol(env, "TRACES", "Traces")
-    return True
+    return endpoint

@@ -31,6 +31,7 @@ COMMANDS = (
     *("up", "serve", "demo", "store", "search", "retrieve", "runs", "storage", "db", "report", "backup", "restore"),
     "destinations",
     "doctor",
+    "front",
 )
 
 
@@ -236,3 +237,10 @@ def test_a_raw_syntax_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["store", "--raw", "foo", str(tmp_path)])
     assert result.exit_code == 2
     assert "implicit, explicit, big-endian" in re.sub(r"[\s│]+", " ", result.output)
+
+
+def test_front_writes_what_a_traefik_is_told(tmp_path: Path) -> None:
+    told = imaging("front", "--out", "front", "--json", cwd=tmp_path)
+    assert told.returncode == ExitCode.OK, told.stderr
+    assert json.loads(told.stdout)["entry"] == str(tmp_path / "front" / "traefik.yaml")
+    assert str(tmp_path / "front" / "routes.yaml") in (tmp_path / "front" / "traefik.yaml").read_text()

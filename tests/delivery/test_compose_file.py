@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from imaging.front.routes import routes
 from imaging.rpc.loopback import is_loopback
 from imaging.settings import SERVICE_NAMES, load_settings
 from imaging.settings.database import database_access
@@ -98,6 +99,21 @@ def test_make_writes_secrets_once_and_for_the_owner_alone(tmp_path: Path) -> Non
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_one_port_leads_to_the_services_by_their_names(services: dict[str, Any]) -> None:
+    configuration, front = services["front-configuration"], services["front"]
+    environment = {
+        name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in configuration["environment"].items()
+    }
+    settings = load_settings(env={name: value for name, value in environment.items() if name.startswith("IMAGING_")})
+    settings.check_front()
+    told = routes(settings)["http"]["services"]
+    urls = {name: service["loadBalancer"]["servers"][0]["url"] for name, service in told.items()}
+    ports = {name: settings.address(name).rpartition(":")[2] for name in SERVICE_NAMES}
+    assert urls == {name: f"h2c://{name}:{port}" for name, port in ports.items()} | {"web": "http://gateway:50057"}
+    assert front["ports"][0].endswith(settings.front.address.rpartition(":")[2])
+    assert front["volumes"][0].partition(":")[0] == configuration["volumes"][0].partition(":")[0]
+
+
 def test_podman_compose_reads_it(tmp_path: Path) -> None:
     program = shutil.which("podman-compose")
     if program is None or shutil.which("podman") is None:
@@ -115,7 +131,7 @@ def test_nothing_listens_for_other_machines_and_services_have_few_rights(service
         for port in service.get("ports", []):
             host, _, _ = port.partition(":")
             assert is_loopback(f"{host}:1"), f"{name}: {port}"
-        if name in (*SERVICE_NAMES, "demo", "secrets"):
+        if name in (*SERVICE_NAMES, "demo", "secrets", "front", "front-configuration"):
             assert service["read_only"], name
             assert service["cap_drop"] == ["ALL"], name
             assert service["security_opt"] == ["no-new-privileges"], name

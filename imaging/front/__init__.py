@@ -1,0 +1,1 @@
+"""One port in front of all services: what its Traefik is told, made of the settings."""

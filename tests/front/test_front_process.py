@@ -1,0 +1,137 @@
+"""`imaging up` and the process behind its one port: started again, ended with the others, long uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from imaging.cli.exit_codes import ExitCode
+from tests.ct_series import ct_series
+from tests.installation.running import Installation, running_installation
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("installation")]
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    with running_installation(tmp_path / "data") as running:
+        yield running
+
+
+def _front(installation: Installation) -> psutil.Process | None:
+    """The process that listens on the one port, if there is one now."""
+    for child in psutil.Process(installation.supervisor.pid).children():
+        try:
+            if Path(child.cmdline()[0]).name == "traefik":
+                return child
+        except (psutil.NoSuchProcess, psutil.ZombieProcess, IndexError):
+            continue
+    return None
+
+
+def _until(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _serves(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_it_is_started_again_and_ends_when_the_supervisor_is_killed(installation: Installation) -> None:
+    url = f"http://{installation.endpoints['front']}/dicom-web/studies"
+    assert _serves(url)
+    first = _front(installation)
+    assert first is not None
+    first.kill()
+    _until(lambda: _serves(url))
+    second = _front(installation)
+    assert second is not None
+    assert second.pid != first.pid
+    os.kill(installation.supervisor.pid, signal.SIGKILL)
+    _until(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_it_ends_with_the_others(installation: Installation) -> None:
+    front = _front(installation)
+    assert front is not None
+    installation.supervisor.send_signal(signal.SIGINT)
+    assert installation.supervisor.wait(60) == ExitCode.INTERRUPTED
+    assert not front.is_running()
+    assert not list((installation.data_dir).glob("endpoints.json"))
+
+
+def _up(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "imaging", "up", "--json", "--data", str(tmp_path / "data"), *arguments]
+    env = {**os.environ, **variables}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _free_addresses() -> dict[str, str]:
+    names = [f"IMAGING_{name}_ADDRESS" for name in ("STORAGE", "PROCESSING", "ANALYSIS", "REPORTING", "PIPELINE")]
+    names += ["IMAGING_GATEWAY_ADDRESS", "IMAGING_GATEWAY_HTTP_ADDRESS", "IMAGING_GATEWAY_DIMSE_ADDRESS"]
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    found = {name: f"127.0.0.1:{probe.getsockname()[1]}" for name, probe in zip(names, probes, strict=True)}
+    for probe in probes:
+        probe.close()
+    return found
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        done = _up(tmp_path, **_free_addresses(), IMAGING_FRONT_ADDRESS=address)
+    assert done.returncode == ExitCode.UNAVAILABLE
+    told = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert told["where"] == address
+    assert "front is taken" in told["what"]
+    assert not (tmp_path / "data" / "logs").exists()
+
+
+def test_it_listens_for_other_machines_only_with_tls_and_a_token(tmp_path: Path) -> None:
+    done = _up(tmp_path, **_free_addresses(), IMAGING_FRONT_ADDRESS="0.0.0.0:0")
+    assert done.returncode == ExitCode.USAGE
+    assert json.loads(done.stderr.splitlines()[-1])["error"]["where"] == "front.address"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_an_upload_of_ninety_seconds_goes_through(installation: Installation) -> None:
+    """Longer than the 60 s after which Traefik by itself breaks a request off."""
+    series = ct_series("front-slow", slices=30, size=64)
+    began = time.monotonic()
+
+    async def parts() -> object:
+        for content in series.instances.values():
+            half = len(content) // 2
+            yield b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content[:half]
+            await asyncio.sleep(3.1)
+            yield content[half:] + b"\r\n"
+        yield b"--b--\r\n"
+
+    async def send() -> httpx.Response:
+        kind = {"content-type": 'multipart/related; type="application/dicom"; boundary=b'}
+        async with httpx.AsyncClient(base_url=f"http://{installation.endpoints['front']}", timeout=60) as client:
+            return await client.post("/dicom-web/studies", content=parts(), headers=kind)
+
+    answer = asyncio.run(send())
+    assert time.monotonic() - began > 90
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["00081199"]["Value"]) == 30
