@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,6 +65,8 @@ class _Pending:
     count: int
     changed: float
     """By the monotonic clock."""
+    is_read: bool = False
+    """Somebody reads it, so it is written at once, quiet or not."""
 
 
 class SegmentBuilder:
@@ -94,8 +95,8 @@ class SegmentBuilder:
     def hint(self, series: SeriesKey) -> None:
         """Say that somebody reads a series whose segments do not fit what it has: it is written now."""
         if series in self._pending or len(self._pending) < _MOST_PENDING:
-            pending = self._pending.setdefault(series, _Pending(self._revision + 1, 0, 0.0))
-            pending.changed = -math.inf
+            pending = self._pending.setdefault(series, _Pending(self._revision + 1, 0, time.monotonic()))
+            pending.is_read = True
             self._hinted.set()
 
     async def run(self) -> None:
@@ -150,7 +151,7 @@ class SegmentBuilder:
         at_once = all_of_it or len(self._pending) >= _MOST_PENDING
         for series, pending in list(self._pending.items()):
             quiet = time.monotonic() - pending.changed >= QUIET_SECONDS
-            if quiet or at_once or pending.count >= max(MANY, self._written.get(series, 0)):
+            if pending.is_read or quiet or at_once or pending.count >= max(MANY, self._written.get(series, 0)):
                 del self._pending[series]
                 try:
                     await self.write(series)

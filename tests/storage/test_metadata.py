@@ -145,6 +145,13 @@ async def test_segments_are_written_in_the_background(start: Any, monkeypatch: p
             await asyncio.sleep(0.02)
 
 
+async def test_a_series_that_is_read_before_its_changes_are_noted_is_written_at_once(storage: Storage) -> None:
+    await storage.store(*slices(range(1, 5)))
+    await metadata(storage)  # hints
+    await storage.service.segments._work(all_of_it=False)
+    assert await segments(storage) == [4]
+
+
 async def test_slices_that_arrive_in_stripes_end_in_full_segments_in_order(
     storage: Storage, small_segments: None
 ) -> None:
