@@ -8,7 +8,19 @@ from storage_svc.arrival import Arrival
 from storage_svc.contradiction import Contradiction
 from storage_svc.known import Known
 from storage_svc.origin import DERIVED
-from storage_svc.same_content import Sameness
+
+
+class Sameness(Enum):
+    """How two instances compare."""
+
+    EQUIVALENT = auto()
+    """Equal attributes and pixels, in other bytes."""
+    OTHER_ATTRIBUTES = auto()
+    """Equal pixels or other main content, but other attributes: a correction."""
+    OTHER_CONTENT = auto()
+    """Other pixels, waveform, document or structured content; or they cannot be compared."""
+    KEPT_IS_DAMAGED = auto()
+    """The bytes of the one that is kept are gone or are not those that were stored: they prove nothing."""
 
 
 class Verdict(Enum):

@@ -22,7 +22,7 @@ from storage_svc.arrival import Arrival, Content
 from storage_svc.attempt_fence import AttemptFence
 from storage_svc.contradiction import WORDS, Contradiction
 from storage_svc.examine import examine_file
-from storage_svc.identity import Verdict, judge
+from storage_svc.identity import Sameness, Verdict, judge
 from storage_svc.in_flight import InFlight
 from storage_svc.index_writer import IndexWriter, Overtaken, is_quarantined
 from storage_svc.intake.arena import Slot
@@ -32,7 +32,6 @@ from storage_svc.local_copy import local_copy
 from storage_svc.object_check import OK
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.origin import DERIVED, OriginOf
-from storage_svc.same_content import Sameness, compare
 from storage_svc.uid_turns import UidTurns
 from storage_svc.upload_header import Announced
 from storage_svc.verified_object import is_sound
@@ -231,6 +230,8 @@ class Ingest:
 
     async def _compare(self, arrival: Arrival, row: Mapping[str, Any]) -> Sameness:
         def run() -> Sameness:
+            from storage_svc.same_content import compare  # by pydicom, which is large, and seldom needed
+
             try:
                 with local_copy(self._store, row) as old:
                     return compare(old, arrival.content, self._pool)

@@ -9,13 +9,11 @@ from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, nullcontext
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom import Dataset
 
 from imaging.database import Database
-from imaging.dicom.header import read_header
 from imaging.dicom.transfer_syntax import transfer_syntax
 from imaging.errors import InvalidArgument, LimitExceeded, NotFound
 from imaging.objectstore import ObjectStore
@@ -23,6 +21,9 @@ from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.metadata.pieces import header_of, header_size
 from storage_svc.names import Name
 from storage_svc.object_rows import instances_by_uid
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 MAX_HEADER_BYTES = 256 * 1024 * 1024
 """All of the header is read to find one value in it."""
@@ -78,6 +79,8 @@ async def retrieve_bulk_data(
 
 def _find(store: ObjectStore, row: Mapping[str, Any], name: Name, path: str, spool: IO[bytes]) -> Response.Header:
     """Put the value into `spool`, so that a slow reader holds no large header in memory."""
+    from imaging.dicom.header import read_header  # by pydicom, which is large, and seldom needed
+
     with _one_large if header_size(row) > _LARGE_BYTES else nullcontext():
         header, syntax = header_of(store, row)
         found = _at(read_header(header, syntax), path)

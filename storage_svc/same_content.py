@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -26,20 +25,7 @@ from imaging.dicom.transfer_syntax import (
 from imaging.errors import ImagingError
 from storage_svc.arrival import Content, opened
 from storage_svc.frame_pixels import frame_pixels
-
-
-class Sameness(Enum):
-    """How two instances compare."""
-
-    EQUIVALENT = auto()
-    """Equal attributes and pixels, in other bytes."""
-    OTHER_ATTRIBUTES = auto()
-    """Equal pixels or other main content, but other attributes: a correction."""
-    OTHER_CONTENT = auto()
-    """Other pixels, waveform, document or structured content; or they cannot be compared."""
-    KEPT_IS_DAMAGED = auto()
-    """The bytes of the one that is kept are gone or are not those that were stored: they prove nothing."""
-
+from storage_svc.identity import Sameness
 
 _OF_THE_ENCODING = frozenset(
     {

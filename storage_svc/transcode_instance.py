@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imaging.codecs.reencode import PLAIN
 from imaging.codecs.sandbox import DecodePool
-from imaging.dicom.header_value import UNREADABLE
 from imaging.dicom.pixel_description import PixelDescription
 from imaging.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, TransferSyntax, transfer_syntax
 from imaging.errors import InvalidDicom, LimitExceeded, PixelDataInvalid
@@ -70,6 +69,8 @@ def transcoded_instance(store: ObjectStore, row: Row, target_uid: str, pool: Dec
             where=row["sop_instance_uid"],
             hint="Accept it as it is kept, or retrieve its frames.",
         )
+    from imaging.dicom.header_value import UNREADABLE  # slow to import, and seldom needed
+
     content = read_whole(store, row)
     try:
         return _transcoded(store, row, content, transfer_syntax(target_uid), pool)

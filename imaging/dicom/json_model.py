@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NoReturn
 
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
-from pydicom.tag import Tag
-
 from imaging.dicom.character_set import CharacterSet, character_set
 from imaging.dicom.element_walk import PIXEL_DATA_TAGS, walk_data_set
 from imaging.dicom.json_value import BULK_BYTES, BULK_VRS, LEFT_OUT, element_json
@@ -371,6 +368,8 @@ class _Walk:
 
 @lru_cache(4096)
 def _standard_vr(tag: int) -> str:
+    from pydicom.datadict import dictionary_VR  # large, and only implicit VR needs it
+
     try:
         return str(dictionary_VR(tag))
     except KeyError:
@@ -383,6 +382,9 @@ def _private_vr(tag: int, creator: bytes) -> str:
         return "LO"
     if not creator:
         return "UN"
+    from pydicom.datadict import private_dictionary_VR
+    from pydicom.tag import Tag
+
     try:
         return str(private_dictionary_VR(Tag(tag), creator.decode("latin-1").rstrip("\0 ")))
     except KeyError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,8 @@ def test_no_package_imports_a_service_that_is_not_itself(folder: str) -> None:
         if names & set(SERVICES) - {folder}
     }
     assert not wrong
+
+
+def test_storage_serves_without_the_memory_that_pydicom_takes() -> None:
+    code = "import storage_svc.service, sys; assert not {'pydicom', 'PIL', 'scipy', 'skimage'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
