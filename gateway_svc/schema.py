@@ -32,3 +32,17 @@ FAILED_SEND: Final = Table(
     UniqueConstraint("destination", "instance", name="one_a_destination_and_instance"),
     Index("failed_send_by_next_try", "next_try_time"),
 )
+
+COMMITMENT: Final = Table(
+    "commitment",
+    METADATA,
+    # Who asked, and the transaction that the report names: asked again, it is the same one.
+    Column("ae_title", text(), primary_key=True),
+    Column("transaction_uid", text(), primary_key=True),
+    Column("instances", LargeBinary, nullable=False),  # class and UID of each, as deflated JSON
+    Column("attempts", Integer, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    # When it is reported by an association of ours. Put off while the one that asked is there, or a replica is at it.
+    Column("next_try_time", BigInteger, nullable=False),
+    Index("commitment_by_next_try", "next_try_time"),
+)

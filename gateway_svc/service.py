@@ -8,6 +8,10 @@ from typing import Final
 
 from gateway_svc.destinations import check_destinations
 from gateway_svc.dimse.acceptors import Acceptors
+from gateway_svc.dimse.ledger import keep_ledger
+from gateway_svc.dimse.owed_reports import OwedReports
+from gateway_svc.dimse.remote_aes import RemoteAes
+from gateway_svc.dimse.report_delivery import ReportDelivery
 from gateway_svc.http.server import HttpServer
 from gateway_svc.schema import TABLES
 from gateway_svc.sending.failed_sends import FailedSends, SendAgain
@@ -24,6 +28,8 @@ from imaging.settings.database import database_access
 
 SERVICE: Final = "imaging.gateway.v1.GatewayService"
 
+_DELIVERY_SECONDS: Final = 5.0
+
 
 class GatewayService:
     """The running service: its database, gRPC server, doors to the world, and channels to the other services."""
@@ -38,7 +44,9 @@ class GatewayService:
         )
         failed = FailedSends(self._database, again)
         self._sender = Sender(settings, self._services.storage, failed, Patience())
-        self._sending: asyncio.Task[None] | None = None
+        self._owed = OwedReports(self._database)
+        self._delivery = ReportDelivery(self._services.storage, RemoteAes(settings), self._owed)
+        self._work: list[asyncio.Task[None]] = []
         self._servicer = GatewayServicer(settings, self._sender, failed)
         self._server = RpcServer(
             settings.listen("gateway"),
@@ -46,7 +54,7 @@ class GatewayService:
         )
         listen = settings.listen_http()
         self._http = HttpServer(listen, web_app(settings, listen.token, self._services, self._servicer))
-        self._acceptors = Acceptors(settings)
+        self._acceptors = Acceptors(settings, lambda end: keep_ledger(end, self._owed, self._delivery.held))
 
     @property
     def http_port(self) -> int:
@@ -62,21 +70,34 @@ class GatewayService:
         """Open the doors and serve; the port of gRPC."""
         port = await self._server.start(serving=False)
         await self._http.start()
+        if not self._database.is_shared:
+            await self._owed.release_all()
         self._acceptors.start()
-        self._sending = asyncio.create_task(self._sender.run(), name="send-again")
+        self._work = [
+            asyncio.create_task(self._sender.run(), name="send-again"),
+            asyncio.create_task(self._delivery.run(), name="commitment-reports"),
+        ]
         await self._server.set_serving(True)
         return port
 
     async def stop(self, grace: timedelta) -> None:
         """Take no new requests, let running ones end within `grace`, then end what is left."""
         await self._server.set_serving(False)
-        if self._sending is not None:
-            self._sending.cancel()
-            await asyncio.wait({self._sending})
         await asyncio.gather(self._servicer.drain(grace), self._http.stop(grace), self._acceptors.stop(grace))
+        await self._end_work()
         await self._server.stop(timedelta(seconds=1))
         await self._services.close()
         await self._database.close()
+
+    async def _end_work(self) -> None:
+        """What is on its way to others is not broken off, if it does not take long."""
+        self._delivery.end()
+        if self._work:
+            sending, delivery = self._work
+            sending.cancel()
+            await asyncio.wait({delivery}, timeout=_DELIVERY_SECONDS)
+            delivery.cancel()
+            await asyncio.gather(*self._work, return_exceptions=True)
 
 
 def build(settings: Settings) -> GatewayService:

@@ -1,7 +1,7 @@
 """The process that takes associations: several share the listening sockets, which they inherit from the gateway.
 
-Started as `python -m gateway_svc.dimse.acceptor PARENT_PID FD...` by `acceptors.py`, one descriptor for each address of
-`imaging.settings.dimse`, in that order. Settings come by the environment.
+Started as `python -m gateway_svc.dimse.acceptor PARENT_PID LEDGER_FD FD...` by `acceptors.py`: the socket of
+`ledger.py`, then one for each address of `imaging.settings.dimse`, in that order. Settings come by the environment.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import uvloop
 from gateway_svc.dimse.associate_pdu import AssociateRequest
 from gateway_svc.dimse.callers import Callers
 from gateway_svc.dimse.door import Door, DoorLimits
+from gateway_svc.dimse.ledger import Ledger
 from gateway_svc.dimse.remote_aes import RemoteAes
 from gateway_svc.dimse.scp import Scp
 from gateway_svc.dimse.sop_classes import SopClasses
@@ -36,13 +37,16 @@ from imaging.telemetry.trace_export import export_traces
 _log = logging.getLogger(__name__)
 
 
-async def accept(settings: Settings, sockets: Sequence[socket.socket], ended: asyncio.Event) -> None:
+async def accept(
+    settings: Settings, ledger_end: socket.socket, sockets: Sequence[socket.socket], ended: asyncio.Event
+) -> None:
     """Take associations until `ended`, then let them end within `drain_seconds`."""
-    own = settings.gateway
+    own, ledger = settings.gateway, await Ledger.open(ledger_end)
     async with open_channel(settings.storage.address, settings.channel()) as channel:
         scp = Scp(
             storage_service_pb2_grpc.StorageServiceStub(channel),
             remote_aes=RemoteAes(settings),
+            ledger=ledger,
             answer_seconds=own.dimse_answer_seconds,
         )
         door = Door(
@@ -61,7 +65,7 @@ async def accept(settings: Settings, sockets: Sequence[socket.socket], ended: as
         for server in servers:
             server.close()
         await door.drain(timedelta(seconds=settings.drain_seconds))
-        await scp.close()
+        await ledger.close()
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
 
@@ -84,14 +88,14 @@ def _note_refusal(request: AssociateRequest, host: str, why: str) -> None:
     """The log tells of it; see `door.py`."""
 
 
-async def _run(settings: Settings, sockets: Sequence[socket.socket]) -> None:
+async def _run(settings: Settings, ledger_end: socket.socket, sockets: Sequence[socket.socket]) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     flush = export_traces("gateway")
     try:
-        await accept(settings, sockets, ended)
+        await accept(settings, ledger_end, sockets, ended)
     except Exception:
         _log.exception("an acceptor cannot run")
         raise
@@ -108,7 +112,8 @@ def main(arguments: Sequence[str]) -> None:
     with suppress(ValueError, OSError):  # a thousand idle connections must not use up what a usual shell allows
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    uvloop.run(_run(settings, [socket.socket(fileno=descriptor) for descriptor in descriptors]))
+    ledger_end, *sockets = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+    uvloop.run(_run(settings, ledger_end, sockets))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from gateway_svc.listening import listening_socket
 from imaging.settings import Settings
@@ -31,15 +33,21 @@ _ROOT = Path(__file__).parents[2]
 class Acceptors:
     """All acceptor processes of a gateway.
 
+    Parameters
+    ----------
+    keep_ledger
+        Serves the gateway's end of the socket that each one writes down by what it owes.
+
     Raises
     ------
     SettingsInvalid
         If the settings name addresses that may not be listened on.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, keep_ledger: Callable[[socket.socket], Coroutine[Any, Any, None]]) -> None:
         self._settings = settings
         self._listen = dimse_listen(settings)
+        self._keep_ledger = keep_ledger
         self._sockets: list[socket.socket] = []
         self._supervisions: list[asyncio.Task[None]] = []
         self._processes: set[asyncio.subprocess.Process] = set()
@@ -117,7 +125,8 @@ class Acceptors:
                 await asyncio.wait_for(self._stopping.wait(), wait.total_seconds())
 
     async def _one_life(self, environment: dict[str, str]) -> int:
-        descriptors = [bound.fileno() for bound in self._sockets]
+        own_end, its_end = socket.socketpair()
+        descriptors = [its_end.fileno(), *(bound.fileno() for bound in self._sockets)]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
@@ -131,9 +140,17 @@ class Acceptors:
             pass_fds=descriptors,
             start_new_session=True,
         )
+        its_end.close()
+        ledger = asyncio.create_task(self._keep_ledger(own_end), name="ledger")
         self._processes.add(process)
         try:
-            return await process.wait()
+            code = await process.wait()
+            await ledger  # to the last line that it has written
+        except BaseException:
+            ledger.cancel()
+            raise
+        else:
+            return code
         finally:
             self._processes.discard(process)
             if process.returncode is None:

@@ -10,7 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway_svc.dimse.command import Command, CommandField
 from gateway_svc.dimse.identifier import Element, encode_identifier, encode_sequence
+from gateway_svc.dimse.sop_classes import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from gateway_svc.dimse.stored_object import StoredObject, UpcomingObjects
 from gateway_svc.index_search import search_page
 from imaging.dicom.json_model import JsonModels
@@ -58,6 +60,16 @@ class CommitmentReport:
     def event_type_id(self) -> int:
         """1 all are committed, 2 some are not (PS3.4 J.3.3.1)."""
         return 2 if self.failed else 1
+
+    def command(self, message_id: int) -> Command:
+        """The N-EVENT-REPORT (PS3.7 10.3.1)."""
+        return Command(
+            CommandField.N_EVENT_REPORT,
+            affected_sop_class_uid=STORAGE_COMMITMENT,
+            affected_sop_instance_uid=STORAGE_COMMITMENT_INSTANCE,
+            message_id=message_id,
+            event_type_id=self.event_type_id,
+        )
 
     def encoded(self, ae_title: str, transfer_syntax_uid: str) -> bytes:
         """The data set of an N-EVENT-REPORT."""

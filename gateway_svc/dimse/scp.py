@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from gateway_svc.dimse import status
-from gateway_svc.dimse.association import Association, Context, Message
+from gateway_svc.dimse.association import Association, Message
 from gateway_svc.dimse.c_find import c_find
 from gateway_svc.dimse.c_get import c_get
 from gateway_svc.dimse.c_move import c_move
 from gateway_svc.dimse.c_store import HeldBytes, c_store
 from gateway_svc.dimse.command import RESPONSE, Command, CommandField
-from gateway_svc.dimse.commitment import CommitmentReport, CommitmentRequest
 from gateway_svc.dimse.commitment_reports import CommitmentReports
 from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.door import Caller
+from gateway_svc.dimse.ledger import Ledger
 from gateway_svc.dimse.n_action import n_action
 from gateway_svc.dimse.pdu import AbortReason
 from gateway_svc.dimse.remote_aes import RemoteAes
@@ -50,12 +50,9 @@ class _Session:
     association: Association
     caller: Caller
     upload: StorageUpload
+    reports: CommitmentReports
     requests: int = 0
     failed: int = 0
-    asked: list[tuple[CommitmentRequest, Context]] = field(default_factory=list)
-    """Commitments whose report is still to come."""
-    unanswered: dict[int, CommitmentReport] = field(default_factory=dict)
-    """Commitment reports that were sent and not answered yet, by message id."""
 
 
 class Scp:
@@ -67,20 +64,18 @@ class Scp:
         Where instances come from and go to.
     remote_aes
         Whom we may call, and by what name.
+    ledger
+        Where is written down what is owed.
     answer_seconds
         Longest wait for storage.
     """
 
-    def __init__(self, storage: StorageStub, *, remote_aes: RemoteAes, answer_seconds: float) -> None:
+    def __init__(self, storage: StorageStub, *, remote_aes: RemoteAes, ledger: Ledger, answer_seconds: float) -> None:
         self._storage = storage
+        self._ledger = ledger
         self._remote_aes = remote_aes
         self._answer_seconds = answer_seconds
         self._held = HeldBytes()
-        self._reports = CommitmentReports(storage, remote_aes)
-
-    async def close(self) -> None:
-        """Give up what goes on behind associations that have ended."""
-        await self._reports.close()
 
     async def serve(self, association: Association, caller: Caller) -> None:
         """Answer requests until the peer releases the association.
@@ -90,7 +85,12 @@ class Scp:
         AssociationLost
             If it ends in another way.
         """
-        session = _Session(association, caller, StorageUpload(self._storage, answer_seconds=self._answer_seconds))
+        session = _Session(
+            association,
+            caller,
+            StorageUpload(self._storage, answer_seconds=self._answer_seconds),
+            CommitmentReports(self._storage, self._ledger, self._remote_aes.ae_title, caller.ae_title),
+        )
         with trace.get_tracer("gateway_svc.dimse").start_as_current_span(
             "DIMSE association",
             kind=SpanKind.SERVER,
@@ -101,11 +101,10 @@ class Scp:
             try:
                 while (message := await association.next_request()) is not None:
                     await self._answer(session, message)
-                    await self._report(session)
+                    await session.reports.report(association, session.requests & 0xFFFF)
             finally:
                 await session.upload.close()
-                for report in session.unanswered.values():
-                    self._reports.deliver(report, caller.ae_title)
+                await session.reports.close()
                 span.set_attribute("imaging.requests", session.requests)
                 span.set_attribute("imaging.failed_requests", session.failed)
                 if session.requests or session.failed:
@@ -114,21 +113,11 @@ class Scp:
                         extra={"ae_title": caller.ae_title, "requests": session.requests, "failed": session.failed},
                     )
 
-    async def _report(self, session: _Session) -> None:
-        """Read back what is to be committed, and tell it."""
-        while session.asked:
-            request, context = session.asked.pop()
-            message_id = session.requests & 0xFFFF
-            report = await self._reports.report(
-                request, session.association, context, session.caller.ae_title, message_id
-            )
-            if report is not None:
-                session.unanswered[message_id] = report
-
     async def _answer(self, session: _Session, message: Message) -> None:
         association, command = session.association, message.command
         if command.command_field == CommandField.N_EVENT_REPORT | RESPONSE:
-            if session.unanswered.pop(command.message_id_responded_to or 0, None) is None:
+            is_success = command.status == status.SUCCESS
+            if not await session.reports.answered(command.message_id_responded_to or 0, is_success=is_success):
                 association.abort(AbortReason.UNEXPECTED_PARAMETER, why="an answer to nothing")
                 raise AssociationLost("an answer to nothing")
             if message.data is not None:
@@ -186,7 +175,7 @@ class Scp:
             case CommandField.N_ACTION:
                 answer, request = await n_action(message)
                 if request is not None:
-                    session.asked.append((request, message.context))
+                    await session.reports.promise(request, message.context)
                 return answer, None
             case _:
                 return command.response(status.UNRECOGNIZED_OPERATION), None

@@ -40,6 +40,11 @@ def unused() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+async def no_ledger(end: socket.socket) -> None:
+    """Nobody asks for commitment here."""
+    end.close()
+
+
 async def reach(port: int, contexts: list[tuple[str, list[str]]]) -> Association:
     return await associate(RemoteAe(f"127.0.0.1:{port}", "IMAGING"), "CT", contexts, timeout_seconds=30)
 
@@ -55,7 +60,7 @@ async def echo(port: int) -> int | None:
 
 
 async def test_an_acceptor_that_is_killed_comes_again_and_connections_wait_for_it(tmp_path: Path) -> None:
-    acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1))
+    acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1), no_ledger)
     acceptors.start()
     try:
         (port,) = acceptors.ports
@@ -72,7 +77,7 @@ async def test_an_acceptor_that_is_killed_comes_again_and_connections_wait_for_i
 
 
 async def test_without_storage_a_sender_is_told_to_send_again_and_its_association_goes_on(tmp_path: Path) -> None:
-    acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1, dimse_answer_seconds=1.5))
+    acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1, dimse_answer_seconds=1.5), no_ledger)
     acceptors.start()
     try:
         association = await reach(acceptors.ports[0], CT)
@@ -88,7 +93,7 @@ async def test_without_storage_a_sender_is_told_to_send_again_and_its_associatio
 async def test_storage_may_be_killed_or_stopped_in_the_middle_of_an_association(tmp_path: Path) -> None:
     with storage_process(tmp_path / "storage") as storage:
         own = settings(tmp_path, storage.address, dimse_acceptors=1, dimse_answer_seconds=90)
-        acceptors = Acceptors(own)
+        acceptors = Acceptors(own, no_ledger)
         acceptors.start()
         try:
             association = await reach(acceptors.ports[0], CT)
@@ -101,7 +106,7 @@ async def test_storage_may_be_killed_or_stopped_in_the_middle_of_an_association(
             await association.release()
         finally:
             await acceptors.stop(timedelta(seconds=1))
-        acceptors = Acceptors(settings(tmp_path, storage.address, dimse_acceptors=1, dimse_answer_seconds=4))
+        acceptors = Acceptors(settings(tmp_path, storage.address, dimse_acceptors=1, dimse_answer_seconds=4), no_ledger)
         acceptors.start()
         try:
             association = await reach(acceptors.ports[0], CT)
@@ -124,7 +129,7 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         other.listen()
         taken = settings(tmp_path, dimse_address=f"127.0.0.1:{other.getsockname()[1]}")
         with pytest.raises(Unavailable, match="listened on"):
-            Acceptors(taken).start()
+            Acceptors(taken, no_ledger).start()
 
 
 @pytest.mark.parametrize(
@@ -138,9 +143,9 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
 )
 def test_unsafe_or_half_settings_are_refused(tmp_path: Path, gateway: dict[str, object], where: str) -> None:
     with pytest.raises(SettingsInvalid) as refused:
-        Acceptors(settings(tmp_path, **gateway))
+        Acceptors(settings(tmp_path, **gateway), no_ledger)
     assert refused.value.where == where
 
 
 def test_plain_text_to_other_machines_must_be_meant(tmp_path: Path) -> None:
-    Acceptors(settings(tmp_path, dimse_address="0.0.0.0:0", dimse_plain_text=True))
+    Acceptors(settings(tmp_path, dimse_address="0.0.0.0:0", dimse_plain_text=True), no_ledger)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -113,26 +116,85 @@ async def test_who_has_left_gets_the_report_over_an_association_of_ours(start: S
     async with start(gateway__destinations=there) as archive:
         await keep(archive, ct())
         reports = Reports()
-        modality = AE(ae_title="MODALITY")
-        modality.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-        server = modality.start_server(
-            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, reports.take)]
-        )
-        try:
-            request = asked((CTImageStorage, "1.2.3.1.1"))
-
-            def ask_and_leave(association: Modality) -> int:
-                answer, _ = association.send_n_action(
-                    request, 1, StorageCommitmentPushModel, STORAGE_COMMITMENT_INSTANCE
-                )
-                association.abort()
-                return int(answer.Status)
-
-            assert await archive.talk(CONTEXTS, ask_and_leave) == status.SUCCESS
+        with listening(port, reports):
+            assert await ask_and_leave(archive, asked((CTImageStorage, "1.2.3.1.1"))) == status.SUCCESS
             assert await asyncio.to_thread(reports.arrived.wait, 20)
-        finally:
-            server.shutdown()
         assert [(event, told.TransactionUID) for event, told in reports.data_sets] == [(1, "1.2.3.99")]
+
+
+@contextmanager
+def listening(port: int, reports: Reports) -> Iterator[None]:
+    """The modality as SCP of the reports."""
+    modality = AE(ae_title="MODALITY")
+    modality.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
+    handlers = [(evt.EVT_N_EVENT_REPORT, reports.take)]
+    server = modality.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
+    try:
+        yield
+    finally:
+        server.shutdown()
+
+
+async def ask_and_leave(archive: Archive, request: Dataset) -> int:
+    """The status of a request whose report nobody waits for."""
+
+    def ask(association: Modality) -> int:
+        answer, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, STORAGE_COMMITMENT_INSTANCE)
+        association.abort()
+        return int(answer.Status)
+
+    return await archive.talk(CONTEXTS, ask)
+
+
+async def test_a_restart_between_request_and_report_loses_no_report(start: Start) -> None:
+    """The modality is away when its report is due, then the gateway, then both are there again."""
+    port = free_port()
+    there = {"ct": {"ae_title": "MODALITY", "address": f"127.0.0.1:{port}"}}
+    reports = Reports()
+    async with start(gateway__destinations=there) as archive:
+        await keep(archive, ct())
+        assert await ask_and_leave(archive, asked((CTImageStorage, "1.2.3.1.1"))) == status.SUCCESS
+    with listening(port, reports):
+        async with start(gateway__destinations=there):
+            assert await asyncio.to_thread(reports.arrived.wait, 30)
+    assert [(event, told.TransactionUID) for event, told in reports.data_sets] == [(1, "1.2.3.99")]
+    reports.arrived.clear()
+    with listening(port, reports):
+        async with start(gateway__destinations=there) as archive:
+            # What was reported is not owed any more: the next one is all that comes.
+            request = asked((CTImageStorage, "1.2.3.1.1"), transaction="1.2.3.100")
+            assert await ask_and_leave(archive, request) == status.SUCCESS
+            assert await asyncio.to_thread(reports.arrived.wait, 30)
+    assert [told.TransactionUID for _, told in reports.data_sets] == ["1.2.3.99", "1.2.3.100"]
+
+
+async def test_a_report_that_an_acceptor_could_not_note_as_taken_comes_again(start: Start) -> None:
+    port = free_port()
+    there = {"ct": {"ae_title": "MODALITY", "address": f"127.0.0.1:{port}"}}
+    reports, seen = Reports(), Reports()
+    async with start(gateway__destinations=there) as archive:
+        await keep(archive, ct())
+
+        def kill(event: evt.Event) -> tuple[int, None]:
+            (acceptor,) = acceptors()
+            acceptor.kill()
+            return seen.take(event)
+
+        def ask(association: Modality) -> int:
+            request = asked((CTImageStorage, "1.2.3.1.1"))
+            answer, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, STORAGE_COMMITMENT_INSTANCE)
+            assert seen.arrived.wait(20)
+            return int(answer.Status)
+
+        assert await archive.talk(CONTEXTS, ask, evt_handlers=[(evt.EVT_N_EVENT_REPORT, kill)]) == status.SUCCESS
+        with listening(port, reports):
+            assert await asyncio.to_thread(reports.arrived.wait, 60)
+    assert {told.TransactionUID for _, told in reports.data_sets} == {"1.2.3.99"}
+
+
+def acceptors() -> list[psutil.Process]:
+    """The acceptor processes of this process."""
+    return [child for child in psutil.Process().children() if "gateway_svc.dimse.acceptor" in child.cmdline()]
 
 
 async def test_a_request_that_makes_no_sense_is_refused(archive: Archive) -> None:

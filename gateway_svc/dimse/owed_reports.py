@@ -1,0 +1,152 @@
+"""Commitment reports that are owed, durable: from before the request is answered until the report was taken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, insert, or_, select, update
+
+from gateway_svc.dimse.commitment import CommitmentRequest
+from gateway_svc.schema import COMMITMENT
+from imaging.database import Database
+
+WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 3600))
+"""Before each further try; the last one again and again."""
+
+GIVE_UP_AFTER: Final = timedelta(hours=24)
+"""An SCU that got no report for so long asks anew (PS3.4 J.3.2)."""
+
+HELD_FOR: Final = timedelta(minutes=2)
+"""A report that an acceptor is at is nobody else's for so long, and renewed while it is at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """Whom a report is owed, and of which transaction."""
+
+    ae_title: str
+    transaction_uid: str
+
+
+class OwedReports:
+    """The table of them.
+
+    Attributes
+    ----------
+    due
+        Is set when one may have become due.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._database = database
+        self._clock = clock
+        self.due = asyncio.Event()
+
+    async def keep(self, ae_title: str, request: CommitmentRequest) -> Owed:
+        """A report is owed from now on; who calls is at it."""
+        owed, now = Owed(ae_title, request.transaction_uid), self._clock()
+        values = {
+            "instances": zlib.compress(json.dumps(request.references).encode("ascii"), 1),
+            "attempts": 0,
+            "create_time": _microseconds(now),
+            "next_try_time": _microseconds(now + HELD_FOR),
+        }
+
+        def write(connection: Connection) -> None:
+            changed = connection.execute(update(COMMITMENT).where(_is(owed)).values(**values))
+            if not changed.rowcount:
+                key = {"ae_title": owed.ae_title, "transaction_uid": owed.transaction_uid}
+                connection.execute(insert(COMMITMENT).values(**key, **values))
+
+        await self._database.write(write)
+        return owed
+
+    async def settle(self, owed: Owed) -> None:
+        """The report was taken."""
+        await self._database.write(lambda connection: _none(connection.execute(delete(COMMITMENT).where(_is(owed)))))
+
+    async def hold(self, held: Collection[Owed]) -> None:
+        """Who was at these is still."""
+        await self._put_off(held, self._clock() + HELD_FOR)
+
+    async def release(self, held: Collection[Owed]) -> None:
+        """Nobody is at these any more: they are due."""
+        await self._put_off(held, self._clock())
+        self.due.set()
+
+    async def release_all(self) -> None:
+        """Nobody is at any: a start of the only gateway that there is."""
+        values = {"next_try_time": _microseconds(self._clock())}
+        await self._database.write(lambda connection: _none(connection.execute(update(COMMITMENT).values(**values))))
+
+    async def take_due(self, busy_for: timedelta, limit: int = 16) -> list[tuple[Owed, CommitmentRequest]]:
+        """Those whose time has come, put off by `busy_for`, so that no other replica takes them meanwhile."""
+        now = self._clock()
+        query = (
+            select(COMMITMENT)
+            .where(COMMITMENT.c.next_try_time <= _microseconds(now))
+            .order_by(COMMITMENT.c.next_try_time)
+            .limit(limit)
+        )
+
+        def take(connection: Connection) -> list[RowMapping]:
+            found = list(connection.execute(query.with_for_update(skip_locked=True)).mappings())
+            for row in found:
+                values = {"next_try_time": _microseconds(now + busy_for)}
+                connection.execute(update(COMMITMENT).where(_is(_owed(row))).values(**values))
+            return found
+
+        if not await self._database.read(lambda connection: connection.execute(query.limit(1)).first()):
+            return []  # mostly: a write would be a commit for nothing
+        return [(_owed(row), _request(row)) for row in await self._database.write(take)]
+
+    async def fail(self, owed: Owed) -> bool:
+        """A try has failed: there is a next one, or after `GIVE_UP_AFTER` none any more (False)."""
+        now = self._clock()
+
+        def write(connection: Connection) -> bool:
+            row = connection.execute(select(COMMITMENT).where(_is(owed))).mappings().first()
+            if row is None:
+                return True
+            following = now + WAITS[min(row["attempts"], len(WAITS) - 1)]
+            if _microseconds(following) > row["create_time"] + GIVE_UP_AFTER // timedelta(microseconds=1):
+                connection.execute(delete(COMMITMENT).where(_is(owed)))
+                return False
+            values = {"attempts": row["attempts"] + 1, "next_try_time": _microseconds(following)}
+            connection.execute(update(COMMITMENT).where(_is(owed)).values(**values))
+            return True
+
+        return await self._database.write(write)
+
+    async def _put_off(self, held: Collection[Owed], until: datetime) -> None:
+        if held:
+            which = or_(*(_is(owed) for owed in sorted(held, key=lambda owed: (owed.ae_title, owed.transaction_uid))))
+            statement = update(COMMITMENT).where(which).values(next_try_time=_microseconds(until))
+            await self._database.write(lambda connection: _none(connection.execute(statement)))
+
+
+def _is(owed: Owed) -> ColumnElement[bool]:
+    return and_(COMMITMENT.c.ae_title == owed.ae_title, COMMITMENT.c.transaction_uid == owed.transaction_uid)
+
+
+def _owed(row: RowMapping) -> Owed:
+    return Owed(row["ae_title"], row["transaction_uid"])
+
+
+def _request(row: RowMapping) -> CommitmentRequest:
+    references = json.loads(zlib.decompress(row["instances"]))
+    return CommitmentRequest(row["transaction_uid"], tuple((sop_class, uid) for sop_class, uid in references))
+
+
+def _none(_: Any) -> None:
+    """For writes that have nothing to give back."""
+
+
+def _microseconds(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
