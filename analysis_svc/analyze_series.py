@@ -23,10 +23,11 @@ from analysis_svc.model_thread import run_model
 from analysis_svc.regions.region import SegmentedVolume
 from analysis_svc.regions.region_source import find_region_sources, read_regions
 from analysis_svc.segmentation import SegmentationMaker, segment_numbers, segmentation
+from analysis_svc.segmentation_readback import differences
 from analysis_svc.series_input import find_instances, require_one_unit, require_suitable
 from imaging import deliberate_bug
 from imaging.client.headers import InstanceHeader
-from imaging.client.storage import StorageClient, Upload
+from imaging.client.storage import StorageClient
 from imaging.derived.deterministic import part10_bytes
 from imaging.errors import (
     FailedPrecondition,
@@ -34,11 +35,14 @@ from imaging.errors import (
     InvalidDicom,
     MeasurementRefused,
     ModelFailed,
-    Unavailable,
     VolumeRefused,
 )
+from imaging.gate.check import Outgoing
+from imaging.gate.image_place import places_of_source
+from imaging.stage.v1.stage_pb2 import ObjectCheck
 from imaging.storage.v1 import storage_pb2
 from imaging.volume.volume import Volume
+from imaging.work.derived_output import store_derived
 
 _tracer = trace.get_tracer("analysis_svc")
 
@@ -181,17 +185,19 @@ class SeriesAnalysis:
         refusals = list(analysis.refusals)
         segments: dict[str, int] = {}
         stored: storage_pb2.Instance | None = None
+        checks: Sequence[ObjectCheck] = ()
         if analysis.masks and answer.volume is not None:
             report(0, 1, "segmentations", "storing")
             try:
-                content = await asyncio.to_thread(_segmentation_bytes, analysis, answer, maker)
+                made = await asyncio.to_thread(_segmentation, analysis, answer.volume, answer.headers, maker)
             except FailedPrecondition as error:
                 refusals.append(Refusal("segmentation", "SOURCE_NOT_REFERABLE", error.what, error.hint))
             except InvalidArgument as error:
                 raise ModelFailed(error.what, where=f"model {model.name}", hint=error.hint) from error
             else:
-                if content:
-                    stored = await self._store(content, maker.sop_instance_uid, request)
+                if made is not None:
+                    answers = await store_derived(self._storage, [made], request.origin, source="analysis")
+                    stored, checks = answers.instances[0], answers.checks
                     segments = segment_numbers(analysis.masks)
             report(1, 1, "segmentations", "stored")
         findings = [
@@ -213,23 +219,19 @@ class SeriesAnalysis:
             instances=[] if stored is None else [stored.name],
             refusals=[refusal_message(refusal) for refusal in refusals],
             algorithm=f"{model.name} {model.version}",
-        )
-
-    async def _store(self, content: bytes, upload_id: str, request: AnalysisRequest) -> storage_pb2.Instance:
-        uploads = [Upload(upload_id, content)]
-        async for outcome in self._storage.store(uploads, origin=request.origin, source="analysis"):
-            if outcome.error is not None:
-                raise outcome.error
-            if outcome.instance is not None:
-                return outcome.instance
-        raise Unavailable(
-            "Storage gave no answer for the segmentation", where=request.series, hint="Send the request again."
+            checks=checks,
         )
 
 
-def _segmentation_bytes(analysis: Analysis, answer: _Answer, maker: SegmentationMaker) -> bytes:
-    """The Part 10 file of the segmentation; empty if no mask has a voxel."""
-    if answer.volume is None:
-        return b""
-    dataset = segmentation(analysis.masks, answer.volume, answer.headers, maker)
-    return b"" if dataset is None else part10_bytes(dataset)
+def _segmentation(
+    analysis: Analysis, volume: Volume, headers: Sequence[Dataset], maker: SegmentationMaker
+) -> Outgoing | None:
+    """The segmentation with what it must keep to; None if no mask has a voxel."""
+    dataset = segmentation(analysis.masks, volume, headers, maker)
+    if dataset is None:
+        return None
+    return Outgoing(
+        part10_bytes(dataset),
+        places_of_source(headers),
+        lambda written: differences(written, analysis.masks, volume),
+    )

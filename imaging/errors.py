@@ -223,6 +223,12 @@ class ModelFailed(Internal):
     reason = "MODEL_FAILED"
 
 
+class ObjectRefused(Internal):
+    """An object that a stage has made does not keep to its IOD, its template or its source, and was not stored."""
+
+    reason = "OBJECT_REFUSED"
+
+
 class SettingsInvalid(InvalidArgument):
     """A setting that is unknown, of the wrong type, or unsafe; `where` is file:line, variable or flag."""
 

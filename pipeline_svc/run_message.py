@@ -49,6 +49,7 @@ def _stage_message(stage: StageRecord, progress: Progress | None) -> pipeline_pb
         request_id=stage.request_id,
         algorithm=stage.outcome.algorithm,
         report=stage.outcome.report,
+        checks=stage.outcome.checks,
     )
 
 

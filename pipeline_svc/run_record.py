@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from sqlalchemy import RowMapping
 
 from imaging.pipeline.v1 import pipeline_pb2
-from imaging.stage.v1.stage_pb2 import Refusal
+from imaging.stage.v1.stage_pb2 import ObjectCheck, Refusal
 from pipeline_svc.recipe import Kind, Parameter
 
 State: TypeAlias = pipeline_pb2.State.ValueType
@@ -54,6 +54,8 @@ class StageOutcome:
     refusals: tuple[Refusal, ...] = ()
     algorithm: str = ""
     report: str = ""
+    checks: tuple[ObjectCheck, ...] = ()
+    """What was compared of its objects before they were stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ def _stage_record(row: RowMapping) -> StageRecord:
             refusals=tuple(json_format.ParseDict(refusal, Refusal()) for refusal in json.loads(row["refusals_json"])),
             algorithm=row["algorithm"],
             report=row["report"],
+            checks=tuple(json_format.ParseDict(check, ObjectCheck()) for check in json.loads(row["checks_json"])),
         ),
         error=row["error"],
     )
@@ -206,6 +209,7 @@ def outcome_values(outcome: StageOutcome) -> dict[str, Any]:
         "refusals_json": json.dumps([json_format.MessageToDict(refusal) for refusal in outcome.refusals]),
         "algorithm": outcome.algorithm,
         "report": outcome.report,
+        "checks_json": json.dumps([json_format.MessageToDict(check) for check in outcome.checks]),
     }
 
 

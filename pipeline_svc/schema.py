@@ -74,6 +74,8 @@ STAGES = Table(
     Column("refusals_json", text(), nullable=False, default="[]"),
     Column("algorithm", text(256), nullable=False, default=""),
     Column("report", text(128), nullable=False, default=""),
+    # A list of imaging.stage.v1.ObjectCheck in the JSON form of Protobuf.
+    Column("checks_json", text(), nullable=False, server_default="[]"),
 )
 
 CURSOR = Table(

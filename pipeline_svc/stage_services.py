@@ -98,6 +98,7 @@ class ProcessStages(_OfReplicas):
                         instances=tuple(result.instances),
                         refusals=tuple(result.refusals),
                         algorithm=result.algorithm,
+                        checks=tuple(result.checks),
                     )
 
     async def cancel(self, request_id: str, replica: str) -> None:
@@ -135,6 +136,7 @@ class AnalyzeStages(_OfReplicas):
                         finding_count=len(result.findings),
                         refusals=tuple(result.refusals),
                         algorithm=result.algorithm,
+                        checks=tuple(result.checks),
                     )
 
     async def cancel(self, request_id: str, replica: str) -> None:
@@ -178,6 +180,7 @@ class ReportStages(_OfReplicas):
                         refusals=tuple(report.refusals),
                         algorithm=task.stage.plan.uses,
                         report=report.name,
+                        checks=tuple(report.checks),
                     )
 
     async def cancel(self, request_id: str, replica: str) -> None:

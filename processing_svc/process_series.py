@@ -15,10 +15,12 @@ from imaging.client.storage import StorageClient
 from imaging.derived.derived_series import derived_series, derived_series_uid
 from imaging.derived.deterministic import part10_bytes
 from imaging.errors import VolumeRefused
+from imaging.gate.check import Outgoing
+from imaging.gate.image_place import place_of_slice
 from imaging.processing.v1 import processing_service_pb2
 from imaging.volume.volume import Volume
 from imaging.work import Report
-from imaging.work.derived_output import store_derived
+from imaging.work.derived_output import derived_origin, store_derived
 from imaging.work.input_digest import input_digest
 from imaging.work.refusal import refusal_of
 from imaging.work.stage_parameters import stage_parameters
@@ -74,18 +76,20 @@ async def process_series(
         effective_time=request.context.effective_time.ToDatetime(UTC),
     )
 
-    async def contents() -> AsyncIterator[bytes]:
+    async def objects() -> AsyncIterator[Outgoing]:
         total = processed.voxels.shape[0]
-        for number in range(1, total + 1):
-            yield await asyncio.to_thread(lambda: part10_bytes(next(images)))
-            report(number, total, "slices", "storing the derived series")
+        for index in range(total):
+            content = await asyncio.to_thread(lambda: part10_bytes(next(images)))
+            yield Outgoing(content, place_of_slice(processed, index, volume))
+            report(index + 1, total, "slices", "storing the derived series")
 
-    stored = await store_derived(storage, contents(), request.context, source="processing")
+    stored = await store_derived(storage, objects(), derived_origin(request.context), source="processing")
     study = request.series.partition("/series/")[0]
     return Result(
         series=f"{study}/series/{derived_series_uid(uid_parts)}",
-        instances=[instance.name for instance in stored],
+        instances=[instance.name for instance in stored.instances],
         algorithm=f"{step.name} {step.version}",
+        checks=stored.checks,
     )
 
 

@@ -28,9 +28,10 @@ from imaging.derived.derived_series import derived_series_uid
 from imaging.dicom.pixel_description import PixelDescription
 from imaging.dicom.transfer_syntax import HTJ2K_LOSSLESS_RPCL, PixelFamily, transfer_syntax
 from imaging.errors import Internal, InvalidArgument, VolumeRefused
+from imaging.gate.check import Outgoing
 from imaging.processing.v1 import processing_service_pb2
 from imaging.work import Report
-from imaging.work.derived_output import store_derived
+from imaging.work.derived_output import derived_origin, store_derived
 from imaging.work.input_digest import input_digest
 from imaging.work.refusal import refusal_of
 from processing_svc.recoded_instance import recoded_instance
@@ -75,12 +76,13 @@ async def progressive_copy(
 
     with _tracer.start_as_current_span(f"step {step.name}"):
         async with aclosing(_contents(storage, images, algorithm, uid_parts, effective_time, report)) as contents:
-            stored = await store_derived(storage, contents, request.context, source="processing")
+            stored = await store_derived(storage, contents, derived_origin(request.context), source="processing")
     study = request.series.partition("/series/")[0]
     return Result(
         series=f"{study}/series/{derived_series_uid(uid_parts)}",
-        instances=[instance.name for instance in stored],
+        instances=[instance.name for instance in stored.instances],
         algorithm=f"{step.name} {step.version}",
+        checks=stored.checks,
     )
 
 
@@ -130,8 +132,8 @@ async def _contents(
     uid_parts: Sequence[str],
     effective_time: datetime,
     report: Report,
-) -> AsyncGenerator[bytes]:
-    """The Part 10 bytes of each copied instance."""
+) -> AsyncGenerator[Outgoing]:
+    """Each copied instance."""
     total = sum(item.instance.number_of_frames for item in images)
     done = 0
     frames: list[Encoded] = []
@@ -142,9 +144,10 @@ async def _contents(
             frames.append(frame)
             done += 1
             if len(frames) == item.instance.number_of_frames:
-                yield await asyncio.to_thread(
+                content = await asyncio.to_thread(
                     recoded_instance, item, frames, algorithm=algorithm, uid_parts=uid_parts, time=effective_time
                 )
+                yield Outgoing(content, copy_of=item.dataset)
                 frames = []
                 item = next(remaining, item)
             report(done, total, "frames", "encoding, verifying and storing")

@@ -17,9 +17,10 @@ from imaging import deliberate_bug
 from imaging.analysis.v1 import analysis_service_pb2_grpc
 from imaging.client.storage import StorageClient
 from imaging.dicom.uid import derived_uid
+from imaging.gate.check import Outgoing
 from imaging.reporting.v1 import reporting_pb2
 from imaging.work import Report
-from imaging.work.derived_output import store_derived
+from imaging.work.derived_output import Stored, derived_origin, store_derived
 from reporting_svc.assemble_content import ReportIdentity, assemble_content
 from reporting_svc.encapsulated_pdf import encapsulated_pdf
 from reporting_svc.evidence import collect_references
@@ -105,19 +106,22 @@ class ReportMaker:
             report(2, _STEPS, "steps", "writing documents")
             made = await asyncio.to_thread(_documents, request, content, inputs, uids)
             report(3, _STEPS, "steps", "storing documents")
-            instances = await self._store(request, made)
+            stored = await self._store(request, made)
             report(4, _STEPS, "steps", "keeping the report")
-            result = await self._table.finish(_report(request, content, place, made), made.documents, instances)
+            kept_as = _report(request, content, place, made, stored)
+            result = await self._table.finish(kept_as, made.documents, [each.name for each in stored.instances])
             report(_STEPS, _STEPS, "steps", "done")
             return result
 
-    async def _store(self, request: ReportRequest, made: _Made) -> list[str]:
-        """Store SR and PDF as DERIVED; their names, which are noted in the documents too."""
+    async def _store(self, request: ReportRequest, made: _Made) -> Stored:
+        """Check SR and PDF and store them as DERIVED; their names are noted in the documents too."""
         contents = [content for content in (made.sr, made.pdf) if content is not None]
         if not contents:
-            return []
-        stored = await store_derived(self._storage, contents, request.message.context, source=SOURCE)
-        names = [instance.name for instance in stored]
+            return Stored([], [])
+        objects = [Outgoing(content) for content in contents]
+        origin = derived_origin(request.message.context)
+        stored = await store_derived(self._storage, objects, origin, source=SOURCE)
+        names = [instance.name for instance in stored.instances]
         formats = [
             each
             for each, content in (
@@ -130,7 +134,7 @@ class ReportMaker:
             for each in made.documents:
                 if each.document.format == document_format:
                     each.document.instance = name
-        return names
+        return stored
 
 
 def _content(request: ReportRequest, inputs: ReportInputs, key_images: KeyImages, place: Reservation) -> ReportContent:
@@ -222,7 +226,9 @@ def _document(
     return DocumentContent(document, content)
 
 
-def _report(request: ReportRequest, content: ReportContent, place: Reservation, made: _Made) -> reporting_pb2.Report:
+def _report(
+    request: ReportRequest, content: ReportContent, place: Reservation, made: _Made, stored: Stored
+) -> reporting_pb2.Report:
     message = request.message
     return reporting_pb2.Report(
         name=place.name,
@@ -235,4 +241,5 @@ def _report(request: ReportRequest, content: ReportContent, place: Reservation, 
         documents=[each.document for each in made.documents],
         finding_count=content.finding_count,
         refusals=[refusal for stage in message.stages for refusal in stage.refusals],
+        checks=stored.checks,
     )

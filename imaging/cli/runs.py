@@ -19,7 +19,7 @@ from imaging.cli.printable import printable
 
 if TYPE_CHECKING:
     from imaging.client.async_client import AsyncClient
-    from imaging.client.run_results import Run, Stage
+    from imaging.client.run_results import ObjectCheck, Run, Stage
 
 runs = typer.Typer(no_args_is_help=True, help="Runs of recipes on complete studies.")
 
@@ -147,6 +147,17 @@ def state_text(state: str) -> Text:
     return Text(state.lower(), style=_STYLES.get(state, "dim"))
 
 
+def check_text(check: ObjectCheck) -> str:
+    """What was compared of the objects of a stage, in a line."""
+    from pydicom.uid import UID  # pydicom takes long to import
+
+    name = UID(check.sop_class_uid).name.removesuffix(" Storage")
+    rules = ", ".join(f"{count} {rule}" for rule, count in check.compared.items())
+    deviation = check.largest_deviation_mm
+    within = "" if deviation is None else f"; at most {deviation:.4f} mm off"
+    return f"checked {check.object_count} x {name}: {rules}{within}"
+
+
 def _row(run: Run) -> tuple[object, ...]:
     done = sum(stage.state in ("SUCCEEDED", "SKIPPED") for stage in run.stages)
     study = run.study.removeprefix("studies/")
@@ -169,7 +180,8 @@ def _show(run: Run, output: Output) -> None:
     for stage in run.stages:
         ended = stage.end_time is not None and stage.start_time is not None
         seconds = (stage.end_time - stage.start_time).total_seconds() if ended else None  # type: ignore[operator]
-        notes = [stage.error, *(f"{item.subject}: {item.message} {item.hint}".strip() for item in stage.refusals)]
+        refusals = (f"{item.subject}: {item.message} {item.hint}".strip() for item in stage.refusals)
+        notes = [stage.error, *refusals, *map(check_text, stage.checks)]
         note = Text("\n".join(printable(text, 500) for text in notes if text))
         algorithm = stage.algorithm or stage.uses
         rows.append(

@@ -124,6 +124,7 @@ def report(message: reporting_pb2.Report) -> run_results.Report:
         documents=tuple(_document(document) for document in message.documents),
         refusals=_refusals(message.refusals),
         create_time=_time(message, "create_time"),
+        checks=_checks(message.checks),
     )
 
 
@@ -159,6 +160,19 @@ def _stage(message: pipeline_pb2.Stage) -> run_results.Stage:
         message=message.progress.message,
         start_time=_time(message, "start_time"),
         end_time=_time(message, "end_time"),
+        checks=_checks(message.checks),
+    )
+
+
+def _checks(messages: Iterable[stage_pb2.ObjectCheck]) -> tuple[run_results.ObjectCheck, ...]:
+    return tuple(
+        run_results.ObjectCheck(
+            m.sop_class_uid,
+            m.object_count,
+            dict(sorted(m.compared.items())),
+            m.largest_deviation_mm if m.HasField("largest_deviation_mm") else None,
+        )
+        for m in messages
     )
 
 

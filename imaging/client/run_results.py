@@ -33,6 +33,19 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectCheck:
+    """What was compared of the objects of one SOP Class before they were stored; they all passed."""
+
+    sop_class_uid: str
+    object_count: int
+    compared: dict[str, int]
+    """How much, by rule: attributes, pixels, template, places, content."""
+
+    largest_deviation_mm: float | None
+    """Of a frame from its place; None where the objects have none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of a run."""
 
@@ -55,6 +68,7 @@ class Stage:
     message: str
     start_time: datetime | None
     end_time: datetime | None
+    checks: tuple[ObjectCheck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +161,7 @@ class Report:
     documents: tuple[Document, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     create_time: datetime | None = None
+    checks: tuple[ObjectCheck, ...] = ()
 
     def __iter__(self) -> Iterator[Document]:
         return iter(self.documents)

@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydicom.uid import Comprehensive3DSRStorage
+
 from imaging.client.storage import StorageClient, Upload
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.reporting.v1 import reporting_service_pb2, reporting_service_pb2_grpc
@@ -74,6 +76,9 @@ async def test_a_late_instance_supersedes_and_an_echoed_result_starts_nothing(tm
         await services.storage.complete_study(first.study)
         newer = await services.pipeline.ended_run_of(first.study, 2)
         assert newer.state == pipeline_pb2.STATE_SUCCEEDED, newer.reason
+        checks = {check.sop_class_uid: check for stage in newer.stages for check in stage.checks}
+        assert sum(check.object_count for check in checks.values()) == sum(len(stage.outputs) for stage in newer.stages)
+        assert checks[Comprehensive3DSRStorage].compared["template"] > 10
         older = await services.pipeline.run_of(first.study, 1)
         assert older.superseded_by == newer.name
         report = (await services.reporting.GetReport(reporting_service_pb2.GetReportRequest(name=newer.report))).report

@@ -38,6 +38,8 @@ function stageStep(stage, begin, whole) {
   const details = [];
   if (stage.findingCount) details.push(count(stage.findingCount, "finding"));
   if (stage.outputs.length && stage.kind !== "report") details.push(`${count(stage.outputs.length, "object")} stored`);
+  const checked = (stage.checks || []).reduce((sum, check) => sum + check.objectCount, 0);
+  if (checked) details.push(`${count(checked, "object")} checked against the Standard`);
   if (stage.attempts > 1) details.push(`${stage.attempts} attempts`);
   const notes = [];
   if (stage.error) notes.push(el("p", { class: "wrong" }, stage.error));

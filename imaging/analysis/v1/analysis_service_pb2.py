@@ -27,7 +27,7 @@ from imaging.analysis.v1 import analysis_pb2 as imaging_dot_analysis_dot_v1_dot_
 from imaging.stage.v1 import stage_pb2 as imaging_dot_stage_dot_v1_dot_stage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imaging/analysis/v1/analysis_service.proto\x12\x13imaging.analysis.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\"imaging/analysis/v1/analysis.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x13\n\x11ListModelsRequest\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.imaging.analysis.v1.Model\"\xae\x01\n\x14\x41nalyzeSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xa4\x02\n\x15\x41nalyzeSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x43\n\x06result\x18\x02 \x01(\x0b\x32\x31.imaging.analysis.v1.AnalyzeSeriesResponse.ResultH\x00\x1a\x8b\x01\n\x06Result\x12.\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\tB\x08\n\x06update\"+\n\x15\x43\x61ncelAnalysisRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x18\n\x16\x43\x61ncelAnalysisResponse\"m\n\x13ListFindingsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x13\n\x0brequest_ids\x18\x02 \x03(\t\x12\r\n\x05study\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"_\n\x14ListFindingsResponse\x12.\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetFindingRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x12GetFindingResponse\x12-\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1c.imaging.analysis.v1.Finding2\x89\x04\n\x0f\x41nalysisService\x12]\n\nListModels\x12&.imaging.analysis.v1.ListModelsRequest\x1a\'.imaging.analysis.v1.ListModelsResponse\x12h\n\rAnalyzeSeries\x12).imaging.analysis.v1.AnalyzeSeriesRequest\x1a*.imaging.analysis.v1.AnalyzeSeriesResponse0\x01\x12i\n\x0e\x43\x61ncelAnalysis\x12*.imaging.analysis.v1.CancelAnalysisRequest\x1a+.imaging.analysis.v1.CancelAnalysisResponse\x12\x63\n\x0cListFindings\x12(.imaging.analysis.v1.ListFindingsRequest\x1a).imaging.analysis.v1.ListFindingsResponse\x12]\n\nGetFinding\x12&.imaging.analysis.v1.GetFindingRequest\x1a\'.imaging.analysis.v1.GetFindingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imaging/analysis/v1/analysis_service.proto\x12\x13imaging.analysis.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\"imaging/analysis/v1/analysis.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x13\n\x11ListModelsRequest\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.imaging.analysis.v1.Model\"\xae\x01\n\x14\x41nalyzeSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xd3\x02\n\x15\x41nalyzeSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x43\n\x06result\x18\x02 \x01(\x0b\x32\x31.imaging.analysis.v1.AnalyzeSeriesResponse.ResultH\x00\x1a\xba\x01\n\x06Result\x12.\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12-\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheckB\x08\n\x06update\"+\n\x15\x43\x61ncelAnalysisRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x18\n\x16\x43\x61ncelAnalysisResponse\"m\n\x13ListFindingsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x13\n\x0brequest_ids\x18\x02 \x03(\t\x12\r\n\x05study\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"_\n\x14ListFindingsResponse\x12.\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetFindingRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x12GetFindingResponse\x12-\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1c.imaging.analysis.v1.Finding2\x89\x04\n\x0f\x41nalysisService\x12]\n\nListModels\x12&.imaging.analysis.v1.ListModelsRequest\x1a\'.imaging.analysis.v1.ListModelsResponse\x12h\n\rAnalyzeSeries\x12).imaging.analysis.v1.AnalyzeSeriesRequest\x1a*.imaging.analysis.v1.AnalyzeSeriesResponse0\x01\x12i\n\x0e\x43\x61ncelAnalysis\x12*.imaging.analysis.v1.CancelAnalysisRequest\x1a+.imaging.analysis.v1.CancelAnalysisResponse\x12\x63\n\x0cListFindings\x12(.imaging.analysis.v1.ListFindingsRequest\x1a).imaging.analysis.v1.ListFindingsResponse\x12]\n\nGetFinding\x12&.imaging.analysis.v1.GetFindingRequest\x1a\'.imaging.analysis.v1.GetFindingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,21 +41,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYZESERIESREQUEST']._serialized_start=251
   _globals['_ANALYZESERIESREQUEST']._serialized_end=425
   _globals['_ANALYZESERIESRESPONSE']._serialized_start=428
-  _globals['_ANALYZESERIESRESPONSE']._serialized_end=720
+  _globals['_ANALYZESERIESRESPONSE']._serialized_end=767
   _globals['_ANALYZESERIESRESPONSE_RESULT']._serialized_start=571
-  _globals['_ANALYZESERIESRESPONSE_RESULT']._serialized_end=710
-  _globals['_CANCELANALYSISREQUEST']._serialized_start=722
-  _globals['_CANCELANALYSISREQUEST']._serialized_end=765
-  _globals['_CANCELANALYSISRESPONSE']._serialized_start=767
-  _globals['_CANCELANALYSISRESPONSE']._serialized_end=791
-  _globals['_LISTFINDINGSREQUEST']._serialized_start=793
-  _globals['_LISTFINDINGSREQUEST']._serialized_end=902
-  _globals['_LISTFINDINGSRESPONSE']._serialized_start=904
-  _globals['_LISTFINDINGSRESPONSE']._serialized_end=999
-  _globals['_GETFINDINGREQUEST']._serialized_start=1001
-  _globals['_GETFINDINGREQUEST']._serialized_end=1034
-  _globals['_GETFINDINGRESPONSE']._serialized_start=1036
-  _globals['_GETFINDINGRESPONSE']._serialized_end=1103
-  _globals['_ANALYSISSERVICE']._serialized_start=1106
-  _globals['_ANALYSISSERVICE']._serialized_end=1627
+  _globals['_ANALYZESERIESRESPONSE_RESULT']._serialized_end=757
+  _globals['_CANCELANALYSISREQUEST']._serialized_start=769
+  _globals['_CANCELANALYSISREQUEST']._serialized_end=812
+  _globals['_CANCELANALYSISRESPONSE']._serialized_start=814
+  _globals['_CANCELANALYSISRESPONSE']._serialized_end=838
+  _globals['_LISTFINDINGSREQUEST']._serialized_start=840
+  _globals['_LISTFINDINGSREQUEST']._serialized_end=949
+  _globals['_LISTFINDINGSRESPONSE']._serialized_start=951
+  _globals['_LISTFINDINGSRESPONSE']._serialized_end=1046
+  _globals['_GETFINDINGREQUEST']._serialized_start=1048
+  _globals['_GETFINDINGREQUEST']._serialized_end=1081
+  _globals['_GETFINDINGRESPONSE']._serialized_start=1083
+  _globals['_GETFINDINGRESPONSE']._serialized_end=1150
+  _globals['_ANALYSISSERVICE']._serialized_start=1153
+  _globals['_ANALYSISSERVICE']._serialized_end=1674
 # @@protoc_insertion_point(module_scope)

@@ -110,6 +110,7 @@ class AnalyzeSeriesResponse(google.protobuf.message.Message):
         INSTANCES_FIELD_NUMBER: builtins.int
         REFUSALS_FIELD_NUMBER: builtins.int
         ALGORITHM_FIELD_NUMBER: builtins.int
+        CHECKS_FIELD_NUMBER: builtins.int
         algorithm: builtins.str
         """Name and version of the model, e.g. `lung-emphysema 1.0`."""
         @property
@@ -124,6 +125,10 @@ class AnalyzeSeriesResponse(google.protobuf.message.Message):
         def refusals(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.Refusal]:
             """What was not measured, and why."""
 
+        @property
+        def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.ObjectCheck]:
+            """What was compared of the objects before they were stored."""
+
         def __init__(
             self,
             *,
@@ -131,8 +136,9 @@ class AnalyzeSeriesResponse(google.protobuf.message.Message):
             instances: collections.abc.Iterable[builtins.str] | None = ...,
             refusals: collections.abc.Iterable[imaging.stage.v1.stage_pb2.Refusal] | None = ...,
             algorithm: builtins.str = ...,
+            checks: collections.abc.Iterable[imaging.stage.v1.stage_pb2.ObjectCheck] | None = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm", "findings", b"findings", "instances", b"instances", "refusals", b"refusals"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm", "checks", b"checks", "findings", b"findings", "instances", b"instances", "refusals", b"refusals"]) -> None: ...
 
     PROGRESS_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int

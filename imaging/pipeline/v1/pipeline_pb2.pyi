@@ -119,6 +119,7 @@ class Stage(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     ALGORITHM_FIELD_NUMBER: builtins.int
     REPORT_FIELD_NUMBER: builtins.int
+    CHECKS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Unique in its run, e.g. `2-lung-emphysema`."""
     kind: builtins.str
@@ -161,6 +162,10 @@ class Stage(google.protobuf.message.Message):
     def progress(self) -> imaging.stage.v1.stage_pb2.Progress:
         """The newest progress."""
 
+    @property
+    def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.ObjectCheck]:
+        """What was compared of the objects before they were stored."""
+
     def __init__(
         self,
         *,
@@ -180,9 +185,10 @@ class Stage(google.protobuf.message.Message):
         request_id: builtins.str = ...,
         algorithm: builtins.str = ...,
         report: builtins.str = ...,
+        checks: collections.abc.Iterable[imaging.stage.v1.stage_pb2.ObjectCheck] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["end_time", b"end_time", "progress", b"progress", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm", "attempts", b"attempts", "end_time", b"end_time", "error", b"error", "finding_count", b"finding_count", "kind", b"kind", "name", b"name", "outputs", b"outputs", "progress", b"progress", "refusals", b"refusals", "report", b"report", "request_id", b"request_id", "series", b"series", "start_time", b"start_time", "state", b"state", "uses", b"uses"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm", "attempts", b"attempts", "checks", b"checks", "end_time", b"end_time", "error", b"error", "finding_count", b"finding_count", "kind", b"kind", "name", b"name", "outputs", b"outputs", "progress", b"progress", "refusals", b"refusals", "report", b"report", "request_id", b"request_id", "series", b"series", "start_time", b"start_time", "state", b"state", "uses", b"uses"]) -> None: ...
 
 Global___Stage: typing_extensions.TypeAlias = Stage
 

@@ -27,7 +27,7 @@ from imaging.processing.v1 import processing_pb2 as imaging_dot_processing_dot_v
 from imaging.stage.v1 import stage_pb2 as imaging_dot_stage_dot_v1_dot_stage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imaging/processing/v1/processing_service.proto\x12\x15imaging.processing.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a&imaging/processing/v1/processing.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x18\n\x16GetCapabilitiesRequest\"E\n\x17GetCapabilitiesResponse\x12*\n\x05steps\x18\x01 \x03(\x0b\x32\x1b.imaging.processing.v1.Step\"\xad\x01\n\x14ProcessSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x85\x02\n\x15ProcessSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x45\n\x06result\x18\x02 \x01(\x0b\x32\x33.imaging.processing.v1.ProcessSeriesResponse.ResultH\x00\x1ak\n\x06Result\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\tB\x08\n\x06update\"-\n\x17\x43\x61ncelProcessingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x1a\n\x18\x43\x61ncelProcessingResponse\"\xa6\x05\n\x13RenderFramesRequest\x12H\n\nselections\x18\x01 \x03(\x0b\x32\x34.imaging.processing.v1.RenderFramesRequest.Selection\x12\x41\n\x06window\x18\x02 \x01(\x0b\x32\x31.imaging.processing.v1.RenderFramesRequest.Window\x12\x17\n\x0fmax_side_pixels\x18\x03 \x01(\x05\x12\x45\n\x08viewport\x18\x04 \x01(\x0b\x32\x33.imaging.processing.v1.RenderFramesRequest.Viewport\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x0f\n\x07quality\x18\x06 \x01(\x05\x1a\x34\n\tSelection\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x15\n\rframe_numbers\x18\x02 \x03(\x05\x1a\xe1\x01\n\x06Window\x12\x0e\n\x06\x63\x65ntre\x18\x01 \x01(\x01\x12\r\n\x05width\x18\x02 \x01(\x01\x12L\n\x08\x66unction\x18\x03 \x01(\x0e\x32:.imaging.processing.v1.RenderFramesRequest.Window.Function\"j\n\x08\x46unction\x12\x18\n\x14\x46UNCTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46UNCTION_LINEAR\x10\x01\x12\x19\n\x15\x46UNCTION_LINEAR_EXACT\x10\x02\x12\x14\n\x10\x46UNCTION_SIGMOID\x10\x03\x1a\x63\n\x08Viewport\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\x05\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x0c\n\x04left\x18\x03 \x01(\x01\x12\x0b\n\x03top\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x01\x12\x0e\n\x06height\x18\x06 \x01(\x01\"\xaf\x01\n\x14RenderFramesResponse\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x14\n\x0c\x66rame_number\x18\x02 \x01(\x05\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x17\n\x0f\x64\x61ta_set_sha256\x18\x08 \x01(\t2\xd3\x03\n\x11ProcessingService\x12p\n\x0fGetCapabilities\x12-.imaging.processing.v1.GetCapabilitiesRequest\x1a..imaging.processing.v1.GetCapabilitiesResponse\x12l\n\rProcessSeries\x12+.imaging.processing.v1.ProcessSeriesRequest\x1a,.imaging.processing.v1.ProcessSeriesResponse0\x01\x12s\n\x10\x43\x61ncelProcessing\x12..imaging.processing.v1.CancelProcessingRequest\x1a/.imaging.processing.v1.CancelProcessingResponse\x12i\n\x0cRenderFrames\x12*.imaging.processing.v1.RenderFramesRequest\x1a+.imaging.processing.v1.RenderFramesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imaging/processing/v1/processing_service.proto\x12\x15imaging.processing.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a&imaging/processing/v1/processing.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x18\n\x16GetCapabilitiesRequest\"E\n\x17GetCapabilitiesResponse\x12*\n\x05steps\x18\x01 \x03(\x0b\x32\x1b.imaging.processing.v1.Step\"\xad\x01\n\x14ProcessSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb5\x02\n\x15ProcessSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x45\n\x06result\x18\x02 \x01(\x0b\x32\x33.imaging.processing.v1.ProcessSeriesResponse.ResultH\x00\x1a\x9a\x01\n\x06Result\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12-\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheckB\x08\n\x06update\"-\n\x17\x43\x61ncelProcessingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x1a\n\x18\x43\x61ncelProcessingResponse\"\xa6\x05\n\x13RenderFramesRequest\x12H\n\nselections\x18\x01 \x03(\x0b\x32\x34.imaging.processing.v1.RenderFramesRequest.Selection\x12\x41\n\x06window\x18\x02 \x01(\x0b\x32\x31.imaging.processing.v1.RenderFramesRequest.Window\x12\x17\n\x0fmax_side_pixels\x18\x03 \x01(\x05\x12\x45\n\x08viewport\x18\x04 \x01(\x0b\x32\x33.imaging.processing.v1.RenderFramesRequest.Viewport\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x0f\n\x07quality\x18\x06 \x01(\x05\x1a\x34\n\tSelection\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x15\n\rframe_numbers\x18\x02 \x03(\x05\x1a\xe1\x01\n\x06Window\x12\x0e\n\x06\x63\x65ntre\x18\x01 \x01(\x01\x12\r\n\x05width\x18\x02 \x01(\x01\x12L\n\x08\x66unction\x18\x03 \x01(\x0e\x32:.imaging.processing.v1.RenderFramesRequest.Window.Function\"j\n\x08\x46unction\x12\x18\n\x14\x46UNCTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46UNCTION_LINEAR\x10\x01\x12\x19\n\x15\x46UNCTION_LINEAR_EXACT\x10\x02\x12\x14\n\x10\x46UNCTION_SIGMOID\x10\x03\x1a\x63\n\x08Viewport\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\x05\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x0c\n\x04left\x18\x03 \x01(\x01\x12\x0b\n\x03top\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x01\x12\x0e\n\x06height\x18\x06 \x01(\x01\"\xaf\x01\n\x14RenderFramesResponse\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x14\n\x0c\x66rame_number\x18\x02 \x01(\x05\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x17\n\x0f\x64\x61ta_set_sha256\x18\x08 \x01(\t2\xd3\x03\n\x11ProcessingService\x12p\n\x0fGetCapabilities\x12-.imaging.processing.v1.GetCapabilitiesRequest\x1a..imaging.processing.v1.GetCapabilitiesResponse\x12l\n\rProcessSeries\x12+.imaging.processing.v1.ProcessSeriesRequest\x1a,.imaging.processing.v1.ProcessSeriesResponse0\x01\x12s\n\x10\x43\x61ncelProcessing\x12..imaging.processing.v1.CancelProcessingRequest\x1a/.imaging.processing.v1.CancelProcessingResponse\x12i\n\x0cRenderFrames\x12*.imaging.processing.v1.RenderFramesRequest\x1a+.imaging.processing.v1.RenderFramesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,25 +41,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSSERIESREQUEST']._serialized_start=271
   _globals['_PROCESSSERIESREQUEST']._serialized_end=444
   _globals['_PROCESSSERIESRESPONSE']._serialized_start=447
-  _globals['_PROCESSSERIESRESPONSE']._serialized_end=708
-  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_start=591
-  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_end=698
-  _globals['_CANCELPROCESSINGREQUEST']._serialized_start=710
-  _globals['_CANCELPROCESSINGREQUEST']._serialized_end=755
-  _globals['_CANCELPROCESSINGRESPONSE']._serialized_start=757
-  _globals['_CANCELPROCESSINGRESPONSE']._serialized_end=783
-  _globals['_RENDERFRAMESREQUEST']._serialized_start=786
-  _globals['_RENDERFRAMESREQUEST']._serialized_end=1464
-  _globals['_RENDERFRAMESREQUEST_SELECTION']._serialized_start=1083
-  _globals['_RENDERFRAMESREQUEST_SELECTION']._serialized_end=1135
-  _globals['_RENDERFRAMESREQUEST_WINDOW']._serialized_start=1138
-  _globals['_RENDERFRAMESREQUEST_WINDOW']._serialized_end=1363
-  _globals['_RENDERFRAMESREQUEST_WINDOW_FUNCTION']._serialized_start=1257
-  _globals['_RENDERFRAMESREQUEST_WINDOW_FUNCTION']._serialized_end=1363
-  _globals['_RENDERFRAMESREQUEST_VIEWPORT']._serialized_start=1365
-  _globals['_RENDERFRAMESREQUEST_VIEWPORT']._serialized_end=1464
-  _globals['_RENDERFRAMESRESPONSE']._serialized_start=1467
-  _globals['_RENDERFRAMESRESPONSE']._serialized_end=1642
-  _globals['_PROCESSINGSERVICE']._serialized_start=1645
-  _globals['_PROCESSINGSERVICE']._serialized_end=2112
+  _globals['_PROCESSSERIESRESPONSE']._serialized_end=756
+  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_start=592
+  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_end=746
+  _globals['_CANCELPROCESSINGREQUEST']._serialized_start=758
+  _globals['_CANCELPROCESSINGREQUEST']._serialized_end=803
+  _globals['_CANCELPROCESSINGRESPONSE']._serialized_start=805
+  _globals['_CANCELPROCESSINGRESPONSE']._serialized_end=831
+  _globals['_RENDERFRAMESREQUEST']._serialized_start=834
+  _globals['_RENDERFRAMESREQUEST']._serialized_end=1512
+  _globals['_RENDERFRAMESREQUEST_SELECTION']._serialized_start=1131
+  _globals['_RENDERFRAMESREQUEST_SELECTION']._serialized_end=1183
+  _globals['_RENDERFRAMESREQUEST_WINDOW']._serialized_start=1186
+  _globals['_RENDERFRAMESREQUEST_WINDOW']._serialized_end=1411
+  _globals['_RENDERFRAMESREQUEST_WINDOW_FUNCTION']._serialized_start=1305
+  _globals['_RENDERFRAMESREQUEST_WINDOW_FUNCTION']._serialized_end=1411
+  _globals['_RENDERFRAMESREQUEST_VIEWPORT']._serialized_start=1413
+  _globals['_RENDERFRAMESREQUEST_VIEWPORT']._serialized_end=1512
+  _globals['_RENDERFRAMESRESPONSE']._serialized_start=1515
+  _globals['_RENDERFRAMESRESPONSE']._serialized_end=1690
+  _globals['_PROCESSINGSERVICE']._serialized_start=1693
+  _globals['_PROCESSINGSERVICE']._serialized_end=2160
 # @@protoc_insertion_point(module_scope)

@@ -111,6 +111,7 @@ class ProcessSeriesResponse(google.protobuf.message.Message):
         INSTANCES_FIELD_NUMBER: builtins.int
         REFUSALS_FIELD_NUMBER: builtins.int
         ALGORITHM_FIELD_NUMBER: builtins.int
+        CHECKS_FIELD_NUMBER: builtins.int
         series: builtins.str
         """The derived series, `studies/{uid}/series/{uid}`; empty when refused."""
         algorithm: builtins.str
@@ -123,6 +124,10 @@ class ProcessSeriesResponse(google.protobuf.message.Message):
         def refusals(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.Refusal]:
             """Why nothing was derived."""
 
+        @property
+        def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.ObjectCheck]:
+            """What was compared of the objects before they were stored."""
+
         def __init__(
             self,
             *,
@@ -130,8 +135,9 @@ class ProcessSeriesResponse(google.protobuf.message.Message):
             instances: collections.abc.Iterable[builtins.str] | None = ...,
             refusals: collections.abc.Iterable[imaging.stage.v1.stage_pb2.Refusal] | None = ...,
             algorithm: builtins.str = ...,
+            checks: collections.abc.Iterable[imaging.stage.v1.stage_pb2.ObjectCheck] | None = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm", "instances", b"instances", "refusals", b"refusals", "series", b"series"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm", "checks", b"checks", "instances", b"instances", "refusals", b"refusals", "series", b"series"]) -> None: ...
 
     PROGRESS_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int

@@ -116,6 +116,7 @@ class Report(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     FINDING_COUNT_FIELD_NUMBER: builtins.int
     REFUSALS_FIELD_NUMBER: builtins.int
+    CHECKS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`reports/{id}`."""
     request_id: builtins.str
@@ -144,6 +145,10 @@ class Report(google.protobuf.message.Message):
     def refusals(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.Refusal]:
         """What was not measured, and why."""
 
+    @property
+    def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.ObjectCheck]:
+        """What was compared of the objects before they were stored."""
+
     def __init__(
         self,
         *,
@@ -158,8 +163,9 @@ class Report(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         finding_count: builtins.int = ...,
         refusals: collections.abc.Iterable[imaging.stage.v1.stage_pb2.Refusal] | None = ...,
+        checks: collections.abc.Iterable[imaging.stage.v1.stage_pb2.ObjectCheck] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["create_time", b"create_time", "documents", b"documents", "finding_count", b"finding_count", "manifest_version", b"manifest_version", "name", b"name", "predecessor", b"predecessor", "refusals", b"refusals", "request_id", b"request_id", "run", b"run", "study", b"study", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checks", b"checks", "create_time", b"create_time", "documents", b"documents", "finding_count", b"finding_count", "manifest_version", b"manifest_version", "name", b"name", "predecessor", b"predecessor", "refusals", b"refusals", "request_id", b"request_id", "run", b"run", "study", b"study", "version", b"version"]) -> None: ...
 
 Global___Report: typing_extensions.TypeAlias = Report

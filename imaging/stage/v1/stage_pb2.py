@@ -25,19 +25,25 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cimaging/stage/v1/stage.proto\x12\x10imaging.stage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n\x0cStageContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03run\x18\x04 \x01(\t\x12\r\n\x05stage\x18\x05 \x01(\t\"F\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"G\n\x07Refusal\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"6\n\x04\x43ode\x12\r\n\x05value\x18\x01 \x01(\t\x12\x0e\n\x06scheme\x18\x02 \x01(\t\x12\x0f\n\x07meaning\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cimaging/stage/v1/stage.proto\x12\x10imaging.stage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x01\n\x0cStageContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03run\x18\x04 \x01(\t\x12\r\n\x05stage\x18\x05 \x01(\t\"F\n\x08Progress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"G\n\x07Refusal\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"\xe6\x01\n\x0bObjectCheck\x12\x15\n\rsop_class_uid\x18\x01 \x01(\t\x12\x14\n\x0cobject_count\x18\x02 \x01(\x05\x12=\n\x08\x63ompared\x18\x03 \x03(\x0b\x32+.imaging.stage.v1.ObjectCheck.ComparedEntry\x12!\n\x14largest_deviation_mm\x18\x04 \x01(\x01H\x00\x88\x01\x01\x1a/\n\rComparedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x17\n\x15_largest_deviation_mm\"6\n\x04\x43ode\x12\r\n\x05value\x18\x01 \x01(\t\x12\x0e\n\x06scheme\x18\x02 \x01(\t\x12\x0f\n\x07meaning\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imaging.stage.v1.stage_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_OBJECTCHECK_COMPAREDENTRY']._loaded_options = None
+  _globals['_OBJECTCHECK_COMPAREDENTRY']._serialized_options = b'8\001'
   _globals['_STAGECONTEXT']._serialized_start=84
   _globals['_STAGECONTEXT']._serialized_end=215
   _globals['_PROGRESS']._serialized_start=217
   _globals['_PROGRESS']._serialized_end=287
   _globals['_REFUSAL']._serialized_start=289
   _globals['_REFUSAL']._serialized_end=360
-  _globals['_CODE']._serialized_start=362
-  _globals['_CODE']._serialized_end=416
+  _globals['_OBJECTCHECK']._serialized_start=363
+  _globals['_OBJECTCHECK']._serialized_end=593
+  _globals['_OBJECTCHECK_COMPAREDENTRY']._serialized_start=521
+  _globals['_OBJECTCHECK_COMPAREDENTRY']._serialized_end=568
+  _globals['_CODE']._serialized_start=595
+  _globals['_CODE']._serialized_end=649
 # @@protoc_insertion_point(module_scope)

@@ -4,7 +4,9 @@ isort:skip_file
 What the stages of a run (processing, analysis, reporting) have in common."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
@@ -113,6 +115,61 @@ class Refusal(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["hint", b"hint", "message", b"message", "rule", b"rule", "subject", b"subject"]) -> None: ...
 
 Global___Refusal: typing_extensions.TypeAlias = Refusal
+
+@typing.final
+class ObjectCheck(google.protobuf.message.Message):
+    """What was compared of the objects of one SOP Class that a stage has made, before they were stored. They all passed: one
+    that does not fails its stage with OBJECT_REFUSED, and is not stored.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ComparedEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    SOP_CLASS_UID_FIELD_NUMBER: builtins.int
+    OBJECT_COUNT_FIELD_NUMBER: builtins.int
+    COMPARED_FIELD_NUMBER: builtins.int
+    LARGEST_DEVIATION_MM_FIELD_NUMBER: builtins.int
+    sop_class_uid: builtins.str
+    """(0008,0016)."""
+    object_count: builtins.int
+    """How many objects."""
+    largest_deviation_mm: builtins.float
+    """The largest distance of a frame from its place; absent where the objects have none."""
+    @property
+    def compared(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
+        """How much was compared over all of them, by rule: `attributes` (required by the IOD, PS3.3), `pixels` (frames whose
+        length is right), `template` (content items, PS3.16), `places` (frames that lie where those of the source do),
+        `content` (objects whose pixels were compared with what they were made of).
+        """
+
+    def __init__(
+        self,
+        *,
+        sop_class_uid: builtins.str = ...,
+        object_count: builtins.int = ...,
+        compared: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
+        largest_deviation_mm: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_largest_deviation_mm", b"_largest_deviation_mm", "largest_deviation_mm", b"largest_deviation_mm"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_largest_deviation_mm", b"_largest_deviation_mm", "compared", b"compared", "largest_deviation_mm", b"largest_deviation_mm", "object_count", b"object_count", "sop_class_uid", b"sop_class_uid"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_largest_deviation_mm", b"_largest_deviation_mm"]) -> typing.Literal["largest_deviation_mm"] | None: ...
+
+Global___ObjectCheck: typing_extensions.TypeAlias = ObjectCheck
 
 @typing.final
 class Code(google.protobuf.message.Message):

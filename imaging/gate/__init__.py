@@ -1,0 +1,1 @@
+"""The gate: every object that this product makes is checked before it is stored."""
