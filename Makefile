@@ -12,7 +12,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup ci protos lint types test demo bench fuzz kill-test kill-matrix rolling-test image image-check sbom scan \
-  publish sign compose-env chart chart-tools lock clean
+  publish sign compose-env compose-check chart chart-tools lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,7 +62,7 @@ kill-matrix: $(STAMP) ## storage killed 20 times on each of {folder, S3} x {SQLi
 	$(BIN)/python -m tests.kill.matrix --kills 20
 	$(BIN)/python -m tests.kill.matrix --kills 20 --store s3 --database postgresql --catch acknowledge-before-commit
 
-rolling-test: $(STAMP) ## two replicas of every service restarted one by one, under load: no call may fail
+rolling-test: $(STAMP) ## two replicas of every service restarted in turn, under load: no call may fail
 	$(BIN)/python -m tests.rolling.scenario
 
 ci: ## all that is tested before a release
@@ -94,6 +94,9 @@ sign: ## sign what was published, and its SBOM, by cosign (with the identity of 
 
 compose-env: ## the secrets for compose.yaml into .env; those that are there stay
 	@sh compose/env.sh
+
+compose-check: $(STAMP) ## compose.yaml as a whole brought up, the main job run in it, taken down (STAND_INS="": PostgreSQL and S3 built here)
+	$(BIN)/python -m tests.containers.compose_up --image $(IMAGE) $(if $(filter undefined,$(origin STAND_INS)),,--stand-ins "$(STAND_INS)")
 
 chart: ## package the Helm chart into build/
 	@mkdir -p build
