@@ -19,7 +19,9 @@ LARGE_SIZE = 2100
 """Rows and columns."""
 
 
-async def send_studies(storage: str, seed: int, history: History, large_one_of: int = 0) -> None:
+async def send_studies(
+    storage: str, seed: int, history: History, large_one_of: int = 0, room: asyncio.Semaphore | None = None
+) -> None:
     """Send study after study until `history.until`; each is sent whole, some of them in two parts.
 
     A client that was told of a failure sends the same instance again, as a PACS does, until it is stored or time is up.
@@ -28,12 +30,16 @@ async def send_studies(storage: str, seed: int, history: History, large_one_of: 
     ----------
     large_one_of
         One study of so many is a single image of 8.8 MB, whose upload can be resumed; none if 0.
+    room
+        Taken once before each study; somebody else gives it back. None: send as fast as it goes.
     """
     chance = random.Random(seed)
     number = 0
     async with open_channel(storage) as channel:
         client = StorageClient(channel, patience=_impatient())
         while history.now() < history.until:
+            if room is not None:
+                await room.acquire()
             number += 1
             is_large = bool(large_one_of) and number % large_one_of == 0
             slices, size = (1, LARGE_SIZE) if is_large else (chance.randint(4, 9), 48)

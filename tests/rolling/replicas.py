@@ -22,7 +22,8 @@ from imaging.settings import SERVICE_NAMES
 
 REPLICAS = 2
 READY_SECONDS = 90
-STOP_SECONDS = 90
+STOP_SECONDS = 60
+"""That a service may take to end beside what it may drain."""
 
 _STARTER = ThreadPoolExecutor(1, thread_name_prefix="start-replica")
 """A service dies with the thread that starts it, so one that lives as long as the test starts them all."""
@@ -75,7 +76,8 @@ class Replica:
         """SIGTERM; its exit code when it has drained."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(self.process.wait, STOP_SECONDS)
+        drain = int(self.environment["IMAGING_DRAIN_SECONDS"])
+        return await asyncio.to_thread(self.process.wait, drain + STOP_SECONDS)
 
     def kill(self) -> None:
         """End it by force."""

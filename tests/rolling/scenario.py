@@ -26,17 +26,16 @@ from tests.kill.history import History
 from tests.kill.invariants import State, read_state, violations, wait_for_runs
 from tests.kill.traffic import send_studies
 from tests.rolling.clients import Clients
-from tests.rolling.replicas import Replica, Replicated, replicated
+from tests.rolling.replicas import REPLICAS, Replica, Replicated, replicated
 from tests.rolling.slow_model import beginnings, install
-
-DRAIN = {name: 60 if name == "analysis" else 10 for name in SERVICE_NAMES}
-"""Seconds; a stage of analysis takes up to 30."""
 
 LEAVING_OUT_SECONDS = 0.5
 """From when nothing new is sent to the doors of a gateway to its end; what `preStop` of the chart is for."""
 
 RUNS_SECONDS = 120
-LONG_SECONDS = 30.0
+DRAIN_SECONDS = 10
+SHORT_SECONDS = 2
+"""Of the stage that waits, in the runs of all studies but one."""
 
 
 @dataclass(slots=True)
@@ -62,25 +61,38 @@ class Outcome:
         return "\n".join(lines if self.broken else [*lines, "no call failed, no effect was lost or doubled"]) + "\n"
 
 
-async def roll(folder: Path, rounds: int, seed: int) -> Outcome:
-    """Restart everything so many times."""
-    variables = install(folder) | {
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How to go about it."""
+
+    seed: int
+    long_seconds: int
+    """Of the stage in whose middle pipeline and analysis are restarted."""
+
+    together: bool
+    """One replica of every service at once, as `helm upgrade` does, then the others; else one after the other."""
+
+
+async def roll(folder: Path, course: Course) -> Outcome:
+    """Restart everything."""
+    variables = install(folder, SHORT_SECONDS, course.long_seconds) | {
         "IMAGING_STORAGE_QUIET_TIME_SECONDS": "600",
         "IMAGING_PIPELINE_MAX_PARALLEL_RUNS": "4",
     }
     with backends(folder, "s3", "postgresql") as found:
-        async with replicated(folder, variables | found.environment, DRAIN) as installation:
+        drain = dict.fromkeys(SERVICE_NAMES, DRAIN_SECONDS) | {"analysis": course.long_seconds + 30}
+        async with replicated(folder, variables | found.environment, drain) as installation:
             history = History()
             clients = Clients(installation, history)
             outcome = Outcome(clients, State())
             async with AsyncClient(installation.endpoints) as client:
-                async with load(client, clients, seed):
+                async with load(client, clients, course.seed):
                     # First, while no other runs wait before it.
-                    await restart_during_a_long_stage(client, outcome, folder)
-                    for _ in range(rounds):
-                        for service in SERVICE_NAMES:
-                            for replica in installation.replicas[service]:
-                                await restart(replica, outcome)
+                    await restart_during_a_long_stage(client, outcome, folder, course.long_seconds)
+                    for number in range(REPLICAS):
+                        replicas = [found[number] for found in installation.replicas.values()]
+                        for wave in [replicas] if course.together else [[replica] for replica in replicas]:
+                            await asyncio.gather(*(restart(replica, outcome) for replica in wave))
                 outcome.broken += await wait_for_runs(installation.endpoints["pipeline"], history, RUNS_SECONDS)
             outcome.state = await read_state(installation.endpoints)
     judge(outcome, folder)
@@ -92,7 +104,7 @@ async def load(client: AsyncClient, clients: Clients, seed: int) -> AsyncIterato
     """All clients at work."""
     history, endpoints = clients.history, clients.installation.endpoints
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(send_studies(endpoints["storage"], seed, history, large_one_of=5))
+        tasks.create_task(send_studies(endpoints["storage"], seed, history, large_one_of=5, room=clients.room))
         tasks.create_task(clients.read(client, seed))
         tasks.create_task(clients.follow_runs(client))
         tasks.create_task(clients.use_web(client.storage, f"web-{seed}"))
@@ -101,6 +113,7 @@ async def load(client: AsyncClient, clients: Clients, seed: int) -> AsyncIterato
             yield
         finally:
             history.until = history.now()
+            clients.let_everybody_end()
 
 
 async def restart(replica: Replica, outcome: Outcome) -> None:
@@ -119,7 +132,7 @@ async def restart(replica: Replica, outcome: Outcome) -> None:
     await replica.start()
 
 
-async def restart_during_a_long_stage(client: AsyncClient, outcome: Outcome, folder: Path) -> None:
+async def restart_during_a_long_stage(client: AsyncClient, outcome: Outcome, folder: Path, seconds: int) -> None:
     """Both pipelines, then both analyses, while analysis is at work for a run: it is done once."""
     installation: Replicated = outcome.clients.installation
     series = ct_series("long", slices=5, size=48)
@@ -127,7 +140,7 @@ async def restart_during_a_long_stage(client: AsyncClient, outcome: Outcome, fol
         assert result.error is None, result.error
     await client.storage.complete_study(series.study)
     run = await client.runs.create(series.study, recipe="rolling-long")
-    await _wait_until(lambda: beginnings(folder, LONG_SECONDS) > 0)
+    await _wait_until(lambda: beginnings(folder, seconds) > 0)
     for service in ("pipeline", "analysis"):
         for replica in installation.replicas[service]:
             await restart(replica, outcome)
@@ -135,7 +148,7 @@ async def restart_during_a_long_stage(client: AsyncClient, outcome: Outcome, fol
     attempts = {stage.uses: stage.attempts for stage in last.stages}
     if last.state != "SUCCEEDED" or attempts["slow"] < 2:
         outcome.broken.append(f"the long run is {last.state} after {attempts} attempts: {last.reason}")
-    if (began := beginnings(folder, LONG_SECONDS)) != 1:
+    if (began := beginnings(folder, seconds)) != 1:
         outcome.broken.append(f"the long stage was begun {began} times")
 
 
@@ -157,19 +170,21 @@ def judge(outcome: Outcome, folder: Path) -> None:
     ]
     outcome.broken += [f"completion: {told}" for told in clients.history.failed_completions]
     short = sum(1 for finding in outcome.state.findings if finding.model == "slow") - 1
-    began = beginnings(folder, 3.0)
+    began = beginnings(folder, SHORT_SECONDS)
     if began != short:
-        outcome.broken.append(f"{short} stages of 3 s were begun {began} times")
+        outcome.broken.append(f"{short} stages of {SHORT_SECONDS} s were begun {began} times")
 
 
 def main() -> int:
     """The program."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--long-seconds", type=int, default=30, help="of the stage that is attached to again")
+    parser.add_argument("--together", action="store_true", help="one replica of every service at once, as Helm does")
     options = parser.parse_args()
+    course = Course(options.seed, options.long_seconds, options.together)
     with tempfile.TemporaryDirectory(prefix="imaging-rolling-") as folder:
-        outcome = asyncio.run(roll(Path(folder), options.rounds, options.seed))
+        outcome = asyncio.run(roll(Path(folder), course))
     sys.stdout.write(outcome.page())
     return 1 if outcome.broken else 0
 

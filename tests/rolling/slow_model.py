@@ -38,8 +38,11 @@ class Slow:
         return Analysis((Measurement(concept=VOLUME, value=1.0, unit=MILLILITRE),))
 
 
-def install(folder: Path) -> dict[str, str]:
-    """Install it for the services, with recipes that use it; the variables by which they find all that."""
+def install(folder: Path, short_seconds: int, long_seconds: int) -> dict[str, str]:
+    """Install it for the services, with recipes that use it; the variables by which they find all that.
+
+    The recipe `rolling` of every study waits for `short_seconds`, `rolling-long` for `long_seconds`.
+    """
     distribution = folder / "site" / "slow_model-1.dist-info"
     distribution.mkdir(parents=True)
     (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-model\nVersion: 1\n")
@@ -48,7 +51,7 @@ def install(folder: Path) -> dict[str, str]:
     recipes = folder / "recipes"
     recipes.mkdir()
     # The first is that of every study, by the order of the files; the other one is asked for by its name.
-    for order, name, seconds in ((1, "rolling", 3), (2, "rolling-long", 30)):
+    for order, name, seconds in ((1, "rolling", short_seconds), (2, "rolling-long", long_seconds)):
         (recipes / f"{order}-{name}.yaml").write_text(
             textwrap.dedent(f"""\
                 name: {name}
