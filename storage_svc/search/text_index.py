@@ -30,6 +30,7 @@ from sqlalchemy import (
 
 from storage_svc.schema import STUDY_LIST
 from storage_svc.search.ordered_join import OrderedJoin
+from storage_svc.search.rarest import rarest
 from storage_svc.search.wildcard import is_pattern, name_patterns, runs
 
 MARK: Final = "\x02"
@@ -45,6 +46,7 @@ _MOST_ALTERNATIVES: Final = 32
 _MOST_TERMS: Final = 64
 """Trigrams that a run of one or two characters may stand for. One with more of them is in many studies, as a rule."""
 
+_AND: Final = " AND "
 _NONCHARACTERS = re.compile("[\ufffe\uffff]")  # FTS5 reads them as U+FFFD
 _LAST: Final = "\U0010ffff"
 _TEXT = table("study_text", column("rowid", BigInteger), column("study_text", String))
@@ -105,10 +107,10 @@ def candidates_of(connection: Connection, values: Mapping[str, str]) -> Candidat
     patterns = [(_KEYS[keyword][0], _KEYS[keyword][1](value)) for keyword, value in wanted.items()]
     if connection.dialect.name == "postgresql":
         return Candidates(WHOLE_LIST, lambda: _NOT_WALKED)
-    first = _matched(patterns, lambda run: None)
-    if all(len(run) >= _GRAM for _, alternatives in patterns for run in _runs(alternatives)):
-        return Candidates(first)
-    return Candidates(first, lambda: _matched(patterns, partial(_terms, connection)))
+    long = [len(run) >= _GRAM for _, alternatives in patterns for run in _runs(alternatives)]
+    if any(long) or not long:
+        return Candidates(_matched(connection, patterns, partial(_terms, connection)))
+    return Candidates(WHOLE_LIST, lambda: _matched(connection, patterns, partial(_terms, connection)))
 
 
 def _terms(connection: Connection, run: str) -> list[str] | None:
@@ -118,35 +120,43 @@ def _terms(connection: Connection, run: str) -> list[str] | None:
     return found if len(found) <= _MOST_TERMS else None
 
 
-def _matched(patterns: Sequence[tuple[str, Alternatives]], terms: Callable[[str], list[str] | None]) -> Source:
+def _matched(
+    connection: Connection, patterns: Sequence[tuple[str, Alternatives]], terms: Callable[[str], list[str] | None]
+) -> Source:
     """The studies of which the text index says that they may match."""
-    parts = []
+    conditions: list[str] = []
     for name, alternatives in patterns:
         if len(alternatives) > _MOST_ALTERNATIVES:
             continue
-        possible = [one for one in (_alternative(_runs([each]), terms) for each in alternatives) if one is not None]
+        grams = _all_grams if len(alternatives) == 1 else _covering_grams
+        every = (_alternative(_runs([each]), grams, terms) for each in alternatives)
+        possible = [one for one in every if one is not None]
         if not possible:
             return _NOTHING
-        if all(possible):
-            parts.append(f"{name} : ({' OR '.join(possible)})")
-    if not parts:
+        if len(possible) == 1:
+            conditions += [f"{name} : {part}" for part in possible[0]]
+        elif all(possible):
+            conditions.append(f"{name} : ({' OR '.join(f'({_AND.join(parts)})' for parts in possible)})")
+    if not conditions:
         return WHOLE_LIST
     tables = OrderedJoin(_TEXT, STUDY_LIST, STUDY_LIST.c.position == _TEXT.c.rowid)
-    match = _TEXT.c.study_text.op("MATCH", is_comparison=True)(" AND ".join(parts))
+    match = _TEXT.c.study_text.op("MATCH", is_comparison=True)(_AND.join(rarest(connection, conditions)))
     return Source(tables, _TEXT.c.rowid, match)
 
 
-def _alternative(wanted: Iterable[str], terms: Callable[[str], list[str] | None]) -> str | None:
-    """What a match of some runs fulfils, in the language of FTS5; empty if that says nothing, None if nothing does."""
-    parts = []
+def _alternative(
+    wanted: Iterable[str], grams: Callable[[str], list[str]], terms: Callable[[str], list[str] | None]
+) -> list[str] | None:
+    """What a match of some runs fulfils all of, in the language of FTS5; None if nothing can."""
+    parts: list[str] = []
     for run in wanted:
         if len(run) >= _GRAM:
-            parts += [_quoted(gram) for gram in _grams(run)]
+            parts += map(_quoted, grams(run))
         elif (found := terms(run)) is not None:
             if not found:
                 return None
             parts.append(f"({' OR '.join(map(_quoted, found))})")
-    return f"({' AND '.join(parts)})" if parts else ""
+    return list(dict.fromkeys(parts))
 
 
 def _runs(alternatives: Alternatives) -> list[str]:
@@ -154,7 +164,12 @@ def _runs(alternatives: Alternatives) -> list[str]:
     return [run for run in dict.fromkeys(found) if run.strip(_MARKS)]
 
 
-def _grams(run: str) -> list[str]:
+def _all_grams(run: str) -> list[str]:
+    """The trigrams of a run."""
+    return [run[at : at + _GRAM] for at in range(len(run) - _GRAM + 1)][:_MOST_GRAMS]
+
+
+def _covering_grams(run: str) -> list[str]:
     """Trigrams that cover a run: every third one, and the last."""
     last = len(run) - _GRAM
     return [run[at : at + _GRAM] for at in [*range(0, last, _GRAM), last][:_MOST_GRAMS]]

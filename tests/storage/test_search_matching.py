@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from imaging.database.backend import Backend
-from storage_svc.search import finder
+from storage_svc.search import finder, rarest
 from tests.database.databases import Databases
 from tests.storage.plain_matcher import DATES, NAMES, TEXTS, matches
 from tests.storage.search_index import clear, empty_index, found, put
@@ -77,6 +77,7 @@ def test_a_search_finds_what_a_plain_matcher_finds(
         uids = put(connection, stored)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finder, "WINDOW", window)
+        patch.setattr(rarest, "_SAMPLE", min(window, 3))
         page_by_page = found(index, list(asked.items()), page_size=page_size)
     matching = [number for number, entry in enumerate(stored) if matches(entry, asked)]
     newest_first = sorted(matching, key=lambda number: (_moment(stored[number]), number), reverse=True)
