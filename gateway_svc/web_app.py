@@ -11,6 +11,7 @@ from gateway_svc.http.app import Area, WebApp
 from gateway_svc.http.exchange import Exchange
 from gateway_svc.http.guard import Guard
 from gateway_svc.page.files import ASSETS, Page
+from gateway_svc.web_api.alerts import AlertPages
 from gateway_svc.web_api.api import WebApi
 from gateway_svc.web_api.destinations import DestinationPages
 from gateway_svc.web_api.health import Health
@@ -34,6 +35,7 @@ def web_app(settings: Settings, token: str, services: Services, gateway: Gateway
         *StudyList(services).routes(),
         *StudyPages(services).routes(),
         *RunPages(services).routes(),
+        *AlertPages(services).routes(),
         *ReportDocuments(services).routes(),
         *DestinationPages(gateway).routes(),
         *Health(services).routes(),

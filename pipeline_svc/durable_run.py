@@ -12,8 +12,10 @@ from imaging.errors import DeadlineExceeded, ImagingError
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.reporting.v1.reporting_service_pb2 import StageSummary
 from imaging.stage.v1.stage_pb2 import Refusal, StageContext
+from pipeline_svc.alerts.rules import alerts_of
+from pipeline_svc.alerts.run_alerts import RunAlerts
 from pipeline_svc.planning import plan_run
-from pipeline_svc.recipe import Kind
+from pipeline_svc.recipe import Kind, parse_recipe
 from pipeline_svc.recipe_book import RecipeBook
 from pipeline_svc.run_message import timestamp
 from pipeline_svc.run_record import GOING, RunRecord, StageOutcome, StageRecord
@@ -44,9 +46,11 @@ class DurableRun:
         storage: StorageClient,
         book: RecipeBook,
         calls: StageCalls,
+        alerts: RunAlerts,
         time_limit_s: float,
     ) -> None:
         self._run = run
+        self._alerts = alerts
         self._runs = runs
         self._storage = storage
         self._book = book
@@ -105,6 +109,16 @@ class DurableRun:
             why = f"the run has stored nothing of this: {', '.join(stage.plan.documents)}"
             await self._runs.end_stage(stage, pipeline_pb2.STATE_SKIPPED, StageOutcome(), why)
             await self._reload()
+
+    async def raise_alerts(self) -> None:
+        """Raise the alerts of the recipe; done again, it raises none twice."""
+        rules = parse_recipe(self._run.recipe_source, self._run.recipe).recipe.alerts
+        if not rules:
+            return
+        findings = await self._while_away(lambda: self._alerts.findings(self._run.name))
+        count = await self._alerts.table.raise_all(alerts_of(self._run, rules, findings))
+        if count:
+            _log.warning("alerts raised", extra={"run": self._run.name, "count": count})
 
     def why_nothing_to_report(self) -> str:
         """The reason if there were analyses and every one has failed."""

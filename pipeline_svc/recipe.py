@@ -131,6 +131,37 @@ class StageSpec(_Strict):
         return self
 
 
+class AlertRule(_Strict):
+    """A finding that somebody shall see soon: its value is above or below a limit."""
+
+    alert: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)
+    """Name of the rule."""
+
+    finding: str = Field(min_length=1, max_length=200)
+    """What was measured: the code value or the meaning of the concept, or what the finding is tracked as; `*` and `?`
+    are wildcards, case does not matter."""
+
+    model: str = "*"
+    """Only findings of this model."""
+
+    above: float | None = Field(None, allow_inf_nan=False)
+    below: float | None = Field(None, allow_inf_nan=False)
+    """Limits; with both, the value is outside of them."""
+
+    unit: str = ""
+    """UCUM code of the limits. A finding in another unit raises nothing; empty: whatever unit it has."""
+
+    severity: Literal["low", "medium", "high"] = "medium"
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> AlertRule:
+        if self.above is None and self.below is None:
+            raise ValueError("an alert has a limit: `above` or `below`")
+        if self.above is not None and self.below is not None and self.below > self.above:
+            raise ValueError("`below` is over `above`: every value would raise the alert")
+        return self
+
+
 class Recipe(_Strict):
     """The whole recipe."""
 
@@ -140,6 +171,9 @@ class Recipe(_Strict):
     match: Match = Match()
     select: Select = Select()
     stages: tuple[StageSpec, ...] = Field(min_length=1)
+    alerts: tuple[AlertRule, ...] = ()
+    """Which findings raise an alert."""
+
     deadline_minutes: float | None = Field(None, gt=0, le=24 * 60)
     """Time for all stages together, waiting for services included; None: as the service is set (30)."""
 
@@ -165,6 +199,9 @@ class Recipe(_Strict):
                         f"stage {number} ({stage.uses}) stands twice; `input` could not tell the two apart"
                     )
                 processed.append(stage.uses)
+        names = [rule.alert for rule in self.alerts]
+        if len(set(names)) < len(names):
+            raise ValueError("two rules of `alerts` have the same name")
         return self
 
 
@@ -240,6 +277,8 @@ def _path_in_text(loc: Path, located: LocatedYaml) -> Path:
 
 
 def _known_keys(path: Path) -> list[str]:
+    if path[:1] == ("alerts",):
+        return list(AlertRule.model_fields)
     models: dict[Path, type[BaseModel]] = {
         (): Recipe,
         ("match",): Match,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import context as otel_context
 
 from imaging.rpc.tracing import context_of
+from pipeline_svc.alerts.run_alerts import RunAlerts
 from pipeline_svc.durable_run import DurableRun
 from pipeline_svc.recipe import parse_recipe
 from pipeline_svc.recipe_book import RecipeBook
@@ -29,8 +30,16 @@ class RunCarrier:
     """
 
     def __init__(
-        self, *, runs: Runs, storage: StorageClient, book: RecipeBook, calls: StageCalls, deadline: timedelta
+        self,
+        *,
+        runs: Runs,
+        storage: StorageClient,
+        book: RecipeBook,
+        calls: StageCalls,
+        alerts: RunAlerts,
+        deadline: timedelta,
     ) -> None:
+        self._alerts = alerts
         self._runs = runs
         self._storage = storage
         self._book = book
@@ -56,6 +65,7 @@ class RunCarrier:
             storage=self._storage,
             book=self._book,
             calls=self._calls,
+            alerts=self._alerts,
             time_limit_s=limit.total_seconds(),
         )
         token = otel_context.attach(context_of(run.traceparent))

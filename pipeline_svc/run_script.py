@@ -38,6 +38,9 @@ class RunSteps(Protocol):
     async def send(self, stage: StageRecord) -> None:
         """Send results, or the study, to a destination."""
 
+    async def raise_alerts(self) -> None:
+        """Hold the findings of the run against the rules of its recipe."""
+
     def why_nothing_to_report(self) -> str:
         """The reason if there were analyses and every one has failed; else empty."""
 
@@ -66,6 +69,9 @@ async def run_study(run: RunSteps) -> None:
         # Pixels in, findings out.
         for stage in run.stages("analyze"):
             await run.analyze(stage)
+
+        # What somebody shall see soon does not wait for the report.
+        await run.raise_alerts()
 
         # Findings in, documents out.
         nothing_to_report = run.why_nothing_to_report()

@@ -1,10 +1,21 @@
-"""The tables of the pipeline service: runs, their stages, how far the change log was followed, and who does so."""
+"""The tables of the pipeline service: runs, their stages, alerts, how far the change log was followed, and by whom."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+)
 
 from imaging.database import Tables
 from imaging.database.column_types import counted, text
@@ -85,6 +96,38 @@ CURSOR = Table(
     Column("id", Integer, primary_key=True),
     # All changes up to this revision of storage's log have been acted on.
     Column("revision", BigInteger, nullable=False),
+)
+
+ALERTS = Table(
+    "alerts",
+    METADATA,
+    # The revision that watches go by.
+    Column("number", counted(), primary_key=True, autoincrement=True),
+    # Follows from run, rule and finding: raised again, it is the same one.
+    Column("id", text(64), nullable=False, unique=True),
+    Column("rule", text(64), nullable=False),
+    Column("run_id", text(64), nullable=False),
+    Column("study", text(128), nullable=False),
+    # Of imaging.pipeline.v1.Alert, what never changes.
+    Column("message", LargeBinary, nullable=False),
+    Column("create_time_us", BigInteger, nullable=False),
+    Column("acknowledge_time_us", BigInteger),
+    Index("alerts_by_study", "study", "number"),
+)
+
+ALERT_DELIVERIES = Table(
+    "alert_deliveries",
+    METADATA,
+    Column("alert_id", text(64), ForeignKey("alerts.id"), primary_key=True),
+    Column("webhook", text(64), primary_key=True),
+    Column("state", Integer, nullable=False),  # AlertDelivery.State
+    Column("attempts", Integer, nullable=False),
+    Column("error", text(), nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+    Column("update_time_us", BigInteger),
+    # Null: it is told no more. Put off while a replica is at it.
+    Column("next_try_us", BigInteger),
+    Index("alert_deliveries_by_next_try", "next_try_us"),
 )
 
 LEASE = lease_table(METADATA)

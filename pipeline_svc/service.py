@@ -7,6 +7,7 @@ import logging
 from datetime import timedelta
 from typing import Final
 
+from imaging.analysis.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from imaging.client.storage import StorageClient
 from imaging.database import Database
 from imaging.database.lease import Lease
@@ -16,6 +17,9 @@ from imaging.rpc.replicas import Replicas
 from imaging.rpc.server import RpcServer
 from imaging.settings import ServiceName, Settings
 from imaging.settings.database import database_access
+from pipeline_svc.alerts.alert_table import AlertTable, TellAgain
+from pipeline_svc.alerts.run_alerts import RunAlerts
+from pipeline_svc.alerts.webhooks import WebhookDelivery, check_webhooks
 from pipeline_svc.duty import Duty
 from pipeline_svc.embedded_engine import EmbeddedEngine
 from pipeline_svc.readiness import Readiness
@@ -40,6 +44,7 @@ class PipelineService:
     """The running service: its database, its duty, its server."""
 
     def __init__(self, settings: Settings) -> None:
+        check_webhooks(settings.pipeline.webhooks)
         book = load_recipe_book(settings.pipeline.recipes_dir)
         listen, how = settings.listen("pipeline"), settings.channel()
         processing = open_channel(settings.processing.address, how)
@@ -50,7 +55,15 @@ class PipelineService:
         self._channels = [processing, analysis, reporting, gateway, storage]
         self._storage = StorageClient(storage)
         self._database = Database.open(database_access(settings, "pipeline"), TABLES)
+        own = settings.pipeline
+        again = TellAgain(
+            first_wait=timedelta(seconds=own.webhook_again_seconds),
+            give_up_after=timedelta(hours=own.webhook_give_up_hours),
+        )
         lease = Lease(self._database, LEASE)
+        alerts = AlertTable(self._database, own.webhooks, again, lease.require)
+        look_every = timedelta(seconds=min(2.0, own.webhook_again_seconds))
+        self._webhooks = WebhookDelivery(alerts, own.webhooks, self._storage, look_every)
         runs = Runs(self._database, on_duty=lease.require)
         called: tuple[ServiceName, ...] = ("processing", "analysis", "reporting", "gateway")
         replicas = (Replicas(settings.address(name), how) for name in called)
@@ -60,6 +73,7 @@ class PipelineService:
             storage=self._storage,
             book=book,
             calls=calls,
+            alerts=RunAlerts(AnalysisServiceStub(analysis), alerts),
             deadline=timedelta(minutes=settings.pipeline.run_deadline_minutes),
         )
         engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=settings.pipeline.max_parallel_runs)
@@ -76,24 +90,28 @@ class PipelineService:
             engine=engine,
             control=control,
             readiness=self._readiness,
+            alerts=alerts,
         )
         self._server = RpcServer(
             listen, {SERVICE: lambda server: add_PipelineServiceServicer_to_server(servicer, server)}
         )
         self._work: asyncio.Task[None] | None = None
-        self._counting: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
         """Listen; the port. Health says NOT_SERVING until the recipes are checked against the other services."""
         port = await self._server.start(serving=False)
         self._work = asyncio.create_task(self._run(), name="pipeline")
-        self._counting = asyncio.create_task(self._metrics.run(), name="run-metrics")
+        self._beside = [
+            asyncio.create_task(self._metrics.run(), name="run-metrics"),
+            asyncio.create_task(self._webhooks.run(), name="webhooks"),
+        ]
         return port
 
     async def stop(self, grace: timedelta) -> None:
         """Take up nothing more and let go of the runs, which go on at the next start; then close everything."""
         await self._server.set_serving(False)
-        ending = {task for task in (self._work, self._counting) if task is not None}
+        ending = {task for task in (self._work, *self._beside) if task is not None}
         for task in ending:
             task.cancel()
         if ending:
@@ -124,7 +142,7 @@ def build(settings: Settings) -> PipelineService:
     Raises
     ------
     SettingsInvalid
-        If a recipe is wrong by itself, with file, line and a hint.
+        If a recipe is wrong by itself, with file, line and a hint; or a webhook names a file that is no good.
     FailedPrecondition, Unavailable
         If the database cannot be used.
     """

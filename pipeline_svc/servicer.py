@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,13 @@ import grpc
 from imaging.errors import FailedPrecondition, InvalidArgument
 from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_service_pb2_grpc
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
+from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.readiness import Readiness
 from pipeline_svc.recipe import LoadedRecipe
 from pipeline_svc.recipe_book import RecipeBook
 from pipeline_svc.run_control import RunControl
 from pipeline_svc.run_creation import new_run, read_series
-from pipeline_svc.runs import Runs
+from pipeline_svc.runs import LOOK_AGAIN_S, Runs
 
 if TYPE_CHECKING:
     from imaging.client.storage import StorageClient
@@ -27,7 +29,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PipelineServicer(pipeline_service_pb2_grpc.PipelineServiceServicer):
-    """Recipes and runs, as the contract tells them."""
+    """Recipes, runs and alerts, as the contract tells them."""
 
     def __init__(
         self,
@@ -38,7 +40,9 @@ class PipelineServicer(pipeline_service_pb2_grpc.PipelineServiceServicer):
         engine: RunEngine,
         control: RunControl,
         readiness: Readiness,
+        alerts: AlertTable,
     ) -> None:
+        self._alerts = alerts
         self._book = book
         self._runs = runs
         self._storage = storage
@@ -132,6 +136,36 @@ class PipelineServicer(pipeline_service_pb2_grpc.PipelineServiceServicer):
         async with aclosing(self._runs.watch(_run_id(request.name))) as runs:
             async for run in runs:
                 yield pipeline_service_pb2.WatchRunResponse(run=run)
+
+    async def ListAlerts(
+        self, request: pipeline_service_pb2.ListAlertsRequest, context: Context
+    ) -> pipeline_service_pb2.ListAlertsResponse:
+        """A page of alerts, newest first."""
+        found, token = await self._alerts.page(request.study, request.open, request.page_size, request.page_token)
+        return pipeline_service_pb2.ListAlertsResponse(alerts=found, next_page_token=token)
+
+    async def WatchAlerts(
+        self, request: pipeline_service_pb2.WatchAlertsRequest, context: Context
+    ) -> AsyncIterator[pipeline_service_pb2.WatchAlertsResponse]:
+        """Alerts as they come; any replica may raise them, so the table is looked at."""
+        following = request.start_revision or await self._alerts.newest_revision() + 1
+        while True:
+            for alert in await self._alerts.since(following):
+                yield pipeline_service_pb2.WatchAlertsResponse(alert=alert)
+                following = alert.revision + 1
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def AcknowledgeAlert(
+        self, request: pipeline_service_pb2.AcknowledgeAlertRequest, context: Context
+    ) -> pipeline_service_pb2.AcknowledgeAlertResponse:
+        """The alert, acknowledged."""
+        return pipeline_service_pb2.AcknowledgeAlertResponse(alert=await self._alerts.acknowledge(request.name))
+
+    async def RedeliverAlert(
+        self, request: pipeline_service_pb2.RedeliverAlertRequest, context: Context
+    ) -> pipeline_service_pb2.RedeliverAlertResponse:
+        """The alert, told anew."""
+        return pipeline_service_pb2.RedeliverAlertResponse(alert=await self._alerts.redeliver(request.name))
 
     async def _message(self, run_id: str) -> pipeline_pb2.Run:
         return self._runs.message(await self._runs.get(run_id))

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from imaging.analysis.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 from imaging.client import conversion
+from imaging.client.alerts import AsyncAlerts
 from imaging.client.destinations import AsyncDestinations
 from imaging.client.endpoints import resolve_endpoints
 from imaging.client.file_store import OnProgress, store_files
@@ -58,6 +59,7 @@ class AsyncClient:
         self._stack.push_async_callback(self.storage.close)
         self.storage_admin = AsyncStorageAdmin(channels["storage"])
         self.runs = AsyncRuns(channels["pipeline"], patience or Patience())
+        self.alerts = AsyncAlerts(channels["pipeline"], patience or Patience())
         self.reports = AsyncReports(channels["reporting"])
         self.destinations = AsyncDestinations(channels["gateway"])
         self._analysis: analysis_service_pb2_grpc.AnalysisServiceAsyncStub = (

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from imaging.client import results
+from imaging.client.alerts import Alert
 from imaging.client.async_client import AsyncClient
 from imaging.client.destinations import Destination, Echo, FailedSend, Sending
 from imaging.client.file_store import OnProgress
@@ -60,6 +61,7 @@ class Client:
         self.endpoints = self._client.endpoints
         self.runs = Runs(self._client, self._loop)
         self.reports = Reports(self._client, self._loop)
+        self.alerts = Alerts(self._client, self._loop)
         self.destinations = Destinations(self._client, self._loop)
 
     def store(
@@ -205,6 +207,30 @@ class Reports:
     def download(self, report: str | Report, folder: str | Path) -> tuple[Path, ...]:
         """Write every document of a report into a folder; the files come back."""
         return self._loop.run(self._reports.download(report, folder))
+
+
+class Alerts:
+    """The alerts of an installation."""
+
+    def __init__(self, client: AsyncClient, loop: LoopThread) -> None:
+        self._alerts = client.alerts
+        self._loop = loop
+
+    def list(self, study: str | Study = "", *, only_open: bool = False) -> Sequence[Alert]:
+        """Alerts, newest first; of one study or all, or only those that nobody has acknowledged."""
+        return self._loop.run(self._alerts.list(study, only_open=only_open))
+
+    def watch(self, start_revision: int = 0) -> Iterator[Alert]:
+        """Alerts as they are raised, without end; from a revision on, or (0) from now on."""
+        return self._loop.iterate(self._alerts.watch(start_revision))
+
+    def acknowledge(self, alert: str | Alert) -> Alert:
+        """Say that somebody has seen it."""
+        return self._loop.run(self._alerts.acknowledge(alert))
+
+    def redeliver(self, alert: str | Alert) -> Alert:
+        """Tell it anew to the webhooks that have not taken it."""
+        return self._loop.run(self._alerts.redeliver(alert))
 
 
 class Destinations:

@@ -6,7 +6,7 @@ Anything but a loopback address needs TLS and a bearer token, or an explicit `in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -15,10 +15,12 @@ from imaging.rpc.channel import ChannelSettings
 from imaging.rpc.loopback import is_loopback
 from imaging.rpc.server import ListenSettings
 from imaging.settings.front import FrontSettings
+from imaging.settings.gateway import DestinationId as WebhookId
 from imaging.settings.gateway import GatewaySettings
 from imaging.settings.own_database import OwnDatabase
-from imaging.settings.section import Address, Addresses, Section
+from imaging.settings.section import Address, Addresses, FromText, Section
 from imaging.settings.security_files import check_server_certificate, check_trusted_certificates, read_token
+from imaging.settings.webhook import Webhook
 
 SERVICE_NAMES: Final = ("storage", "processing", "analysis", "reporting", "pipeline", "gateway")
 """In the order of their ports, from `port_base` on."""
@@ -126,6 +128,15 @@ class PipelineSettings(OwnDatabase):
 
     recipes_dir: Path | None = None
     """Folder of YAML recipes that are tried before the built-in ones."""
+
+    webhooks: Annotated[dict[WebhookId, Webhook], FromText] = Field(default_factory=dict)
+    """Who is told of alerts by HTTP, by a short name."""
+
+    webhook_give_up_hours: float = Field(24.0, gt=0)
+    """An alert that a webhook does not take is told again for so long, less and less often; then a person decides."""
+
+    webhook_again_seconds: float = Field(5.0, gt=0)
+    """Wait before it is told again for the first time; it doubles, up to an hour."""
 
     max_parallel_runs: int = Field(2, ge=1)
     """Runs worked on at the same time; more wait."""

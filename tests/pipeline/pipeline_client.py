@@ -26,8 +26,9 @@ ENDED = (
 class PipelineClient:
     """Calls of `imaging.pipeline.v1`, with domain errors."""
 
-    def __init__(self, service: PipelineService, channel: grpc.aio.Channel) -> None:
+    def __init__(self, service: PipelineService, channel: grpc.aio.Channel, address: str) -> None:
         self.service = service
+        self.address = address
         self._channel = channel
         self._is_stopped = False
         self._stub: Any = pipeline_service_pb2_grpc.PipelineServiceStub(channel)
@@ -36,7 +37,7 @@ class PipelineClient:
     @classmethod
     async def start(cls, service: PipelineService) -> PipelineClient:
         port = await service.start()
-        return cls(service, open_channel(f"127.0.0.1:{port}"))
+        return cls(service, open_channel(f"127.0.0.1:{port}"), f"127.0.0.1:{port}")
 
     async def stop(self) -> None:
         """May be called twice."""

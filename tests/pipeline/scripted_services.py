@@ -201,6 +201,8 @@ class ScriptedStages:
         """The newest request by what it uses (step, model or template)."""
         self.behaviour: dict[str, Behaviour] = {}
         """By what is used."""
+        self.findings: list[analysis_pb2.Finding] = []
+        """What analysis has found in any run."""
         self.work: RequestWork[list[Refusal]] = RequestWork(heartbeat=timedelta(milliseconds=50))
 
     def attach(self, uses: str, request: Any) -> AsyncIterator[Any]:
@@ -282,6 +284,9 @@ class ScriptedAnalysis(analysis_service_pb2_grpc.AnalysisServiceServicer):
                     findings=[] if item else [finding], refusals=item, algorithm=f"{request.model} 1"
                 )
             )
+
+    async def ListFindings(self, request: Any, context: Any) -> Any:
+        return analysis_service_pb2.ListFindingsResponse(findings=self._stages.findings)
 
     async def CancelAnalysis(self, request: Any, context: Any) -> Any:
         self._stages.cancel(request.request_id)

@@ -16,12 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
+from imaging.analysis.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from imaging.client.storage import StorageClient
 from imaging.database import Database, DatabaseAccess
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.rpc.channel import open_channel
 from imaging.rpc.replicas import Replicas
 from imaging.stage.v1.stage_pb2 import Progress
+from pipeline_svc.alerts.alert_table import AlertTable
+from pipeline_svc.alerts.run_alerts import RunAlerts
 from pipeline_svc.embedded_engine import EmbeddedEngine
 from pipeline_svc.recipe_book import load_recipe_book
 from pipeline_svc.run_carrier import RunCarrier
@@ -209,7 +212,9 @@ async def life(scripted: Scripted, folder: Path, fate: Fate) -> AsyncIterator[Ru
         Replicas("127.0.0.1:1"),
     )
     calls = StageCalls({kind: MortalService(service, fate) for kind, service in services.items()})
-    carrier = RunCarrier(runs=runs, storage=storage, book=book, calls=calls, deadline=timedelta(minutes=1))
+    alerts = RunAlerts(AnalysisServiceStub(channel), AlertTable(database))
+    deadline = timedelta(minutes=1)
+    carrier = RunCarrier(runs=runs, storage=storage, book=book, calls=calls, alerts=alerts, deadline=deadline)
     engine = EmbeddedEngine(runs, carrier.carry, max_parallel_runs=2)
     watcher = Watcher(storage=storage, runs=runs, book=book, engine=engine, control=RunControl(runs, engine, calls))
     living = [asyncio.create_task(engine.run()), asyncio.create_task(watcher.watch())]

@@ -1,5 +1,6 @@
 // The frame of the page: who is signed in, which view an address shows, and notices.
 
+import { showAlertList } from "./alert-list.js";
 import { fill } from "./dom.js";
 import { showRunList } from "./run-list.js";
 import { currentSession, loadSession, signOut } from "./server.js";
@@ -18,6 +19,7 @@ const ROUTES = [
   [new RegExp(`^/studies/${UID}/reports/([A-Za-z0-9_-]{1,100})$`), "studies", showReport],
   [new RegExp(`^/studies/${UID}/series/${UID}$`), "viewer", showSeries],
   [/^\/runs$/, "runs", showRunList],
+  [/^\/alerts$/, "alerts", showAlertList],
   [/^\/system$/, "system", showSystem],
 ];
 

@@ -344,3 +344,174 @@ class WatchRunResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["run", b"run"]) -> None: ...
 
 Global___WatchRunResponse: typing_extensions.TypeAlias = WatchRunResponse
+
+@typing.final
+class ListAlertsRequest(google.protobuf.message.Message):
+    """Asks for alerts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STUDY_FIELD_NUMBER: builtins.int
+    OPEN_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    study: builtins.str
+    """`studies/{uid}`, or empty for all."""
+    open: builtins.bool
+    """Only those that nobody has acknowledged."""
+    page_size: builtins.int
+    """At most this many; 0: 100; at most 1000."""
+    page_token: builtins.str
+    """From an earlier answer."""
+    def __init__(
+        self,
+        *,
+        study: builtins.str = ...,
+        open: builtins.bool = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["open", b"open", "page_size", b"page_size", "page_token", b"page_token", "study", b"study"]) -> None: ...
+
+Global___ListAlertsRequest: typing_extensions.TypeAlias = ListAlertsRequest
+
+@typing.final
+class ListAlertsResponse(google.protobuf.message.Message):
+    """A page of alerts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALERTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty: this is the last."""
+    @property
+    def alerts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.pipeline.v1.pipeline_pb2.Alert]:
+        """The alerts."""
+
+    def __init__(
+        self,
+        *,
+        alerts: collections.abc.Iterable[imaging.pipeline.v1.pipeline_pb2.Alert] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["alerts", b"alerts", "next_page_token", b"next_page_token"]) -> None: ...
+
+Global___ListAlertsResponse: typing_extensions.TypeAlias = ListAlertsResponse
+
+@typing.final
+class WatchAlertsRequest(google.protobuf.message.Message):
+    """Asks for alerts as they come."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    START_REVISION_FIELD_NUMBER: builtins.int
+    start_revision: builtins.int
+    """From this revision on; 0: only what comes from now on."""
+    def __init__(
+        self,
+        *,
+        start_revision: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["start_revision", b"start_revision"]) -> None: ...
+
+Global___WatchAlertsRequest: typing_extensions.TypeAlias = WatchAlertsRequest
+
+@typing.final
+class WatchAlertsResponse(google.protobuf.message.Message):
+    """An alert."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALERT_FIELD_NUMBER: builtins.int
+    @property
+    def alert(self) -> imaging.pipeline.v1.pipeline_pb2.Alert:
+        """As it was raised, or as it is now if it was raised before the watch."""
+
+    def __init__(
+        self,
+        *,
+        alert: imaging.pipeline.v1.pipeline_pb2.Alert | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["alert", b"alert"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["alert", b"alert"]) -> None: ...
+
+Global___WatchAlertsResponse: typing_extensions.TypeAlias = WatchAlertsResponse
+
+@typing.final
+class AcknowledgeAlertRequest(google.protobuf.message.Message):
+    """Names the alert that somebody has seen."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`alerts/{id}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+Global___AcknowledgeAlertRequest: typing_extensions.TypeAlias = AcknowledgeAlertRequest
+
+@typing.final
+class AcknowledgeAlertResponse(google.protobuf.message.Message):
+    """The alert."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALERT_FIELD_NUMBER: builtins.int
+    @property
+    def alert(self) -> imaging.pipeline.v1.pipeline_pb2.Alert:
+        """The alert."""
+
+    def __init__(
+        self,
+        *,
+        alert: imaging.pipeline.v1.pipeline_pb2.Alert | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["alert", b"alert"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["alert", b"alert"]) -> None: ...
+
+Global___AcknowledgeAlertResponse: typing_extensions.TypeAlias = AcknowledgeAlertResponse
+
+@typing.final
+class RedeliverAlertRequest(google.protobuf.message.Message):
+    """Names the alert to tell anew."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`alerts/{id}`."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+Global___RedeliverAlertRequest: typing_extensions.TypeAlias = RedeliverAlertRequest
+
+@typing.final
+class RedeliverAlertResponse(google.protobuf.message.Message):
+    """The alert."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALERT_FIELD_NUMBER: builtins.int
+    @property
+    def alert(self) -> imaging.pipeline.v1.pipeline_pb2.Alert:
+        """The alert."""
+
+    def __init__(
+        self,
+        *,
+        alert: imaging.pipeline.v1.pipeline_pb2.Alert | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["alert", b"alert"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["alert", b"alert"]) -> None: ...
+
+Global___RedeliverAlertResponse: typing_extensions.TypeAlias = RedeliverAlertResponse

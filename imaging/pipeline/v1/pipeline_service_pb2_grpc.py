@@ -75,6 +75,26 @@ class PipelineServiceStub(object):
                 request_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunResponse.FromString,
                 _registered_method=True)
+        self.ListAlerts = channel.unary_unary(
+                '/imaging.pipeline.v1.PipelineService/ListAlerts',
+                request_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListAlertsRequest.SerializeToString,
+                response_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListAlertsResponse.FromString,
+                _registered_method=True)
+        self.WatchAlerts = channel.unary_stream(
+                '/imaging.pipeline.v1.PipelineService/WatchAlerts',
+                request_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchAlertsRequest.SerializeToString,
+                response_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchAlertsResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeAlert = channel.unary_unary(
+                '/imaging.pipeline.v1.PipelineService/AcknowledgeAlert',
+                request_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.AcknowledgeAlertRequest.SerializeToString,
+                response_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.AcknowledgeAlertResponse.FromString,
+                _registered_method=True)
+        self.RedeliverAlert = channel.unary_unary(
+                '/imaging.pipeline.v1.PipelineService/RedeliverAlert',
+                request_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RedeliverAlertRequest.SerializeToString,
+                response_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RedeliverAlertResponse.FromString,
+                _registered_method=True)
 
 
 class PipelineServiceServicer(object):
@@ -162,6 +182,43 @@ class PipelineServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAlerts(self, request, context):
+        """Gives alerts, newest first.
+
+        Errors:
+        - INVALID_ARGUMENT: a malformed page token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchAlerts(self, request, context):
+        """Streams alerts as they are raised, until the caller leaves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeAlert(self, request, context):
+        """Says that somebody has seen an alert. Idempotent: the first time counts.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeliverAlert(self, request, context):
+        """Tells an alert anew to the webhooks that have not taken it. Idempotent.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PipelineServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -204,6 +261,26 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.FromString,
                     response_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunResponse.SerializeToString,
+            ),
+            'ListAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlerts,
+                    request_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListAlertsRequest.FromString,
+                    response_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListAlertsResponse.SerializeToString,
+            ),
+            'WatchAlerts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAlerts,
+                    request_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchAlertsRequest.FromString,
+                    response_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchAlertsResponse.SerializeToString,
+            ),
+            'AcknowledgeAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeAlert,
+                    request_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.AcknowledgeAlertRequest.FromString,
+                    response_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.AcknowledgeAlertResponse.SerializeToString,
+            ),
+            'RedeliverAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeliverAlert,
+                    request_deserializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RedeliverAlertRequest.FromString,
+                    response_serializer=imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RedeliverAlertResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -423,6 +500,114 @@ class PipelineService(object):
             '/imaging.pipeline.v1.PipelineService/WatchRun',
             imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.SerializeToString,
             imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.pipeline.v1.PipelineService/ListAlerts',
+            imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListAlertsRequest.SerializeToString,
+            imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imaging.pipeline.v1.PipelineService/WatchAlerts',
+            imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchAlertsRequest.SerializeToString,
+            imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.pipeline.v1.PipelineService/AcknowledgeAlert',
+            imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.AcknowledgeAlertRequest.SerializeToString,
+            imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.AcknowledgeAlertResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeliverAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.pipeline.v1.PipelineService/RedeliverAlert',
+            imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RedeliverAlertRequest.SerializeToString,
+            imaging_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RedeliverAlertResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -153,7 +153,71 @@ _PipelineServiceWatchRunType = typing_extensions.TypeVar(
     ],
 )
 
-class PipelineServiceStub(typing.Generic[_PipelineServiceListRecipesType, _PipelineServiceGetRecipeType, _PipelineServiceCreateRunType, _PipelineServiceGetRunType, _PipelineServiceListRunsType, _PipelineServiceCancelRunType, _PipelineServiceRetryRunType, _PipelineServiceWatchRunType]):
+_PipelineServiceListAlertsType = typing_extensions.TypeVar(
+    '_PipelineServiceListAlertsType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.ListAlertsRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.ListAlertsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.ListAlertsRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.ListAlertsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.ListAlertsRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.ListAlertsResponse,
+    ],
+)
+
+_PipelineServiceWatchAlertsType = typing_extensions.TypeVar(
+    '_PipelineServiceWatchAlertsType',
+    grpc.UnaryStreamMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsResponse,
+    ],
+)
+
+_PipelineServiceAcknowledgeAlertType = typing_extensions.TypeVar(
+    '_PipelineServiceAcknowledgeAlertType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertResponse,
+    ],
+)
+
+_PipelineServiceRedeliverAlertType = typing_extensions.TypeVar(
+    '_PipelineServiceRedeliverAlertType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse,
+    ],
+)
+
+class PipelineServiceStub(typing.Generic[_PipelineServiceListRecipesType, _PipelineServiceGetRecipeType, _PipelineServiceCreateRunType, _PipelineServiceGetRunType, _PipelineServiceListRunsType, _PipelineServiceCancelRunType, _PipelineServiceRetryRunType, _PipelineServiceWatchRunType, _PipelineServiceListAlertsType, _PipelineServiceWatchAlertsType, _PipelineServiceAcknowledgeAlertType, _PipelineServiceRedeliverAlertType]):
     """Runs recipes on complete studies."""
 
     @typing.overload
@@ -190,6 +254,22 @@ class PipelineServiceStub(typing.Generic[_PipelineServiceListRecipesType, _Pipel
             imaging.pipeline.v1.pipeline_service_pb2.WatchRunRequest,
             imaging.pipeline.v1.pipeline_service_pb2.WatchRunResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.pipeline.v1.pipeline_service_pb2.ListAlertsRequest,
+            imaging.pipeline.v1.pipeline_service_pb2.ListAlertsResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsRequest,
+            imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertRequest,
+            imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertRequest,
+            imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -225,6 +305,22 @@ class PipelineServiceStub(typing.Generic[_PipelineServiceListRecipesType, _Pipel
         grpc.aio.UnaryStreamMultiCallable[
             imaging.pipeline.v1.pipeline_service_pb2.WatchRunRequest,
             imaging.pipeline.v1.pipeline_service_pb2.WatchRunResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.pipeline.v1.pipeline_service_pb2.ListAlertsRequest,
+            imaging.pipeline.v1.pipeline_service_pb2.ListAlertsResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsRequest,
+            imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertRequest,
+            imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertRequest,
+            imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -284,6 +380,30 @@ class PipelineServiceStub(typing.Generic[_PipelineServiceListRecipesType, _Pipel
     - NOT_FOUND: it is not there.
     """
 
+    ListAlerts: _PipelineServiceListAlertsType
+    """Gives alerts, newest first.
+
+    Errors:
+    - INVALID_ARGUMENT: a malformed page token.
+    """
+
+    WatchAlerts: _PipelineServiceWatchAlertsType
+    """Streams alerts as they are raised, until the caller leaves."""
+
+    AcknowledgeAlert: _PipelineServiceAcknowledgeAlertType
+    """Says that somebody has seen an alert. Idempotent: the first time counts.
+
+    Errors:
+    - NOT_FOUND: it is not there.
+    """
+
+    RedeliverAlert: _PipelineServiceRedeliverAlertType
+    """Tells an alert anew to the webhooks that have not taken it. Idempotent.
+
+    Errors:
+    - NOT_FOUND: it is not there.
+    """
+
 PipelineServiceAsyncStub: typing_extensions.TypeAlias = PipelineServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.pipeline.v1.pipeline_service_pb2.ListRecipesRequest,
@@ -316,6 +436,22 @@ PipelineServiceAsyncStub: typing_extensions.TypeAlias = PipelineServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         imaging.pipeline.v1.pipeline_service_pb2.WatchRunRequest,
         imaging.pipeline.v1.pipeline_service_pb2.WatchRunResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.ListAlertsRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.ListAlertsResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertRequest,
+        imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse,
     ],
 ]
 
@@ -413,6 +549,50 @@ class PipelineServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[imaging.pipeline.v1.pipeline_service_pb2.WatchRunResponse], collections.abc.AsyncIterator[imaging.pipeline.v1.pipeline_service_pb2.WatchRunResponse]]:
         """Streams a run with every change of it, until it ends.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        """
+
+    @abc.abstractmethod
+    def ListAlerts(
+        self,
+        request: imaging.pipeline.v1.pipeline_service_pb2.ListAlertsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.pipeline.v1.pipeline_service_pb2.ListAlertsResponse, collections.abc.Awaitable[imaging.pipeline.v1.pipeline_service_pb2.ListAlertsResponse]]:
+        """Gives alerts, newest first.
+
+        Errors:
+        - INVALID_ARGUMENT: a malformed page token.
+        """
+
+    @abc.abstractmethod
+    def WatchAlerts(
+        self,
+        request: imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsResponse], collections.abc.AsyncIterator[imaging.pipeline.v1.pipeline_service_pb2.WatchAlertsResponse]]:
+        """Streams alerts as they are raised, until the caller leaves."""
+
+    @abc.abstractmethod
+    def AcknowledgeAlert(
+        self,
+        request: imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertResponse, collections.abc.Awaitable[imaging.pipeline.v1.pipeline_service_pb2.AcknowledgeAlertResponse]]:
+        """Says that somebody has seen an alert. Idempotent: the first time counts.
+
+        Errors:
+        - NOT_FOUND: it is not there.
+        """
+
+    @abc.abstractmethod
+    def RedeliverAlert(
+        self,
+        request: imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse, collections.abc.Awaitable[imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse]]:
+        """Tells an alert anew to the webhooks that have not taken it. Idempotent.
 
         Errors:
         - NOT_FOUND: it is not there.

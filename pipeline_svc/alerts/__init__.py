@@ -1,0 +1,1 @@
+"""Alerts: rules of recipes over findings, kept, shown, and told to webhooks."""
