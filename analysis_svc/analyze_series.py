@@ -70,7 +70,7 @@ class SeriesAnalysis:
     def __init__(self, storage: StorageClient, findings: FindingsTable, model_time_limit: timedelta) -> None:
         self._storage = storage
         self._findings = findings
-        self._model_time_limit = model_time_limit
+        self.model_time_limit = model_time_limit
         self._cores = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def analyze(self, request: AnalysisRequest, report: Report) -> Result:
@@ -163,7 +163,7 @@ class SeriesAnalysis:
         if request.model.requires == "regions":
             report(0, 0, "regions", "reading")
             given = replace(await read_regions(self._storage, regions, volume), headers=tuple(headers))
-        analysis = await run_model(request.model, given, request.parameters, report, self._model_time_limit)
+        analysis = await run_model(request.model, given, request.parameters, report, self.model_time_limit)
         return _Answer(analysis, volume, headers)
 
     async def _of_frames(
@@ -173,7 +173,7 @@ class SeriesAnalysis:
         require_one_unit([header.dataset for header in headers])
         feed = FrameFeed(headers, self._storage, asyncio.get_running_loop())
         try:
-            analysis = await run_model(request.model, feed, request.parameters, report, self._model_time_limit)
+            analysis = await run_model(request.model, feed, request.parameters, report, self.model_time_limit)
         finally:
             await feed.close()
         return _Answer(analysis)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 
 import grpc
 
 from analysis_svc.analysis_request import checked_request
+from analysis_svc.analyze_frames import analyze_frames
 from analysis_svc.analyze_series import SeriesAnalysis
 from analysis_svc.findings import FindingsTable, Result
 from analysis_svc.registry import ModelRegistry
@@ -59,6 +61,15 @@ class AnalysisServicer(analysis_service_pb2_grpc.AnalysisServiceServicer):
                 yield analysis_service_pb2.AnalyzeSeriesResponse(progress=update)
             else:
                 yield analysis_service_pb2.AnalyzeSeriesResponse(result=update)
+
+    async def AnalyzeFrames(
+        self, request_iterator: AsyncIterator[analysis_service_pb2.AnalyzeFramesRequest], context: Context
+    ) -> AsyncIterator[analysis_service_pb2.AnalyzeFramesResponse]:
+        """What was measured in each frame."""
+        answers = analyze_frames(request_iterator, self._registry, self._analysis.model_time_limit)
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     async def CancelAnalysis(
         self, request: analysis_service_pb2.CancelAnalysisRequest, context: Context

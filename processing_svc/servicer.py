@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 
 import grpc
@@ -11,6 +12,7 @@ from imaging.client.storage import StorageClient
 from imaging.processing.v1 import processing_pb2, processing_service_pb2, processing_service_pb2_grpc
 from imaging.stage.v1 import stage_pb2
 from imaging.work import RequestWork
+from processing_svc.process_frames import process_frames
 from processing_svc.process_series import process_series
 from processing_svc.render_frames import render_frames
 from processing_svc.steps.registry import COPIES, STEPS
@@ -64,6 +66,14 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
         """The work is ended."""
         self._work.cancel(request.request_id)
         return processing_service_pb2.CancelProcessingResponse()
+
+    async def ProcessFrames(
+        self, request_iterator: AsyncIterator[processing_service_pb2.ProcessFramesRequest], context: Context
+    ) -> AsyncIterator[processing_service_pb2.ProcessFramesResponse]:
+        """Each frame after the step."""
+        async with aclosing(process_frames(request_iterator)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def RenderFrames(
         self, request: processing_service_pb2.RenderFramesRequest, context: Context

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from imaging.client.destinations import AsyncDestinations
 from imaging.client.endpoints import resolve_endpoints
 from imaging.client.file_store import OnProgress, store_files
 from imaging.client.frame import Frame
+from imaging.client.loose_frames import AnalyzedFrame, Frames, ProcessedFrame, analyze_frames, process_frames
 from imaging.client.patience import Patience
 from imaging.client.reports import AsyncReports
 from imaging.client.results import Series, StoreSummary, Study
@@ -62,6 +63,7 @@ class AsyncClient:
         self.alerts = AsyncAlerts(channels["pipeline"], patience or Patience())
         self.reports = AsyncReports(channels["reporting"])
         self.destinations = AsyncDestinations(channels["gateway"])
+        self._processing_channel, self._analysis_channel = channels["processing"], channels["analysis"]
         self._analysis: analysis_service_pb2_grpc.AnalysisServiceAsyncStub = (
             analysis_service_pb2_grpc.AnalysisServiceStub(channels["analysis"])
         )
@@ -179,6 +181,57 @@ class AsyncClient:
         """The pixels of a series as one array, with spacing, origin and orientation where the frames make a volume."""
         name = _name(series, "studies")
         return await series_array(self.storage, name, rescale=rescale, sop_instance_uids=tuple(sop_instance_uids))
+
+    async def process_frames(
+        self, frames: Frames, step: str, *, spacing_mm: tuple[float, float] = (1.0, 1.0), **parameters: Any
+    ) -> AsyncGenerator[ProcessedFrame]:
+        """Frames of your own, shape (rows, columns) with values such as HU, after a processing step, in order.
+
+        Nothing is stored. A frame that cannot be processed comes with its error, and the rest goes on.
+
+        Parameters
+        ----------
+        spacing_mm
+            Of rows and of columns.
+        """
+        answers = process_frames(self._processing_channel, frames, step, parameters, spacing_mm)
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
+
+    async def analyze_frames(
+        self,
+        frames: Frames,
+        model: str,
+        *,
+        modality: str = "",
+        units: str = "1",
+        attributes: Mapping[str, str] | None = None,
+        spacing_mm: tuple[float, float] = (1.0, 1.0),
+        **parameters: Any,
+    ) -> AsyncGenerator[AnalyzedFrame]:
+        """What a model measures in each of your own frames, in order; nothing is stored.
+
+        Parameters
+        ----------
+        modality, attributes
+            What their headers would tell, by DICOM keyword: `{"ConvolutionKernel": "B30f"}`.
+        units
+            UCUM unit of the values: `[hnsf'U]` for Hounsfield units.
+        """
+        answers = analyze_frames(
+            self._analysis_channel,
+            frames,
+            model,
+            parameters,
+            spacing_mm,
+            modality=modality,
+            units=units,
+            attributes=attributes or {},
+        )
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
 
     async def findings(self, *, study: str | Study = "", run: str | Run = "") -> list[Finding]:
         """The findings of a study or of a run, in the order in which they were made."""

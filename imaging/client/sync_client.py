@@ -15,6 +15,7 @@ from imaging.client.destinations import Destination, Echo, FailedSend, Sending
 from imaging.client.file_store import OnProgress
 from imaging.client.frame import Frame
 from imaging.client.loop_thread import LoopThread
+from imaging.client.loose_frames import AnalyzedFrame, Frames, ProcessedFrame
 from imaging.client.patience import Patience
 from imaging.client.results import StoreSummary, Study
 from imaging.client.run_results import Document, Finding, Report, Run, State
@@ -128,6 +129,36 @@ class Client:
     ) -> SeriesArray:
         """The pixels of a series as one array."""
         return self._loop.run(self._client.to_numpy(series, rescale=rescale, sop_instance_uids=sop_instance_uids))
+
+    def process_frames(
+        self, frames: Frames, step: str, *, spacing_mm: tuple[float, float] = (1.0, 1.0), **parameters: Any
+    ) -> Iterator[ProcessedFrame]:
+        """Frames of your own after a processing step, in order; nothing is stored."""
+        return self._loop.iterate(self._client.process_frames(frames, step, spacing_mm=spacing_mm, **parameters))
+
+    def analyze_frames(
+        self,
+        frames: Frames,
+        model: str,
+        *,
+        modality: str = "",
+        units: str = "1",
+        attributes: Mapping[str, str] | None = None,
+        spacing_mm: tuple[float, float] = (1.0, 1.0),
+        **parameters: Any,
+    ) -> Iterator[AnalyzedFrame]:
+        """What a model measures in each of your own frames, in order; nothing is stored."""
+        return self._loop.iterate(
+            self._client.analyze_frames(
+                frames,
+                model,
+                modality=modality,
+                units=units,
+                attributes=attributes,
+                spacing_mm=spacing_mm,
+                **parameters,
+            )
+        )
 
     def findings(self, *, study: str | Study = "", run: str | Run = "") -> list[Finding]:
         """The findings of a study or of a run."""

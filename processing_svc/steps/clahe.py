@@ -47,6 +47,7 @@ class Clahe(Step[ClaheParameters]):
     name: ClassVar[str] = "clahe"
     version: ClassVar[str] = "1.0"
     description: ClassVar[str] = "Equalize the contrast of each neighbourhood, with a limit (CLAHE)."
+    within_slices: ClassVar[bool] = True
     Parameters = ClaheParameters
 
     def apply(self, volume: Volume, parameters: ClaheParameters, progress: Progress) -> Volume:

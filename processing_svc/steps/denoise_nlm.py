@@ -35,6 +35,7 @@ class DenoiseNonLocalMeans(Step[DenoiseNonLocalMeansParameters]):
     name: ClassVar[str] = "denoise-nlm"
     version: ClassVar[str] = "1.0"
     description: ClassVar[str] = "Average patches that look alike within each slice (non-local means)."
+    within_slices: ClassVar[bool] = True
     Parameters = DenoiseNonLocalMeansParameters
 
     def apply(self, volume: Volume, parameters: DenoiseNonLocalMeansParameters, progress: Progress) -> Volume:

@@ -38,6 +38,7 @@ class DenoiseTotalVariation(Step[DenoiseTotalVariationParameters]):
     name: ClassVar[str] = "denoise-tv"
     version: ClassVar[str] = "1.0"
     description: ClassVar[str] = "Smooth within each slice by total variation, which keeps edges."
+    within_slices: ClassVar[bool] = True
     Parameters = DenoiseTotalVariationParameters
 
     def apply(self, volume: Volume, parameters: DenoiseTotalVariationParameters, progress: Progress) -> Volume:

@@ -76,6 +76,9 @@ class SeriesStep(ABC, Generic[P]):
 class Step(SeriesStep[P]):
     """A pure function from a volume to a volume: the same input and parameters give the same output."""
 
+    within_slices: ClassVar[bool] = False
+    """True if what becomes of a slice depends on that slice and the parameters alone."""
+
     @abstractmethod
     def apply(self, volume: Volume, parameters: P, progress: Progress) -> Volume:
         """The processed volume; the given one is not changed. Runs in a thread.

@@ -34,6 +34,7 @@ class UnsharpMask(Step[UnsharpMaskParameters]):
     name: ClassVar[str] = "unsharp-mask"
     version: ClassVar[str] = "1.0"
     description: ClassVar[str] = "Sharpen each slice by adding its difference to a blurred one."
+    within_slices: ClassVar[bool] = True
     Parameters = UnsharpMaskParameters
 
     def apply(self, volume: Volume, parameters: UnsharpMaskParameters, progress: Progress) -> Volume:

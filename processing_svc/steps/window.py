@@ -30,6 +30,7 @@ class Window(Step[WindowParameters]):
     name: ClassVar[str] = "window"
     version: ClassVar[str] = "1.0"
     description: ClassVar[str] = "Map the values of a window linearly to 8 or 16 bit grey levels."
+    within_slices: ClassVar[bool] = True
     Parameters = WindowParameters
 
     def apply(self, volume: Volume, parameters: WindowParameters, progress: Progress) -> Volume:

@@ -23,39 +23,50 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from imaging.analysis.v1 import analysis_pb2 as imaging_dot_analysis_dot_v1_dot_analysis__pb2
 from imaging.stage.v1 import stage_pb2 as imaging_dot_stage_dot_v1_dot_stage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imaging/analysis/v1/analysis_service.proto\x12\x13imaging.analysis.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\"imaging/analysis/v1/analysis.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x13\n\x11ListModelsRequest\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.imaging.analysis.v1.Model\"\xae\x01\n\x14\x41nalyzeSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xd3\x02\n\x15\x41nalyzeSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x43\n\x06result\x18\x02 \x01(\x0b\x32\x31.imaging.analysis.v1.AnalyzeSeriesResponse.ResultH\x00\x1a\xba\x01\n\x06Result\x12.\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12-\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheckB\x08\n\x06update\"+\n\x15\x43\x61ncelAnalysisRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x18\n\x16\x43\x61ncelAnalysisResponse\"m\n\x13ListFindingsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x13\n\x0brequest_ids\x18\x02 \x03(\t\x12\r\n\x05study\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"_\n\x14ListFindingsResponse\x12.\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetFindingRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x12GetFindingResponse\x12-\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1c.imaging.analysis.v1.Finding2\x89\x04\n\x0f\x41nalysisService\x12]\n\nListModels\x12&.imaging.analysis.v1.ListModelsRequest\x1a\'.imaging.analysis.v1.ListModelsResponse\x12h\n\rAnalyzeSeries\x12).imaging.analysis.v1.AnalyzeSeriesRequest\x1a*.imaging.analysis.v1.AnalyzeSeriesResponse0\x01\x12i\n\x0e\x43\x61ncelAnalysis\x12*.imaging.analysis.v1.CancelAnalysisRequest\x1a+.imaging.analysis.v1.CancelAnalysisResponse\x12\x63\n\x0cListFindings\x12(.imaging.analysis.v1.ListFindingsRequest\x1a).imaging.analysis.v1.ListFindingsResponse\x12]\n\nGetFinding\x12&.imaging.analysis.v1.GetFindingRequest\x1a\'.imaging.analysis.v1.GetFindingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*imaging/analysis/v1/analysis_service.proto\x12\x13imaging.analysis.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a\"imaging/analysis/v1/analysis.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x13\n\x11ListModelsRequest\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.imaging.analysis.v1.Model\"\xae\x01\n\x14\x41nalyzeSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xd3\x02\n\x15\x41nalyzeSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x43\n\x06result\x18\x02 \x01(\x0b\x32\x31.imaging.analysis.v1.AnalyzeSeriesResponse.ResultH\x00\x1a\xba\x01\n\x06Result\x12.\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12-\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheckB\x08\n\x06update\"\x86\x03\n\x14\x41nalyzeFramesRequest\x12>\n\x05setup\x18\x01 \x01(\x0b\x32/.imaging.analysis.v1.AnalyzeFramesRequest.Setup\x12\x10\n\x08\x66rame_id\x18\x02 \x01(\x03\x12-\n\x06values\x18\x03 \x01(\x0b\x32\x1d.imaging.stage.v1.FrameValues\x1a\xec\x01\n\x05Setup\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\nparameters\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08modality\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\t\x12S\n\nattributes\x18\x05 \x03(\x0b\x32?.imaging.analysis.v1.AnalyzeFramesRequest.Setup.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa9\x01\n\x15\x41nalyzeFramesResponse\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x03\x12.\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"+\n\x15\x43\x61ncelAnalysisRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x18\n\x16\x43\x61ncelAnalysisResponse\"m\n\x13ListFindingsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x13\n\x0brequest_ids\x18\x02 \x03(\t\x12\r\n\x05study\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"_\n\x14ListFindingsResponse\x12.\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1c.imaging.analysis.v1.Finding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11GetFindingRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x12GetFindingResponse\x12-\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1c.imaging.analysis.v1.Finding2\xf5\x04\n\x0f\x41nalysisService\x12]\n\nListModels\x12&.imaging.analysis.v1.ListModelsRequest\x1a\'.imaging.analysis.v1.ListModelsResponse\x12h\n\rAnalyzeSeries\x12).imaging.analysis.v1.AnalyzeSeriesRequest\x1a*.imaging.analysis.v1.AnalyzeSeriesResponse0\x01\x12j\n\rAnalyzeFrames\x12).imaging.analysis.v1.AnalyzeFramesRequest\x1a*.imaging.analysis.v1.AnalyzeFramesResponse(\x01\x30\x01\x12i\n\x0e\x43\x61ncelAnalysis\x12*.imaging.analysis.v1.CancelAnalysisRequest\x1a+.imaging.analysis.v1.CancelAnalysisResponse\x12\x63\n\x0cListFindings\x12(.imaging.analysis.v1.ListFindingsRequest\x1a).imaging.analysis.v1.ListFindingsResponse\x12]\n\nGetFinding\x12&.imaging.analysis.v1.GetFindingRequest\x1a\'.imaging.analysis.v1.GetFindingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imaging.analysis.v1.analysis_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTMODELSREQUEST']._serialized_start=163
-  _globals['_LISTMODELSREQUEST']._serialized_end=182
-  _globals['_LISTMODELSRESPONSE']._serialized_start=184
-  _globals['_LISTMODELSRESPONSE']._serialized_end=248
-  _globals['_ANALYZESERIESREQUEST']._serialized_start=251
-  _globals['_ANALYZESERIESREQUEST']._serialized_end=425
-  _globals['_ANALYZESERIESRESPONSE']._serialized_start=428
-  _globals['_ANALYZESERIESRESPONSE']._serialized_end=767
-  _globals['_ANALYZESERIESRESPONSE_RESULT']._serialized_start=571
-  _globals['_ANALYZESERIESRESPONSE_RESULT']._serialized_end=757
-  _globals['_CANCELANALYSISREQUEST']._serialized_start=769
-  _globals['_CANCELANALYSISREQUEST']._serialized_end=812
-  _globals['_CANCELANALYSISRESPONSE']._serialized_start=814
-  _globals['_CANCELANALYSISRESPONSE']._serialized_end=838
-  _globals['_LISTFINDINGSREQUEST']._serialized_start=840
-  _globals['_LISTFINDINGSREQUEST']._serialized_end=949
-  _globals['_LISTFINDINGSRESPONSE']._serialized_start=951
-  _globals['_LISTFINDINGSRESPONSE']._serialized_end=1046
-  _globals['_GETFINDINGREQUEST']._serialized_start=1048
-  _globals['_GETFINDINGREQUEST']._serialized_end=1081
-  _globals['_GETFINDINGRESPONSE']._serialized_start=1083
-  _globals['_GETFINDINGRESPONSE']._serialized_end=1150
-  _globals['_ANALYSISSERVICE']._serialized_start=1153
-  _globals['_ANALYSISSERVICE']._serialized_end=1674
+  _globals['_ANALYZEFRAMESREQUEST_SETUP_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_ANALYZEFRAMESREQUEST_SETUP_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_LISTMODELSREQUEST']._serialized_start=188
+  _globals['_LISTMODELSREQUEST']._serialized_end=207
+  _globals['_LISTMODELSRESPONSE']._serialized_start=209
+  _globals['_LISTMODELSRESPONSE']._serialized_end=273
+  _globals['_ANALYZESERIESREQUEST']._serialized_start=276
+  _globals['_ANALYZESERIESREQUEST']._serialized_end=450
+  _globals['_ANALYZESERIESRESPONSE']._serialized_start=453
+  _globals['_ANALYZESERIESRESPONSE']._serialized_end=792
+  _globals['_ANALYZESERIESRESPONSE_RESULT']._serialized_start=596
+  _globals['_ANALYZESERIESRESPONSE_RESULT']._serialized_end=782
+  _globals['_ANALYZEFRAMESREQUEST']._serialized_start=795
+  _globals['_ANALYZEFRAMESREQUEST']._serialized_end=1185
+  _globals['_ANALYZEFRAMESREQUEST_SETUP']._serialized_start=949
+  _globals['_ANALYZEFRAMESREQUEST_SETUP']._serialized_end=1185
+  _globals['_ANALYZEFRAMESREQUEST_SETUP_ATTRIBUTESENTRY']._serialized_start=1136
+  _globals['_ANALYZEFRAMESREQUEST_SETUP_ATTRIBUTESENTRY']._serialized_end=1185
+  _globals['_ANALYZEFRAMESRESPONSE']._serialized_start=1188
+  _globals['_ANALYZEFRAMESRESPONSE']._serialized_end=1357
+  _globals['_CANCELANALYSISREQUEST']._serialized_start=1359
+  _globals['_CANCELANALYSISREQUEST']._serialized_end=1402
+  _globals['_CANCELANALYSISRESPONSE']._serialized_start=1404
+  _globals['_CANCELANALYSISRESPONSE']._serialized_end=1428
+  _globals['_LISTFINDINGSREQUEST']._serialized_start=1430
+  _globals['_LISTFINDINGSREQUEST']._serialized_end=1539
+  _globals['_LISTFINDINGSRESPONSE']._serialized_start=1541
+  _globals['_LISTFINDINGSRESPONSE']._serialized_end=1636
+  _globals['_GETFINDINGREQUEST']._serialized_start=1638
+  _globals['_GETFINDINGREQUEST']._serialized_end=1671
+  _globals['_GETFINDINGRESPONSE']._serialized_start=1673
+  _globals['_GETFINDINGRESPONSE']._serialized_end=1740
+  _globals['_ANALYSISSERVICE']._serialized_start=1743
+  _globals['_ANALYSISSERVICE']._serialized_end=2372
 # @@protoc_insertion_point(module_scope)

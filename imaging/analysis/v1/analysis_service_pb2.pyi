@@ -9,6 +9,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.struct_pb2
+import google.rpc.status_pb2
 import imaging.analysis.v1.analysis_pb2
 import imaging.stage.v1.stage_pb2
 import sys
@@ -161,6 +162,127 @@ class AnalyzeSeriesResponse(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["update", b"update"]) -> typing.Literal["progress", "result"] | None: ...
 
 Global___AnalyzeSeriesResponse: typing_extensions.TypeAlias = AnalyzeSeriesResponse
+
+@typing.final
+class AnalyzeFramesRequest(google.protobuf.message.Message):
+    """The model, or a frame or the next part of one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Setup(google.protobuf.message.Message):
+        """What is to be measured."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        @typing.final
+        class AttributesEntry(google.protobuf.message.Message):
+            DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: builtins.int
+            VALUE_FIELD_NUMBER: builtins.int
+            key: builtins.str
+            value: builtins.str
+            def __init__(
+                self,
+                *,
+                key: builtins.str = ...,
+                value: builtins.str = ...,
+            ) -> None: ...
+            def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+        MODEL_FIELD_NUMBER: builtins.int
+        PARAMETERS_FIELD_NUMBER: builtins.int
+        MODALITY_FIELD_NUMBER: builtins.int
+        UNITS_FIELD_NUMBER: builtins.int
+        ATTRIBUTES_FIELD_NUMBER: builtins.int
+        model: builtins.str
+        """Name of the model."""
+        modality: builtins.str
+        """(0008,0060) of the frames."""
+        units: builtins.str
+        """UCUM unit of their values, e.g. `[hnsf'U]`; empty: 1."""
+        @property
+        def parameters(self) -> google.protobuf.struct_pb2.Struct:
+            """Its parameters, as the schema of the model says."""
+
+        @property
+        def attributes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+            """Facts of their headers by DICOM keyword that the model may ask for, e.g. ConvolutionKernel."""
+
+        def __init__(
+            self,
+            *,
+            model: builtins.str = ...,
+            parameters: google.protobuf.struct_pb2.Struct | None = ...,
+            modality: builtins.str = ...,
+            units: builtins.str = ...,
+            attributes: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["parameters", b"parameters"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["attributes", b"attributes", "modality", b"modality", "model", b"model", "parameters", b"parameters", "units", b"units"]) -> None: ...
+
+    SETUP_FIELD_NUMBER: builtins.int
+    FRAME_ID_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    frame_id: builtins.int
+    """Chosen by the caller, told with the answer; the same in all parts of a frame."""
+    @property
+    def setup(self) -> Global___AnalyzeFramesRequest.Setup:
+        """In the first message, and there alone."""
+
+    @property
+    def values(self) -> imaging.stage.v1.stage_pb2.FrameValues:
+        """The frame."""
+
+    def __init__(
+        self,
+        *,
+        setup: Global___AnalyzeFramesRequest.Setup | None = ...,
+        frame_id: builtins.int = ...,
+        values: imaging.stage.v1.stage_pb2.FrameValues | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["setup", b"setup", "values", b"values"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["frame_id", b"frame_id", "setup", b"setup", "values", b"values"]) -> None: ...
+
+Global___AnalyzeFramesRequest: typing_extensions.TypeAlias = AnalyzeFramesRequest
+
+@typing.final
+class AnalyzeFramesResponse(google.protobuf.message.Message):
+    """What was measured in a frame."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FRAME_ID_FIELD_NUMBER: builtins.int
+    FINDINGS_FIELD_NUMBER: builtins.int
+    REFUSALS_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    frame_id: builtins.int
+    """That of the frame."""
+    @property
+    def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.analysis.v1.analysis_pb2.Finding]:
+        """Without a name, series or run, for they are not kept."""
+
+    @property
+    def refusals(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.Refusal]:
+        """What was not measured, and why."""
+
+    @property
+    def error(self) -> google.rpc.status_pb2.Status:
+        """Instead of these."""
+
+    def __init__(
+        self,
+        *,
+        frame_id: builtins.int = ...,
+        findings: collections.abc.Iterable[imaging.analysis.v1.analysis_pb2.Finding] | None = ...,
+        refusals: collections.abc.Iterable[imaging.stage.v1.stage_pb2.Refusal] | None = ...,
+        error: google.rpc.status_pb2.Status | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "findings", b"findings", "frame_id", b"frame_id", "refusals", b"refusals"]) -> None: ...
+
+Global___AnalyzeFramesResponse: typing_extensions.TypeAlias = AnalyzeFramesResponse
 
 @typing.final
 class CancelAnalysisRequest(google.protobuf.message.Message):

@@ -45,6 +45,11 @@ class AnalysisServiceStub(object):
                 request_serializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeSeriesRequest.SerializeToString,
                 response_deserializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeSeriesResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeFrames = channel.stream_stream(
+                '/imaging.analysis.v1.AnalysisService/AnalyzeFrames',
+                request_serializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeFramesRequest.SerializeToString,
+                response_deserializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeFramesResponse.FromString,
+                _registered_method=True)
         self.CancelAnalysis = channel.unary_unary(
                 '/imaging.analysis.v1.AnalysisService/CancelAnalysis',
                 request_serializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.CancelAnalysisRequest.SerializeToString,
@@ -90,6 +95,23 @@ class AnalysisServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnalyzeFrames(self, request_iterator, context):
+        """Runs a model on frames that the caller has, one by one; nothing is read or kept. For viewers and benchmarks. Only models
+        that take any image serve, not those that need a volume or regions.
+
+        The first message says the model, those after it bring frames. Answers come in the order of the frames, as soon as each
+        is done. A frame that cannot be measured is answered with its refusals or its status, and the stream goes on. No more
+        frames are read than there are processors before their answers were taken.
+
+        Errors:
+        - NOT_FOUND: no such model.
+        - INVALID_ARGUMENT: the first message says no model, parameters that its schema refuses, or a model that needs more
+        than a frame; a message out of its order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelAnalysis(self, request, context):
         """Ends the work of a request at once. Idempotent; an unknown request is not an error.
         """
@@ -129,6 +151,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.AnalyzeSeries,
                     request_deserializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeSeriesRequest.FromString,
                     response_serializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeSeriesResponse.SerializeToString,
+            ),
+            'AnalyzeFrames': grpc.stream_stream_rpc_method_handler(
+                    servicer.AnalyzeFrames,
+                    request_deserializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeFramesRequest.FromString,
+                    response_serializer=imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeFramesResponse.SerializeToString,
             ),
             'CancelAnalysis': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelAnalysis,
@@ -201,6 +228,33 @@ class AnalysisService(object):
             '/imaging.analysis.v1.AnalysisService/AnalyzeSeries',
             imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeSeriesRequest.SerializeToString,
             imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeFrames(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/imaging.analysis.v1.AnalysisService/AnalyzeFrames',
+            imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeFramesRequest.SerializeToString,
+            imaging_dot_analysis_dot_v1_dot_analysis__service__pb2.AnalyzeFramesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,22 @@ _AnalysisServiceAnalyzeSeriesType = typing_extensions.TypeVar(
     ],
 )
 
+_AnalysisServiceAnalyzeFramesType = typing_extensions.TypeVar(
+    '_AnalysisServiceAnalyzeFramesType',
+    grpc.StreamStreamMultiCallable[
+        imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesRequest,
+        imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesRequest,
+        imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesRequest,
+        imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesResponse,
+    ],
+)
+
 _AnalysisServiceCancelAnalysisType = typing_extensions.TypeVar(
     '_AnalysisServiceCancelAnalysisType',
     grpc.UnaryUnaryMultiCallable[
@@ -105,7 +121,7 @@ _AnalysisServiceGetFindingType = typing_extensions.TypeVar(
     ],
 )
 
-class AnalysisServiceStub(typing.Generic[_AnalysisServiceListModelsType, _AnalysisServiceAnalyzeSeriesType, _AnalysisServiceCancelAnalysisType, _AnalysisServiceListFindingsType, _AnalysisServiceGetFindingType]):
+class AnalysisServiceStub(typing.Generic[_AnalysisServiceListModelsType, _AnalysisServiceAnalyzeSeriesType, _AnalysisServiceAnalyzeFramesType, _AnalysisServiceCancelAnalysisType, _AnalysisServiceListFindingsType, _AnalysisServiceGetFindingType]):
     """Measures series of images."""
 
     @typing.overload
@@ -117,6 +133,10 @@ class AnalysisServiceStub(typing.Generic[_AnalysisServiceListModelsType, _Analys
         grpc.UnaryStreamMultiCallable[
             imaging.analysis.v1.analysis_service_pb2.AnalyzeSeriesRequest,
             imaging.analysis.v1.analysis_service_pb2.AnalyzeSeriesResponse,
+        ],
+        grpc.StreamStreamMultiCallable[
+            imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesRequest,
+            imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             imaging.analysis.v1.analysis_service_pb2.CancelAnalysisRequest,
@@ -141,6 +161,10 @@ class AnalysisServiceStub(typing.Generic[_AnalysisServiceListModelsType, _Analys
         grpc.aio.UnaryStreamMultiCallable[
             imaging.analysis.v1.analysis_service_pb2.AnalyzeSeriesRequest,
             imaging.analysis.v1.analysis_service_pb2.AnalyzeSeriesResponse,
+        ],
+        grpc.aio.StreamStreamMultiCallable[
+            imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesRequest,
+            imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.analysis.v1.analysis_service_pb2.CancelAnalysisRequest,
@@ -173,6 +197,20 @@ class AnalysisServiceStub(typing.Generic[_AnalysisServiceListModelsType, _Analys
     - UNAVAILABLE: storage does not answer.
     """
 
+    AnalyzeFrames: _AnalysisServiceAnalyzeFramesType
+    """Runs a model on frames that the caller has, one by one; nothing is read or kept. For viewers and benchmarks. Only models
+    that take any image serve, not those that need a volume or regions.
+
+    The first message says the model, those after it bring frames. Answers come in the order of the frames, as soon as each
+    is done. A frame that cannot be measured is answered with its refusals or its status, and the stream goes on. No more
+    frames are read than there are processors before their answers were taken.
+
+    Errors:
+    - NOT_FOUND: no such model.
+    - INVALID_ARGUMENT: the first message says no model, parameters that its schema refuses, or a model that needs more
+      than a frame; a message out of its order.
+    """
+
     CancelAnalysis: _AnalysisServiceCancelAnalysisType
     """Ends the work of a request at once. Idempotent; an unknown request is not an error."""
 
@@ -198,6 +236,10 @@ AnalysisServiceAsyncStub: typing_extensions.TypeAlias = AnalysisServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         imaging.analysis.v1.analysis_service_pb2.AnalyzeSeriesRequest,
         imaging.analysis.v1.analysis_service_pb2.AnalyzeSeriesResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesRequest,
+        imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.analysis.v1.analysis_service_pb2.CancelAnalysisRequest,
@@ -241,6 +283,25 @@ class AnalysisServiceServicer(metaclass=abc.ABCMeta):
         - CANCELLED: cancelled by CancelAnalysis.
         - INTERNAL: the model raised (reason MODEL_FAILED).
         - UNAVAILABLE: storage does not answer.
+        """
+
+    @abc.abstractmethod
+    def AnalyzeFrames(
+        self,
+        request_iterator: _MaybeAsyncIterator[imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesResponse], collections.abc.AsyncIterator[imaging.analysis.v1.analysis_service_pb2.AnalyzeFramesResponse]]:
+        """Runs a model on frames that the caller has, one by one; nothing is read or kept. For viewers and benchmarks. Only models
+        that take any image serve, not those that need a volume or regions.
+
+        The first message says the model, those after it bring frames. Answers come in the order of the frames, as soon as each
+        is done. A frame that cannot be measured is answered with its refusals or its status, and the stream goes on. No more
+        frames are read than there are processors before their answers were taken.
+
+        Errors:
+        - NOT_FOUND: no such model.
+        - INVALID_ARGUMENT: the first message says no model, parameters that its schema refuses, or a model that needs more
+          than a frame; a message out of its order.
         """
 
     @abc.abstractmethod

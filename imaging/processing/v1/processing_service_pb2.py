@@ -23,43 +23,50 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from imaging.processing.v1 import processing_pb2 as imaging_dot_processing_dot_v1_dot_processing__pb2
 from imaging.stage.v1 import stage_pb2 as imaging_dot_stage_dot_v1_dot_stage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imaging/processing/v1/processing_service.proto\x12\x15imaging.processing.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a&imaging/processing/v1/processing.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x18\n\x16GetCapabilitiesRequest\"E\n\x17GetCapabilitiesResponse\x12*\n\x05steps\x18\x01 \x03(\x0b\x32\x1b.imaging.processing.v1.Step\"\xad\x01\n\x14ProcessSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb5\x02\n\x15ProcessSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x45\n\x06result\x18\x02 \x01(\x0b\x32\x33.imaging.processing.v1.ProcessSeriesResponse.ResultH\x00\x1a\x9a\x01\n\x06Result\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12-\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheckB\x08\n\x06update\"-\n\x17\x43\x61ncelProcessingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x1a\n\x18\x43\x61ncelProcessingResponse\"\xa6\x05\n\x13RenderFramesRequest\x12H\n\nselections\x18\x01 \x03(\x0b\x32\x34.imaging.processing.v1.RenderFramesRequest.Selection\x12\x41\n\x06window\x18\x02 \x01(\x0b\x32\x31.imaging.processing.v1.RenderFramesRequest.Window\x12\x17\n\x0fmax_side_pixels\x18\x03 \x01(\x05\x12\x45\n\x08viewport\x18\x04 \x01(\x0b\x32\x33.imaging.processing.v1.RenderFramesRequest.Viewport\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x0f\n\x07quality\x18\x06 \x01(\x05\x1a\x34\n\tSelection\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x15\n\rframe_numbers\x18\x02 \x03(\x05\x1a\xe1\x01\n\x06Window\x12\x0e\n\x06\x63\x65ntre\x18\x01 \x01(\x01\x12\r\n\x05width\x18\x02 \x01(\x01\x12L\n\x08\x66unction\x18\x03 \x01(\x0e\x32:.imaging.processing.v1.RenderFramesRequest.Window.Function\"j\n\x08\x46unction\x12\x18\n\x14\x46UNCTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46UNCTION_LINEAR\x10\x01\x12\x19\n\x15\x46UNCTION_LINEAR_EXACT\x10\x02\x12\x14\n\x10\x46UNCTION_SIGMOID\x10\x03\x1a\x63\n\x08Viewport\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\x05\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x0c\n\x04left\x18\x03 \x01(\x01\x12\x0b\n\x03top\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x01\x12\x0e\n\x06height\x18\x06 \x01(\x01\"\xaf\x01\n\x14RenderFramesResponse\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x14\n\x0c\x66rame_number\x18\x02 \x01(\x05\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x17\n\x0f\x64\x61ta_set_sha256\x18\x08 \x01(\t2\xd3\x03\n\x11ProcessingService\x12p\n\x0fGetCapabilities\x12-.imaging.processing.v1.GetCapabilitiesRequest\x1a..imaging.processing.v1.GetCapabilitiesResponse\x12l\n\rProcessSeries\x12+.imaging.processing.v1.ProcessSeriesRequest\x1a,.imaging.processing.v1.ProcessSeriesResponse0\x01\x12s\n\x10\x43\x61ncelProcessing\x12..imaging.processing.v1.CancelProcessingRequest\x1a/.imaging.processing.v1.CancelProcessingResponse\x12i\n\x0cRenderFrames\x12*.imaging.processing.v1.RenderFramesRequest\x1a+.imaging.processing.v1.RenderFramesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imaging/processing/v1/processing_service.proto\x12\x15imaging.processing.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a&imaging/processing/v1/processing.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x18\n\x16GetCapabilitiesRequest\"E\n\x17GetCapabilitiesResponse\x12*\n\x05steps\x18\x01 \x03(\x0b\x32\x1b.imaging.processing.v1.Step\"\xad\x01\n\x14ProcessSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb5\x02\n\x15ProcessSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x45\n\x06result\x18\x02 \x01(\x0b\x32\x33.imaging.processing.v1.ProcessSeriesResponse.ResultH\x00\x1a\x9a\x01\n\x06Result\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12-\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheckB\x08\n\x06update\"-\n\x17\x43\x61ncelProcessingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x1a\n\x18\x43\x61ncelProcessingResponse\"\xdd\x01\n\x14ProcessFramesRequest\x12@\n\x05setup\x18\x01 \x01(\x0b\x32\x31.imaging.processing.v1.ProcessFramesRequest.Setup\x12\x10\n\x08\x66rame_id\x18\x02 \x01(\x03\x12-\n\x06values\x18\x03 \x01(\x0b\x32\x1d.imaging.stage.v1.FrameValues\x1a\x42\n\x05Setup\x12\x0c\n\x04step\x18\x01 \x01(\t\x12+\n\nparameters\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"{\n\x15ProcessFramesResponse\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x03\x12-\n\x06values\x18\x02 \x01(\x0b\x32\x1d.imaging.stage.v1.FrameValues\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\"\xa6\x05\n\x13RenderFramesRequest\x12H\n\nselections\x18\x01 \x03(\x0b\x32\x34.imaging.processing.v1.RenderFramesRequest.Selection\x12\x41\n\x06window\x18\x02 \x01(\x0b\x32\x31.imaging.processing.v1.RenderFramesRequest.Window\x12\x17\n\x0fmax_side_pixels\x18\x03 \x01(\x05\x12\x45\n\x08viewport\x18\x04 \x01(\x0b\x32\x33.imaging.processing.v1.RenderFramesRequest.Viewport\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x0f\n\x07quality\x18\x06 \x01(\x05\x1a\x34\n\tSelection\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x15\n\rframe_numbers\x18\x02 \x03(\x05\x1a\xe1\x01\n\x06Window\x12\x0e\n\x06\x63\x65ntre\x18\x01 \x01(\x01\x12\r\n\x05width\x18\x02 \x01(\x01\x12L\n\x08\x66unction\x18\x03 \x01(\x0e\x32:.imaging.processing.v1.RenderFramesRequest.Window.Function\"j\n\x08\x46unction\x12\x18\n\x14\x46UNCTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46UNCTION_LINEAR\x10\x01\x12\x19\n\x15\x46UNCTION_LINEAR_EXACT\x10\x02\x12\x14\n\x10\x46UNCTION_SIGMOID\x10\x03\x1a\x63\n\x08Viewport\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\x05\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x0c\n\x04left\x18\x03 \x01(\x01\x12\x0b\n\x03top\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x01\x12\x0e\n\x06height\x18\x06 \x01(\x01\"\xaf\x01\n\x14RenderFramesResponse\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x14\n\x0c\x66rame_number\x18\x02 \x01(\x05\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x17\n\x0f\x64\x61ta_set_sha256\x18\x08 \x01(\t2\xc3\x04\n\x11ProcessingService\x12p\n\x0fGetCapabilities\x12-.imaging.processing.v1.GetCapabilitiesRequest\x1a..imaging.processing.v1.GetCapabilitiesResponse\x12l\n\rProcessSeries\x12+.imaging.processing.v1.ProcessSeriesRequest\x1a,.imaging.processing.v1.ProcessSeriesResponse0\x01\x12s\n\x10\x43\x61ncelProcessing\x12..imaging.processing.v1.CancelProcessingRequest\x1a/.imaging.processing.v1.CancelProcessingResponse\x12n\n\rProcessFrames\x12+.imaging.processing.v1.ProcessFramesRequest\x1a,.imaging.processing.v1.ProcessFramesResponse(\x01\x30\x01\x12i\n\x0cRenderFrames\x12*.imaging.processing.v1.RenderFramesRequest\x1a+.imaging.processing.v1.RenderFramesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imaging.processing.v1.processing_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETCAPABILITIESREQUEST']._serialized_start=173
-  _globals['_GETCAPABILITIESREQUEST']._serialized_end=197
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=199
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=268
-  _globals['_PROCESSSERIESREQUEST']._serialized_start=271
-  _globals['_PROCESSSERIESREQUEST']._serialized_end=444
-  _globals['_PROCESSSERIESRESPONSE']._serialized_start=447
-  _globals['_PROCESSSERIESRESPONSE']._serialized_end=756
-  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_start=592
-  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_end=746
-  _globals['_CANCELPROCESSINGREQUEST']._serialized_start=758
-  _globals['_CANCELPROCESSINGREQUEST']._serialized_end=803
-  _globals['_CANCELPROCESSINGRESPONSE']._serialized_start=805
-  _globals['_CANCELPROCESSINGRESPONSE']._serialized_end=831
-  _globals['_RENDERFRAMESREQUEST']._serialized_start=834
-  _globals['_RENDERFRAMESREQUEST']._serialized_end=1512
-  _globals['_RENDERFRAMESREQUEST_SELECTION']._serialized_start=1131
-  _globals['_RENDERFRAMESREQUEST_SELECTION']._serialized_end=1183
-  _globals['_RENDERFRAMESREQUEST_WINDOW']._serialized_start=1186
-  _globals['_RENDERFRAMESREQUEST_WINDOW']._serialized_end=1411
-  _globals['_RENDERFRAMESREQUEST_WINDOW_FUNCTION']._serialized_start=1305
-  _globals['_RENDERFRAMESREQUEST_WINDOW_FUNCTION']._serialized_end=1411
-  _globals['_RENDERFRAMESREQUEST_VIEWPORT']._serialized_start=1413
-  _globals['_RENDERFRAMESREQUEST_VIEWPORT']._serialized_end=1512
-  _globals['_RENDERFRAMESRESPONSE']._serialized_start=1515
-  _globals['_RENDERFRAMESRESPONSE']._serialized_end=1690
-  _globals['_PROCESSINGSERVICE']._serialized_start=1693
-  _globals['_PROCESSINGSERVICE']._serialized_end=2160
+  _globals['_GETCAPABILITIESREQUEST']._serialized_start=198
+  _globals['_GETCAPABILITIESREQUEST']._serialized_end=222
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=224
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=293
+  _globals['_PROCESSSERIESREQUEST']._serialized_start=296
+  _globals['_PROCESSSERIESREQUEST']._serialized_end=469
+  _globals['_PROCESSSERIESRESPONSE']._serialized_start=472
+  _globals['_PROCESSSERIESRESPONSE']._serialized_end=781
+  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_start=617
+  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_end=771
+  _globals['_CANCELPROCESSINGREQUEST']._serialized_start=783
+  _globals['_CANCELPROCESSINGREQUEST']._serialized_end=828
+  _globals['_CANCELPROCESSINGRESPONSE']._serialized_start=830
+  _globals['_CANCELPROCESSINGRESPONSE']._serialized_end=856
+  _globals['_PROCESSFRAMESREQUEST']._serialized_start=859
+  _globals['_PROCESSFRAMESREQUEST']._serialized_end=1080
+  _globals['_PROCESSFRAMESREQUEST_SETUP']._serialized_start=1014
+  _globals['_PROCESSFRAMESREQUEST_SETUP']._serialized_end=1080
+  _globals['_PROCESSFRAMESRESPONSE']._serialized_start=1082
+  _globals['_PROCESSFRAMESRESPONSE']._serialized_end=1205
+  _globals['_RENDERFRAMESREQUEST']._serialized_start=1208
+  _globals['_RENDERFRAMESREQUEST']._serialized_end=1886
+  _globals['_RENDERFRAMESREQUEST_SELECTION']._serialized_start=1505
+  _globals['_RENDERFRAMESREQUEST_SELECTION']._serialized_end=1557
+  _globals['_RENDERFRAMESREQUEST_WINDOW']._serialized_start=1560
+  _globals['_RENDERFRAMESREQUEST_WINDOW']._serialized_end=1785
+  _globals['_RENDERFRAMESREQUEST_WINDOW_FUNCTION']._serialized_start=1679
+  _globals['_RENDERFRAMESREQUEST_WINDOW_FUNCTION']._serialized_end=1785
+  _globals['_RENDERFRAMESREQUEST_VIEWPORT']._serialized_start=1787
+  _globals['_RENDERFRAMESREQUEST_VIEWPORT']._serialized_end=1886
+  _globals['_RENDERFRAMESRESPONSE']._serialized_start=1889
+  _globals['_RENDERFRAMESRESPONSE']._serialized_end=2064
+  _globals['_PROCESSINGSERVICE']._serialized_start=2067
+  _globals['_PROCESSINGSERVICE']._serialized_end=2646
 # @@protoc_insertion_point(module_scope)

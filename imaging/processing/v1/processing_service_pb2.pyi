@@ -10,6 +10,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.struct_pb2
+import google.rpc.status_pb2
 import imaging.processing.v1.processing_pb2
 import imaging.stage.v1.stage_pb2
 import sys
@@ -190,6 +191,91 @@ class CancelProcessingResponse(google.protobuf.message.Message):
     ) -> None: ...
 
 Global___CancelProcessingResponse: typing_extensions.TypeAlias = CancelProcessingResponse
+
+@typing.final
+class ProcessFramesRequest(google.protobuf.message.Message):
+    """The step, or a frame or the next part of one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Setup(google.protobuf.message.Message):
+        """What is to be done."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        STEP_FIELD_NUMBER: builtins.int
+        PARAMETERS_FIELD_NUMBER: builtins.int
+        step: builtins.str
+        """Name of the step."""
+        @property
+        def parameters(self) -> google.protobuf.struct_pb2.Struct:
+            """Its parameters, as the schema of the step says."""
+
+        def __init__(
+            self,
+            *,
+            step: builtins.str = ...,
+            parameters: google.protobuf.struct_pb2.Struct | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["parameters", b"parameters"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["parameters", b"parameters", "step", b"step"]) -> None: ...
+
+    SETUP_FIELD_NUMBER: builtins.int
+    FRAME_ID_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    frame_id: builtins.int
+    """Chosen by the caller, told with the answer; the same in all parts of a frame."""
+    @property
+    def setup(self) -> Global___ProcessFramesRequest.Setup:
+        """In the first message, and there alone."""
+
+    @property
+    def values(self) -> imaging.stage.v1.stage_pb2.FrameValues:
+        """The frame."""
+
+    def __init__(
+        self,
+        *,
+        setup: Global___ProcessFramesRequest.Setup | None = ...,
+        frame_id: builtins.int = ...,
+        values: imaging.stage.v1.stage_pb2.FrameValues | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["setup", b"setup", "values", b"values"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["frame_id", b"frame_id", "setup", b"setup", "values", b"values"]) -> None: ...
+
+Global___ProcessFramesRequest: typing_extensions.TypeAlias = ProcessFramesRequest
+
+@typing.final
+class ProcessFramesResponse(google.protobuf.message.Message):
+    """A processed frame, or the next part of one, or why there is none."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FRAME_ID_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    frame_id: builtins.int
+    """That of the frame."""
+    @property
+    def values(self) -> imaging.stage.v1.stage_pb2.FrameValues:
+        """The frame; its last part makes it whole."""
+
+    @property
+    def error(self) -> google.rpc.status_pb2.Status:
+        """Instead of values."""
+
+    def __init__(
+        self,
+        *,
+        frame_id: builtins.int = ...,
+        values: imaging.stage.v1.stage_pb2.FrameValues | None = ...,
+        error: google.rpc.status_pb2.Status | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error", "values", b"values"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "frame_id", b"frame_id", "values", b"values"]) -> None: ...
+
+Global___ProcessFramesResponse: typing_extensions.TypeAlias = ProcessFramesResponse
 
 @typing.final
 class RenderFramesRequest(google.protobuf.message.Message):

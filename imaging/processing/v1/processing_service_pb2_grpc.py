@@ -50,6 +50,11 @@ class ProcessingServiceStub(object):
                 request_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.CancelProcessingRequest.SerializeToString,
                 response_deserializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.CancelProcessingResponse.FromString,
                 _registered_method=True)
+        self.ProcessFrames = channel.stream_stream(
+                '/imaging.processing.v1.ProcessingService/ProcessFrames',
+                request_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesRequest.SerializeToString,
+                response_deserializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesResponse.FromString,
+                _registered_method=True)
         self.RenderFrames = channel.unary_stream(
                 '/imaging.processing.v1.ProcessingService/RenderFrames',
                 request_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.RenderFramesRequest.SerializeToString,
@@ -91,6 +96,23 @@ class ProcessingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProcessFrames(self, request_iterator, context):
+        """Applies a step to frames that the caller has, one by one, and gives them back; nothing is read or kept. For viewers and
+        benchmarks. Only steps that work within a slice serve.
+
+        The first message says the step, those after it bring frames. Answers come in the order of the frames, as soon as each
+        is done. A frame that cannot be processed is answered with its status, and the stream goes on. No more frames are read
+        than there are processors before their answers were taken, so that a slow caller slows its own stream down.
+
+        Errors:
+        - NOT_FOUND: no such step.
+        - INVALID_ARGUMENT: the first message says no step, parameters that its schema refuses, or a step that needs the
+        slices beside; a message out of its order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RenderFrames(self, request, context):
         """Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
         polarity, palettes become colours, pixels square.
@@ -121,6 +143,11 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     servicer.CancelProcessing,
                     request_deserializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.CancelProcessingRequest.FromString,
                     response_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.CancelProcessingResponse.SerializeToString,
+            ),
+            'ProcessFrames': grpc.stream_stream_rpc_method_handler(
+                    servicer.ProcessFrames,
+                    request_deserializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesRequest.FromString,
+                    response_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesResponse.SerializeToString,
             ),
             'RenderFrames': grpc.unary_stream_rpc_method_handler(
                     servicer.RenderFrames,
@@ -210,6 +237,33 @@ class ProcessingService(object):
             '/imaging.processing.v1.ProcessingService/CancelProcessing',
             imaging_dot_processing_dot_v1_dot_processing__service__pb2.CancelProcessingRequest.SerializeToString,
             imaging_dot_processing_dot_v1_dot_processing__service__pb2.CancelProcessingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProcessFrames(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/imaging.processing.v1.ProcessingService/ProcessFrames',
+            imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesRequest.SerializeToString,
+            imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesResponse.FromString,
             options,
             channel_credentials,
             insecure,

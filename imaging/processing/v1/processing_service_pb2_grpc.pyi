@@ -73,6 +73,22 @@ _ProcessingServiceCancelProcessingType = typing_extensions.TypeVar(
     ],
 )
 
+_ProcessingServiceProcessFramesType = typing_extensions.TypeVar(
+    '_ProcessingServiceProcessFramesType',
+    grpc.StreamStreamMultiCallable[
+        imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
+        imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
+        imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
+        imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
+    ],
+)
+
 _ProcessingServiceRenderFramesType = typing_extensions.TypeVar(
     '_ProcessingServiceRenderFramesType',
     grpc.UnaryStreamMultiCallable[
@@ -89,7 +105,7 @@ _ProcessingServiceRenderFramesType = typing_extensions.TypeVar(
     ],
 )
 
-class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType, _ProcessingServiceProcessSeriesType, _ProcessingServiceCancelProcessingType, _ProcessingServiceRenderFramesType]):
+class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType, _ProcessingServiceProcessSeriesType, _ProcessingServiceCancelProcessingType, _ProcessingServiceProcessFramesType, _ProcessingServiceRenderFramesType]):
     """Processes series of images and renders frames."""
 
     @typing.overload
@@ -105,6 +121,10 @@ class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType
         grpc.UnaryUnaryMultiCallable[
             imaging.processing.v1.processing_service_pb2.CancelProcessingRequest,
             imaging.processing.v1.processing_service_pb2.CancelProcessingResponse,
+        ],
+        grpc.StreamStreamMultiCallable[
+            imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
+            imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
@@ -125,6 +145,10 @@ class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.processing.v1.processing_service_pb2.CancelProcessingRequest,
             imaging.processing.v1.processing_service_pb2.CancelProcessingResponse,
+        ],
+        grpc.aio.StreamStreamMultiCallable[
+            imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
+            imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
         ],
         grpc.aio.UnaryStreamMultiCallable[
             imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
@@ -151,6 +175,20 @@ class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType
     CancelProcessing: _ProcessingServiceCancelProcessingType
     """Ends the work of a request at once. Idempotent; an unknown request is not an error."""
 
+    ProcessFrames: _ProcessingServiceProcessFramesType
+    """Applies a step to frames that the caller has, one by one, and gives them back; nothing is read or kept. For viewers and
+    benchmarks. Only steps that work within a slice serve.
+
+    The first message says the step, those after it bring frames. Answers come in the order of the frames, as soon as each
+    is done. A frame that cannot be processed is answered with its status, and the stream goes on. No more frames are read
+    than there are processors before their answers were taken, so that a slow caller slows its own stream down.
+
+    Errors:
+    - NOT_FOUND: no such step.
+    - INVALID_ARGUMENT: the first message says no step, parameters that its schema refuses, or a step that needs the
+      slices beside; a message out of its order.
+    """
+
     RenderFrames: _ProcessingServiceRenderFramesType
     """Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
     polarity, palettes become colours, pixels square.
@@ -173,6 +211,10 @@ ProcessingServiceAsyncStub: typing_extensions.TypeAlias = ProcessingServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.processing.v1.processing_service_pb2.CancelProcessingRequest,
         imaging.processing.v1.processing_service_pb2.CancelProcessingResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
+        imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
@@ -216,6 +258,25 @@ class ProcessingServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[imaging.processing.v1.processing_service_pb2.CancelProcessingResponse, collections.abc.Awaitable[imaging.processing.v1.processing_service_pb2.CancelProcessingResponse]]:
         """Ends the work of a request at once. Idempotent; an unknown request is not an error."""
+
+    @abc.abstractmethod
+    def ProcessFrames(
+        self,
+        request_iterator: _MaybeAsyncIterator[imaging.processing.v1.processing_service_pb2.ProcessFramesRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[imaging.processing.v1.processing_service_pb2.ProcessFramesResponse], collections.abc.AsyncIterator[imaging.processing.v1.processing_service_pb2.ProcessFramesResponse]]:
+        """Applies a step to frames that the caller has, one by one, and gives them back; nothing is read or kept. For viewers and
+        benchmarks. Only steps that work within a slice serve.
+
+        The first message says the step, those after it bring frames. Answers come in the order of the frames, as soon as each
+        is done. A frame that cannot be processed is answered with its status, and the stream goes on. No more frames are read
+        than there are processors before their answers were taken, so that a slow caller slows its own stream down.
+
+        Errors:
+        - NOT_FOUND: no such step.
+        - INVALID_ARGUMENT: the first message says no step, parameters that its schema refuses, or a step that needs the
+          slices beside; a message out of its order.
+        """
 
     @abc.abstractmethod
     def RenderFrames(

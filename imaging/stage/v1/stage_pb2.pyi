@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
@@ -196,3 +197,66 @@ class Code(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["meaning", b"meaning", "scheme", b"scheme", "value", b"value"]) -> None: ...
 
 Global___Code: typing_extensions.TypeAlias = Code
+
+@typing.final
+class FrameValues(google.protobuf.message.Message):
+    """A single image that goes over the wire by itself, with the values that stand for something (HU for CT)."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _SampleType:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _SampleTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[FrameValues._SampleType.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        SAMPLE_TYPE_UNSPECIFIED: FrameValues._SampleType.ValueType  # 0
+        """Not valid."""
+        SAMPLE_TYPE_INT16: FrameValues._SampleType.ValueType  # 1
+        """Two's complement, 2 bytes."""
+        SAMPLE_TYPE_FLOAT32: FrameValues._SampleType.ValueType  # 2
+        """IEEE 754, 4 bytes."""
+
+    class SampleType(_SampleType, metaclass=_SampleTypeEnumTypeWrapper):
+        """How a value is written; little endian."""
+
+    SAMPLE_TYPE_UNSPECIFIED: FrameValues.SampleType.ValueType  # 0
+    """Not valid."""
+    SAMPLE_TYPE_INT16: FrameValues.SampleType.ValueType  # 1
+    """Two's complement, 2 bytes."""
+    SAMPLE_TYPE_FLOAT32: FrameValues.SampleType.ValueType  # 2
+    """IEEE 754, 4 bytes."""
+
+    ROWS_FIELD_NUMBER: builtins.int
+    COLUMNS_FIELD_NUMBER: builtins.int
+    SAMPLE_TYPE_FIELD_NUMBER: builtins.int
+    ROW_SPACING_MM_FIELD_NUMBER: builtins.int
+    COLUMN_SPACING_MM_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    rows: builtins.int
+    """In the first message of a frame, as are all fields but `content`."""
+    columns: builtins.int
+    """Columns."""
+    sample_type: Global___FrameValues.SampleType.ValueType
+    """Of all values."""
+    row_spacing_mm: builtins.float
+    """Distance of the middles of rows in millimetres; 0: 1 mm."""
+    column_spacing_mm: builtins.float
+    """Distance of the middles of columns in millimetres; 0: 1 mm."""
+    content: builtins.bytes
+    """Row by row, at most 3.5 MB a message; the rest of a larger frame follows in messages with `content` alone. At most 64
+    MiB a frame.
+    """
+    def __init__(
+        self,
+        *,
+        rows: builtins.int = ...,
+        columns: builtins.int = ...,
+        sample_type: Global___FrameValues.SampleType.ValueType = ...,
+        row_spacing_mm: builtins.float = ...,
+        column_spacing_mm: builtins.float = ...,
+        content: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["column_spacing_mm", b"column_spacing_mm", "columns", b"columns", "content", b"content", "row_spacing_mm", b"row_spacing_mm", "rows", b"rows", "sample_type", b"sample_type"]) -> None: ...
+
+Global___FrameValues: typing_extensions.TypeAlias = FrameValues
