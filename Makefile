@@ -11,8 +11,8 @@ UVX    ?= uvx
 UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ci protos lint types test demo bench fuzz kill-test kill-matrix rolling-test image image-check sbom scan \
-  publish sign compose-env compose-check chart chart-tools lock clean
+.PHONY: help setup ci protos typescript lint types test demo bench fuzz kill-test kill-matrix rolling-test image image-check sbom \
+  scan publish sign compose-env compose-check chart chart-tools lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,8 +31,13 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $@
 
-protos: $(STAMP) ## generate the Python code of the contracts
+protos: $(STAMP) ## generate the Python code of the contracts, and docs/api
 	$(BIN)/python protos/generate.py
+	$(BIN)/python protos/document.py
+
+typescript: $(STAMP) ## generate the TypeScript stubs of the contracts (needs npm)
+	cd examples/viewer && npm ci --ignore-scripts --no-audit --no-fund
+	$(BIN)/python protos/generate_typescript.py
 
 lint: $(STAMP) ## ruff, buf lint and buf breaking
 	$(BIN)/ruff check .
