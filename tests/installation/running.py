@@ -52,12 +52,25 @@ class Installation:
 
 
 @contextmanager
-def running_installation(data_dir: Path, env: Mapping[str, str] | None = None) -> Iterator[Installation]:
-    """`imaging up --json` on free ports, until the block ends; then Ctrl-C, and SIGKILL if that does not end it."""
+def running_installation(
+    data_dir: Path, env: Mapping[str, str] | None = None, sources: Path | None = None
+) -> Iterator[Installation]:
+    """`imaging up --json` on free ports, until the block ends; then Ctrl-C, and SIGKILL if that does not end it.
+
+    Parameters
+    ----------
+    sources
+        The tree whose program is started; None: that of these tests.
+    """
     command = [sys.executable, "-m", "imaging", "up", "--json", "--port-base", "0", "--data", str(data_dir)]
     with (data_dir.parent / f"{data_dir.name}.stderr").open("wb") as stderr:
         supervisor = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, **(env or {})}, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, **(env or {}), **({"PYTHONPATH": str(sources)} if sources else {})},
+            cwd=sources,
+            start_new_session=True,
         )
     try:
         yield Installation(_endpoints(supervisor, data_dir), supervisor, data_dir)
