@@ -27,6 +27,10 @@ class ReceivedSpan:
     """Trace ids that it links to."""
 
     attributes: dict[str, str]
+    start_ns: int
+    """Nanoseconds since 1970, as its end."""
+
+    end_ns: int
 
 
 class OtlpReceiver(trace_service_pb2_grpc.TraceServiceServicer):
@@ -49,6 +53,8 @@ class OtlpReceiver(trace_service_pb2_grpc.TraceServiceServicer):
                         span.parent_span_id.hex(),
                         tuple(link.trace_id.hex() for link in span.links),
                         {item.key: item.value.string_value for item in span.attributes},
+                        span.start_time_unix_nano,
+                        span.end_time_unix_nano,
                     )
                     for span in scope.spans
                 )
