@@ -61,7 +61,7 @@ fuzz: $(STAMP) ## ten minutes of mutated files through a running storage service
 
 kill-test: $(STAMP) ## 60 s of uploads and runs while services are killed; then three deliberate bugs that must be caught
 	$(BIN)/python -m tests.kill.scenario --seconds 60 --seed 1
-	$(BIN)/python -m tests.kill.deliberate_bugs --seconds 40
+	$(BIN)/python -m tests.kill.deliberate_bugs --seconds 20
 
 kill-matrix: $(STAMP) ## storage killed 20 times on each of {folder, S3} x {SQLite, PostgreSQL}; a deliberate bug that must be caught
 	$(BIN)/python -m tests.kill.matrix --kills 20

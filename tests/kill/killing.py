@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
 
 from imaging.client.storage import StorageClient
+from imaging.deliberate_bug import BugName
 from imaging.rpc.channel import open_channel
 from imaging.settings import SERVICE_NAMES
 from imaging.storage.v1 import storage_pb2
@@ -16,7 +18,10 @@ from tests.installation.running import Installation
 from tests.kill.history import History
 
 AIMED_KILL_CHANCE = 0.12
-"""For each stage whose first result is stored."""
+"""For each stage whose first result is stored, beside kills at random."""
+
+ONLY_AIMED_KILL_CHANCE = 0.5
+"""The same where nothing else is killed."""
 
 KILL_AFTER_ACKNOWLEDGEMENT_CHANCE = 0.04
 """For each look at the history that finds new acknowledgements."""
@@ -68,12 +73,29 @@ class Killer:
                 process.kill()
                 self._history.kills.append((self._history.now(), service))
 
-    async def kill_at_random(self, seed: int, seconds: float) -> None:
-        """Any service, every one or two seconds."""
+    async def kill_everything(self, seed: int, seconds: float) -> None:
+        """All that is below, at once."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.kill_at_random(seed, seconds, SERVICE_NAMES))
+            tasks.create_task(self.kill_after_acknowledgements(seed, seconds))
+            tasks.create_task(self.kill_in_the_middle_of_stages(seed, seconds, AIMED_KILL_CHANCE))
+
+    async def kill_where_it_shows(self, bug: BugName, seed: int, seconds: float) -> None:
+        """What a deliberate bug makes unsafe, and nothing else, so that it is caught soon."""
+        match bug:
+            case "acknowledge-before-commit":
+                await self.kill_after_acknowledgements(seed, seconds)
+            case "new-uids-on-retry":
+                await self.kill_in_the_middle_of_stages(seed, seconds, ONLY_AIMED_KILL_CHANCE)
+            case "skip-cursor":
+                await self.kill_at_random(seed, seconds, ["pipeline"])
+
+    async def kill_at_random(self, seed: int, seconds: float, services: Sequence[str]) -> None:
+        """One of the services, every one or two seconds."""
         chance = random.Random(seed)
         while self._history.now() < seconds:
             await asyncio.sleep(chance.uniform(0.7, 2.5))
-            self.kill(chance.choice(SERVICE_NAMES))
+            self.kill(chance.choice(services))
 
     async def kill_after_acknowledgements(self, seed: int, seconds: float) -> None:
         """Storage, just when it has said that something is stored: from then on it must be."""
@@ -85,7 +107,7 @@ class Killer:
                 self.kill("storage")
             await asyncio.sleep(0.01)
 
-    async def kill_in_the_middle_of_stages(self, seed: int, seconds: float) -> None:
+    async def kill_in_the_middle_of_stages(self, seed: int, seconds: float, kill_chance: float) -> None:
         """The service of a stage just when the first of its results are stored."""
         chance = random.Random(seed)
         seen: set[tuple[str, str]] = set()
@@ -99,5 +121,5 @@ class Killer:
                             stage = (change.origin.run, change.origin.stage)
                             if change.origin.stage and stage not in seen:
                                 seen.add(stage)
-                                if chance.random() < AIMED_KILL_CHANCE:
+                                if chance.random() < kill_chance:
                                     self.kill(MAKERS[change.origin.stage.partition("-")[2]])

@@ -15,7 +15,9 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal, get_args
 
+from imaging.deliberate_bug import BugName
 from tests.installation.running import Installation, running_installation
 from tests.kill.backends import DATABASES, STORES, Backends, Database, Store, backends
 from tests.kill.followed_changes import CATCH_UP_SECONDS, FollowedChanges
@@ -33,9 +35,14 @@ RESTART_SECONDS = (8, 15)
 
 
 def run_kill_test(
-    folder: Path, seconds: float, seed: int, bug: str = "", store: Store = "folder", database: Database = "sqlite"
+    folder: Path,
+    seconds: float,
+    seed: int,
+    bug: BugName | Literal[""] = "",
+    store: Store = "folder",
+    database: Database = "sqlite",
 ) -> Outcome:
-    """Run it in `folder`; `bug` names a deliberate bug to switch on.
+    """Run it in `folder`; `bug` names a deliberate bug to switch on, and what it makes unsafe is killed alone.
 
     Raises
     ------
@@ -51,10 +58,12 @@ def run_kill_test(
         backends(folder, store, database) as found,
         running_installation(folder / "data", env | found.environment) as installation,
     ):
-        return asyncio.run(_run(installation, found, seconds, seed))
+        return asyncio.run(_run(installation, found, seconds, seed, bug))
 
 
-async def _run(installation: Installation, found: Backends, seconds: float, seed: int) -> Outcome:
+async def _run(
+    installation: Installation, found: Backends, seconds: float, seed: int, bug: BugName | Literal[""]
+) -> Outcome:
     history = History(until=seconds)
     killer = Killer(installation, history)
     changes = FollowedChanges(installation.endpoints["storage"], history)
@@ -64,9 +73,9 @@ async def _run(installation: Installation, found: Backends, seconds: float, seed
             for number in range(CLIENTS):
                 storage = installation.endpoints["storage"]
                 tasks.create_task(send_studies(storage, seed * 100 + number, history))
-            tasks.create_task(killer.kill_at_random(seed, seconds))
-            tasks.create_task(killer.kill_after_acknowledgements(seed, seconds))
-            tasks.create_task(killer.kill_in_the_middle_of_stages(seed, seconds))
+            tasks.create_task(
+                killer.kill_where_it_shows(bug, seed, seconds) if bug else killer.kill_everything(seed, seconds)
+            )
             tasks.create_task(_restart_servers(found, history, seed))
         missing = await wait_for_runs(installation.endpoints["pipeline"], history, RECOVERY_SECONDS)
     state = await read_state(installation.endpoints)
@@ -104,7 +113,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--store", choices=STORES, default="folder")
     parser.add_argument("--database", choices=DATABASES, default="sqlite")
-    parser.add_argument("--bug", default="", help="switch a deliberate bug on; the test must then fail")
+    parser.add_argument(
+        "--bug",
+        choices=("", *get_args(BugName)),
+        default="",
+        help="switch a deliberate bug on; the test must then fail",
+    )
     parser.add_argument("--json", action="store_true", help="counts as JSON instead of a page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="imaging-kill-") as folder:
