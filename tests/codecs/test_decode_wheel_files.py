@@ -36,14 +36,17 @@ def decode_all(header: pydicom.Dataset) -> np.ndarray:
     keyword = next(key for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if key in header)
     swapped = header.is_little_endian is False and header[keyword].VR == "OW" and pixels.bits_allocated == 8
     if swapped:
-        odd = pixels.native_frame_bytes % 2
+        size = pixels.native_frame_bytes
+        words = [(index * size // 2 * 2, (index + 1) * size + 1) for index in range(pixels.number_of_frames)]
         decoded = [
             decode_frame(
-                header.PixelData[: pixels.native_frame_bytes + odd],
+                header.PixelData[start : stop // 2 * 2],
                 header.file_meta.TransferSyntaxUID,
                 pixels,
                 swapped_words=True,
+                bit_offset=(index * size - start) * 8,
             )
+            for index, (start, stop) in enumerate(words)
         ]
     else:
         decoded = [
