@@ -154,6 +154,15 @@ class FailedSends:
             return []  # mostly: a write would be a commit for nothing
         return await self._database.write(take)
 
+    async def put_back(self, names: Collection[str]) -> None:
+        """Who took these is at them no more: those that are still to be tried are due."""
+        statement = (
+            update(FAILED_SEND)
+            .where(FAILED_SEND.c.failed_send_id.in_(map(_id_of, names)), FAILED_SEND.c.next_try_time.is_not(None))
+            .values(next_try_time=_microseconds(self._clock()))
+        )
+        await self._database.write(lambda connection: connection.execute(statement) and None)
+
     async def page(self, destination: str, size: int, token: str) -> tuple[list[gateway_pb2.FailedSend], str]:
         """Those of a destination (empty: of all), newest first, and the token of the next page.
 

@@ -91,7 +91,11 @@ class Sender:
         while True:
             try:
                 while due := await self._failed.take_due(_BUSY_FOR):
-                    await self.send_again(due)
+                    try:
+                        await self.send_again(due)
+                    except asyncio.CancelledError:
+                        await self._failed.put_back([one.name for one in due])
+                        raise
             except ImagingError as error:
                 _log.warning("failed sends cannot be tried again now", extra={"error": error.text})
             except Exception:  # noqa: BLE001 - one that meets a defect must not keep all others from being sent

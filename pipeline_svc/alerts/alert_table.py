@@ -179,6 +179,17 @@ class AlertTable:
             return []  # mostly: a write would be a commit for nothing
         return await self._database.write(take)
 
+    async def put_back(self, taken: Iterable[tuple[pipeline_pb2.Alert, str]]) -> None:
+        """Who took these is at them no more: those that are still to be told are due."""
+        now_us = to_microseconds(self._clock())
+
+        def write(connection: Connection) -> None:
+            for alert, webhook in taken:
+                still = (*_key(_id(alert.name), webhook), ALERT_DELIVERIES.c.next_try_us.is_not(None))
+                connection.execute(update(ALERT_DELIVERIES).where(*still).values(next_try_us=now_us))
+
+        await self._database.write(write)
+
     async def told(self, alert: str, webhook: str, error: str, *, is_final: bool = False) -> None:
         """What became of a try; an empty error: it was taken. `is_final`: it would fail again."""
         now = self._clock()

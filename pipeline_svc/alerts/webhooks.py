@@ -59,7 +59,11 @@ class WebhookDelivery:
         while True:
             try:
                 while due := await self._alerts.take_due(_BUSY_FOR):
-                    await asyncio.gather(*(self._tell(alert, webhook) for alert, webhook in due))
+                    try:
+                        await asyncio.gather(*(self._tell(alert, webhook) for alert, webhook in due))
+                    except asyncio.CancelledError:
+                        await self._alerts.put_back(due)
+                        raise
             except ImagingError as error:
                 _log.warning("alerts cannot be told now", extra={"error": error.text})
             except Exception:  # noqa: BLE001 - one that meets a defect must not keep all others from being told

@@ -156,6 +156,8 @@ async def test_waits_grow_until_a_failed_send_is_given_up(databases: Databases, 
         due = await failed.take_due(timedelta(minutes=1))
         assert sorted(one.instance for one in due) == ["a", "b"]
         assert await failed.take_due(timedelta(minutes=1)) == []  # another replica keeps off
+        await failed.put_back([one.name for one in due])  # this one ends
+        assert len(await failed.take_due(timedelta(minutes=1))) == 2
         await failed.record(PACS, (), {"a": AWAY, "b": AWAY}, is_again=True)
     assert waits == [1, 2, 4, 8, 10]
     assert told is not None
