@@ -38,7 +38,7 @@ async def c_get(
     counts = await send_all(
         storage,
         wanted,
-        StoreScu(association, storage),
+        StoreScu(association),
         is_cancelled=lambda: command.message_id in association.cancelled,
         tell=tell,
         peer=peer,

@@ -52,7 +52,7 @@ async def c_move(
         counts = await send_all(
             storage,
             wanted,
-            StoreScu(there, storage, move_originator=(peer, command.message_id)),
+            StoreScu(there, move_originator=(peer, command.message_id)),
             is_cancelled=lambda: command.message_id in association.cancelled or not association.is_open,
             tell=tell,
             peer=remote.ae_title,

@@ -130,7 +130,7 @@ async def read_back(storage: StorageStub, request: CommitmentRequest) -> Commitm
         part = request.references[start : start + _UIDS_AT_ONCE]
         known = await _known(storage, part)
         wanted = [known[uid].name for sop_class, uid in part if uid in known and known[uid].sop_class_uid == sop_class]
-        with closing(UpcomingObjects(storage, wanted)) as upcoming:
+        with closing(UpcomingObjects(storage, [pb.RetrieveInstancesRequest(name=name) for name in wanted])) as upcoming:
             for reference in part:
                 instance = known.get(reference[1])
                 if instance is None:

@@ -11,11 +11,10 @@ from gateway_svc.dimse import status
 from gateway_svc.dimse.associate_pdu import Role
 from gateway_svc.dimse.association import Association
 from gateway_svc.dimse.commitment import CommitmentReport, CommitmentRequest, read_back
-from gateway_svc.dimse.conversion import TARGETS
 from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.owed_reports import Owed, OwedReports
 from gateway_svc.dimse.remote_aes import RemoteAes
-from gateway_svc.dimse.requestor import associate
+from gateway_svc.dimse.requestor import UNCOMPRESSED, associate
 from gateway_svc.dimse.sop_classes import STORAGE_COMMITMENT
 from imaging.errors import FailedPrecondition, ImagingError, Unavailable
 
@@ -90,7 +89,7 @@ class ReportDelivery:
         association = await associate(
             remote,
             self._remote_aes.ae_title,
-            [(STORAGE_COMMITMENT, TARGETS)],
+            [(STORAGE_COMMITMENT, UNCOMPRESSED)],
             roles={STORAGE_COMMITMENT: Role(is_scu=False, is_scp=True)},
         )
         await _send(report, association, self._remote_aes.ae_title)

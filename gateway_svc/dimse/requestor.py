@@ -21,11 +21,15 @@ from gateway_svc.dimse.association import Association, Context
 from gateway_svc.dimse.pdu import DEFAULT_MAX_LENGTH, AbortReason, InvalidPdu, PduType, abort_pdu
 from gateway_svc.dimse.pdu_stream import PduStream, ReceiveBuffer
 from imaging.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from imaging.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from imaging.errors import FailedPrecondition, ImagingError, Overloaded, Unavailable
 from imaging.rpc.loopback import split_address
 
 MOST_CONTEXTS: Final = 128
 """Of one association: their ids are the odd numbers of a byte."""
+
+UNCOMPRESSED: Final = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+"""Transfer syntaxes that every AE understands, the one that is better first."""
 
 _REASONS: Final = {
     (1, 2): "it does not know the application context",

@@ -1,23 +1,22 @@
-"""C-STORE as SCU (PS3.4 B): stored instances go to a peer, as they are stored where it takes them so."""
+"""C-STORE as SCU (PS3.4 B): as instances are stored, if the peer takes them so; else transcoded by storage."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gateway_svc.dimse import status
 from gateway_svc.dimse.association import Association, Context
 from gateway_svc.dimse.command import Command, CommandField, Priority
-from gateway_svc.dimse.conversion import MOST_BYTES, TARGETS, converted, is_convertible
 from gateway_svc.dimse.data_set import AssociationLost
-from gateway_svc.dimse.requestor import MOST_CONTEXTS
+from gateway_svc.dimse.requestor import MOST_CONTEXTS, UNCOMPRESSED
 from gateway_svc.dimse.stored_object import StoredObject
 from gateway_svc.dimse.wanted_instances import Wanted
+from imaging.dicom.transfer_syntax import PixelFamily, transfer_syntax
 from imaging.errors import FailedPrecondition, ImagingError, Overloaded, UnsupportedTransferSyntax
-
-if TYPE_CHECKING:
-    from imaging.client.stub import StorageStub
+from imaging.storage.v1 import storage_service_pb2 as pb
 
 ANSWER_SECONDS: Final = 60.0
 """Longest wait for the peer to answer for an instance that it has."""
@@ -25,16 +24,21 @@ ANSWER_SECONDS: Final = 60.0
 SLOWEST_BYTES_PER_SECOND: Final = 16 * 1024
 """Of a peer that is waited for."""
 
+_NO_PIXELS_HERE: Final = frozenset({PixelFamily.MPEG, PixelFamily.REFERENCED})
+"""Not decoded by storage."""
+
 _WARNINGS: Final = frozenset({0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007})
 """Stored, but not all is well (PS3.7 C.3, PS3.4 B.2.3)."""
 
 
 def proposed_contexts(wanted: Iterable[Wanted]) -> list[tuple[str, tuple[str, ...]]]:
-    """Presentation contexts: each class in each syntax in which it is stored, then in those it can be converted to."""
+    """Presentation contexts: each class in each syntax in which it is stored, then uncompressed if it has no video."""
     stored = dict.fromkeys((item.sop_class_uid, item.transfer_syntax_uid) for item in wanted)
     contexts = [(sop_class, (syntax,)) for sop_class, syntax in stored]
-    convertible = dict.fromkeys(sop_class for sop_class, syntax in stored if is_convertible(syntax))
-    return [*contexts, *((sop_class, TARGETS) for sop_class in convertible)][:MOST_CONTEXTS]
+    decodable = dict.fromkeys(
+        sop_class for sop_class, syntax in stored if transfer_syntax(syntax).family not in _NO_PIXELS_HERE
+    )
+    return [*contexts, *((sop_class, UNCOMPRESSED) for sop_class in decodable)][:MOST_CONTEXTS]
 
 
 class StoreScu:
@@ -51,27 +55,38 @@ class StoreScu:
     def __init__(
         self,
         association: Association,
-        storage: StorageStub,
         *,
         move_originator: tuple[str, int | None] = ("", None),
     ) -> None:
         self._association = association
-        self._storage = storage
         self._originator = move_originator
         self._message_id = 0
-        self._contexts: dict[tuple[str, str], Context] = {
-            (context.abstract_syntax, context.transfer_syntax): context
-            for context in association.contexts.values()
-            if context.is_scu
-        }
+        self._contexts: defaultdict[str, dict[str, Context]] = defaultdict(dict)
+        """By SOP Class and transfer syntax."""
+        for context in association.contexts.values():
+            if context.is_scu:
+                self._contexts[context.abstract_syntax][context.transfer_syntax] = context
 
     @property
     def is_open(self) -> bool:
         """True while more can be sent."""
         return self._association.is_open
 
+    def request(self, item: Wanted) -> pb.RetrieveInstancesRequest:
+        """How storage is asked for an instance: as it is stored if the peer takes that, else in what the peer takes."""
+        taken = self._contexts.get(item.sop_class_uid, {})
+        if item.transfer_syntax_uid in taken:
+            return pb.RetrieveInstancesRequest(name=item.name)
+        accepted = sorted(taken, key=lambda syntax: (*UNCOMPRESSED, syntax).index(syntax))
+        return pb.RetrieveInstancesRequest(name=item.name, accept_transfer_syntax_uids=accepted)
+
     async def send(self, item: Wanted, stored: StoredObject) -> bool:
         """Send an instance; True if the peer has stored it without a warning.
+
+        Parameters
+        ----------
+        stored
+            What storage answers to `request`.
 
         Raises
         ------
@@ -80,12 +95,14 @@ class StoreScu:
         AssociationLost
             If the association ended meanwhile.
         """
-        context = self._context(item)
-        if context.transfer_syntax == item.transfer_syntax_uid:
-            data = await stored.data_set()
-        else:
-            content = await stored.file_bytes(MOST_BYTES)
-            data = await converted(self._storage, item.name, content, item.transfer_syntax_uid, context.transfer_syntax)
+        context = self._contexts.get(item.sop_class_uid, {}).get(await stored.transfer_syntax_uid())
+        if context is None:
+            raise UnsupportedTransferSyntax(
+                "The peer takes this SOP Class in no transfer syntax that it can be sent in",
+                where=item.name,
+                metadata={"transfer_syntax_uid": item.transfer_syntax_uid},
+            )
+        data = await stored.data_set()
         self._message_id = self._message_id % 0xFFFF + 1
         ae_title, message_id = self._originator
         command = Command(
@@ -107,17 +124,6 @@ class StoreScu:
             self._association.abort(why="an instance could not be read to its end")
             raise
         return _is_success(await self._answer(), item)
-
-    def _context(self, item: Wanted) -> Context:
-        for syntax in (item.transfer_syntax_uid, *TARGETS):
-            context = self._contexts.get((item.sop_class_uid, syntax))
-            if context is not None:
-                return context
-        raise UnsupportedTransferSyntax(
-            "The peer takes this SOP Class neither as it is stored nor in little endian",
-            where=item.name,
-            metadata={"transfer_syntax_uid": item.transfer_syntax_uid},
-        )
 
     async def _answer(self) -> Command:
         try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import google_crc32c
 
 from imaging.dicom.file_meta import read_file_meta
-from imaging.errors import ChecksumMismatch, LimitExceeded, Unavailable
+from imaging.errors import ChecksumMismatch, Unavailable
 from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_service_pb2 as pb
 
@@ -22,12 +22,19 @@ _AHEAD: Final = 2
 
 
 class StoredObject:
-    """One instance, read once."""
+    """One instance, read once, in one of the transfer syntaxes that the request accepts (none: as it is stored)."""
 
-    def __init__(self, storage: StorageStub, name: str) -> None:
-        self.name = name
-        self._call: Any = storage.RetrieveInstances(pb.RetrieveInstancesRequest(name=name))
+    def __init__(self, storage: StorageStub, request: pb.RetrieveInstancesRequest) -> None:
+        self.name = request.name
+        self._call: Any = storage.RetrieveInstances(request)
+        self._first: pb.RetrieveInstancesResponse | None = None
         self._is_finished = False
+
+    async def transfer_syntax_uid(self) -> str:
+        """The transfer syntax in which it comes; raises as `data_set`."""
+        if self._first is None:
+            self._first = await self._message()
+        return self._first.header.transfer_syntax_uid
 
     async def data_set(self) -> bytes | AsyncIterator[bytes]:
         """The data set without file meta: at once where it came in one message, otherwise piece by piece.
@@ -41,15 +48,6 @@ class StoredObject:
         start = read_file_meta(content).end
         first = content[start:]
         return first if self._is_finished else self._pieces(first)
-
-    async def file_bytes(self, most: int) -> bytes:
-        """The whole object, if it has no more than `most` bytes; raises as `data_set`."""
-        content = bytearray(await self._content())
-        while not self._is_finished:
-            content += await self._content()
-            if len(content) > most:
-                raise LimitExceeded(f"The instance has more than {most} bytes", where=self.name)
-        return bytes(content)
 
     async def contents(self) -> AsyncIterator[bytes]:
         """The whole object, piece by piece; raises as `data_set`."""
@@ -65,11 +63,15 @@ class StoredObject:
         while not self._is_finished:
             yield await self._content()
 
-    async def _content(self) -> bytes:
+    async def _message(self) -> pb.RetrieveInstancesResponse:
         with domain_errors(self.name):
             message = await self._call.read()
         if not isinstance(message, pb.RetrieveInstancesResponse):
             raise Unavailable("Storage ended the stream in the middle of an object", where=self.name)
+        return message
+
+    async def _content(self) -> bytes:
+        message, self._first = self._first or await self._message(), None
         content = message.data.content
         if google_crc32c.value(content) != message.data.crc32c:
             raise ChecksumMismatch("A part of the object changed on the way", where=self.name)
@@ -78,18 +80,18 @@ class StoredObject:
 
 
 class UpcomingObjects:
-    """Objects in the order of their names, each asked for while those before are still in use."""
+    """Objects in the order of the requests, each asked for while those before are still in use."""
 
-    def __init__(self, storage: StorageStub, names: Sequence[str]) -> None:
+    def __init__(self, storage: StorageStub, requests: Iterable[pb.RetrieveInstancesRequest]) -> None:
         self._storage = storage
-        self._names = iter(names)
+        self._requests = iter(requests)
         self._ahead: deque[StoredObject] = deque()
         self._taken: StoredObject | None = None
 
     def take(self) -> StoredObject:
         """The next one; the one before is closed."""
-        while len(self._ahead) <= _AHEAD and (name := next(self._names, None)) is not None:
-            self._ahead.append(StoredObject(self._storage, name))
+        while len(self._ahead) <= _AHEAD and (request := next(self._requests, None)) is not None:
+            self._ahead.append(StoredObject(self._storage, request))
         if self._taken is not None:
             self._taken.close()
         self._taken = self._ahead.popleft()

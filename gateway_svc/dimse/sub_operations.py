@@ -87,7 +87,7 @@ async def send_all(
     counts = Counts(len(wanted))
     loop = asyncio.get_running_loop()
     told, is_lost = loop.time(), False
-    with closing(UpcomingObjects(storage, [item.name for item in wanted])) as upcoming:
+    with closing(UpcomingObjects(storage, [scu.request(item) for item in wanted])) as upcoming:
         for item in wanted:
             if is_cancelled():
                 counts.is_cancelled = True

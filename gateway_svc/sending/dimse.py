@@ -65,9 +65,9 @@ async def _send_some(
 ) -> None:
     """Send what is left over one association; each is taken off the list, and what may pass goes to `again`."""
     association = await associate(remote, ae_title, proposed_contexts(left))
-    scu = StoreScu(association, storage)
+    scu = StoreScu(association)
     try:
-        with closing(UpcomingObjects(storage, [item.name for item in left])) as upcoming:
+        with closing(UpcomingObjects(storage, [scu.request(item) for item in left])) as upcoming:
             while left and scu.is_open:
                 item = left.pop(0)
                 tries[item.name] += 1

@@ -8,10 +8,9 @@ import httpx
 
 from gateway_svc.dimse import status
 from gateway_svc.dimse.command import Command, CommandField
-from gateway_svc.dimse.conversion import TARGETS
 from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.remote_aes import remote_ae
-from gateway_svc.dimse.requestor import associate
+from gateway_svc.dimse.requestor import UNCOMPRESSED, associate
 from gateway_svc.dimse.sop_classes import VERIFICATION
 from gateway_svc.sending.web_server import web_client
 from imaging.errors import FailedPrecondition, Unavailable
@@ -37,7 +36,7 @@ async def echo(destination: Destination, settings: Settings) -> None:
 
 async def _echo_dimse(destination: Destination, settings: Settings) -> None:
     remote = remote_ae(destination, settings)
-    association = await associate(remote, settings.gateway.ae_title, [(VERIFICATION, TARGETS)])
+    association = await associate(remote, settings.gateway.ae_title, [(VERIFICATION, UNCOMPRESSED)])
     try:
         context = next(iter(association.contexts.values()), None)
         if context is None:

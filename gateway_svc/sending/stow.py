@@ -23,6 +23,7 @@ from imaging.errors import (
     Unauthenticated,
     Unavailable,
 )
+from imaging.storage.v1 import storage_service_pb2
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
@@ -74,7 +75,7 @@ async def send_by_stow(
 
 
 async def _send(storage: StorageStub, client: httpx.AsyncClient, item: Wanted) -> None:
-    with closing(StoredObject(storage, item.name)) as stored:
+    with closing(StoredObject(storage, storage_service_pb2.RetrieveInstancesRequest(name=item.name))) as stored:
 
         async def body() -> AsyncIterator[bytes]:
             yield _HEAD

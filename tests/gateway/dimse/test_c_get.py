@@ -14,8 +14,10 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    MPEG2MPML,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
 )
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association as Modality
@@ -228,6 +230,21 @@ async def test_what_the_peer_does_not_take_as_it_is_stored_is_decoded(archive: A
         assert got.PatientID == original.PatientID
         if "PixelData" in original:
             assert np.array_equal(got.pixel_array, original.pixel_array)
+
+
+async def test_a_peer_that_takes_a_lossless_syntax_alone_gets_that(archive: Archive) -> None:
+    content = wheel_file("MR_small.dcm")
+    original = pydicom.dcmread(BytesIO(content))
+    await keep(archive, content)
+    uid = str(original.SOPInstanceUID)
+    identifier = wanted("IMAGE", StudyInstanceUID=str(original.StudyInstanceUID), SOPInstanceUID=uid)
+    received = Received()
+    answers = await get(archive, received, identifier, [(MRImageStorage, [RLELossless])])
+    assert (answers[-1][0].Status, received.syntaxes) == (status.SUCCESS, {uid: RLELossless})
+    assert np.array_equal(received.decoded(uid).pixel_array, original.pixel_array)
+    received = Received()
+    answers = await get(archive, received, identifier, [(MRImageStorage, [MPEG2MPML])])
+    assert (answers[-1][0].Status, received.syntaxes) == (status.CANNOT_PERFORM_SUB_OPERATIONS, {})
 
 
 async def test_an_instance_that_cannot_be_sent_is_told_and_the_others_come(archive: Archive) -> None:

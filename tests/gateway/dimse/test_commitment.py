@@ -133,6 +133,7 @@ def listening(port: int, reports: Reports) -> Iterator[None]:
         yield
     finally:
         server.shutdown()
+        server.server_close()
 
 
 async def ask_and_leave(archive: Archive, request: Dataset) -> int:
