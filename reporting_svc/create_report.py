@@ -24,6 +24,7 @@ from imaging.work.derived_output import Stored, derived_origin, store_derived
 from reporting_svc.assemble_content import ReportIdentity, assemble_content
 from reporting_svc.encapsulated_pdf import encapsulated_pdf
 from reporting_svc.evidence import collect_references
+from reporting_svc.fhir import MEDIA_TYPE, render_fhir
 from reporting_svc.html import render_html
 from reporting_svc.key_images import KeyImages, make_key_images
 from reporting_svc.pdf import render_pdf
@@ -176,7 +177,7 @@ def _documents(request: ReportRequest, content: ReportContent, inputs: ReportInp
     """All documents that were asked for. Runs in a thread."""
     wanted = request.formats
     documents: list[DocumentContent] = []
-    sr = pdf_object = None
+    sr = pdf = pdf_object = None
     if reporting_pb2.DOCUMENT_FORMAT_SR in wanted:
         sr = structured_report(content, inputs.sources, uids)
         documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_SR, "application/dicom", "report.sr.dcm", sr))
@@ -201,6 +202,9 @@ def _documents(request: ReportRequest, content: ReportContent, inputs: ReportInp
         documents.append(
             _document(reporting_pb2.DOCUMENT_FORMAT_JSON, "application/json", "report.json", render_json(content))
         )
+    if reporting_pb2.DOCUMENT_FORMAT_FHIR in wanted:
+        bundle = render_fhir(content, list(inputs.series.values()), pdf)
+        documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_FHIR, MEDIA_TYPE, "report.fhir.json", bundle))
     return _Made(tuple(documents), sr, pdf_object)
 
 

@@ -108,7 +108,11 @@ def _list_table(group: FindingGroup) -> FindingTable:
     rows = tuple(
         (Cell(measurement_label(each)), _value_cell(each, notes), Cell(_unit(each))) for each in group.measurements
     )
-    head = (Cell("Measurement"), Cell("Value", numeric=True), Cell("Unit"))
+    head = (
+        Cell("Measurement"),
+        Cell("Value", numeric=True),
+        Cell("Unit" if any(map(_unit, group.measurements)) else ""),
+    )
     return FindingTable(group.label, _subtitle([group]), head, rows, common, notes.texts, is_list=True)
 
 
@@ -126,7 +130,11 @@ def _turned_matrix(groups: Sequence[FindingGroup]) -> FindingTable:
     common, columns = _common(groups), _columns(groups)
     notes = NumberedNotes(common)
     values = [_values(group, columns, notes) for group in groups]
-    head = (Cell(""), *(Cell(group.label, numeric=True) for group in groups), Cell("Unit"))
+    head = (
+        Cell(""),
+        *(Cell(group.label, numeric=True) for group in groups),
+        Cell("Unit" if any(map(_unit, columns.values())) else ""),
+    )
     rows = tuple(
         (Cell(measurement_label(example)), *(column[place] for column in values), Cell(_unit(example)))
         for place, example in enumerate(columns.values())

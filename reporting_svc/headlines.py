@@ -14,7 +14,7 @@ _Candidate = tuple[FindingGroup, Measurement]
 
 
 def choose_headlines(groups: Sequence[FindingGroup], template: ReportTemplate) -> tuple[Headline, ...]:
-    """At most `template.max_headlines` values, by the words of the template, then in the order of the models.
+    """At most `template.max_headlines` values, by the words of the template; without such, in the order of the models.
 
     Each kind of value is told once for a kind of thing: that of the first one (the whole before its parts), or the
     largest where the template says so.
@@ -27,7 +27,9 @@ def choose_headlines(groups: Sequence[FindingGroup], template: ReportTemplate) -
                 kind = (measurement.model, finding_type, measurement_label(measurement))
                 kinds.setdefault(kind, []).append((group, measurement))
     ranked = sorted(kinds.values(), key=lambda candidates: _rank(candidates[0][1], template.headline_words))
-    chosen = [_chosen(candidates, template) for candidates in ranked[: template.max_headlines]]
+    named = [each for each in ranked if _rank(each[0][1], template.headline_words) < len(template.headline_words)]
+    # What no word names, such as the 5th percentile, is told in the tables; only where nothing else is there, here too.
+    chosen = [_chosen(candidates, template) for candidates in (named or ranked)[: template.max_headlines]]
     general = _general_notes(groups)
     return tuple(_headline(group, measurement, general) for group, measurement in chosen)
 

@@ -16,6 +16,7 @@ ALL_FORMATS: Final = (
     reporting_pb2.DOCUMENT_FORMAT_HTML,
     reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE,
     reporting_pb2.DOCUMENT_FORMAT_JSON,
+    reporting_pb2.DOCUMENT_FORMAT_FHIR,
 )
 
 
@@ -57,6 +58,6 @@ def checked_request(message: reporting_service_pb2.CreateReportRequest) -> Repor
         raise InvalidArgument(
             f"There is no document format {unknown[0]}",
             where="outputs",
-            hint="Use SR, PDF, HTML, KEY_IMAGE or JSON; nothing means all.",
+            hint="Use SR, PDF, HTML, KEY_IMAGE, JSON or FHIR; nothing means all.",
         )
     return ReportRequest(message, find_template(message.template), frozenset(message.outputs or ALL_FORMATS))

@@ -31,6 +31,8 @@ _TEMPLATES = {
             name="ct-quantitative",
             title="Quantitative CT report",
             headline_words=(
+                "calcium score",
+                "calcium volume",
                 "low attenuation",
                 "emphysema",
                 "15th percentile",
@@ -47,7 +49,27 @@ _TEMPLATES = {
         ReportTemplate(
             name="quantitative",
             title="Quantitative imaging report",
-            headline_words=("volume", "long axis", "diameter", "mean", "noise", "standard deviation", "median"),
+            headline_words=(
+                "suvbw, maximum",
+                "suvbw, peak",
+                "glycolysis",
+                "metabolic volume",
+                "deviation index",
+                "exposure index",
+                "signal to noise",
+                "uniformity",
+                "volume of mesh",
+                "maximum 3d diameter",
+                "sphericity",
+                "mean intensity",
+                "volume",
+                "long axis",
+                "diameter",
+                "mean",
+                "noise",
+                "standard deviation",
+                "median",
+            ),
         ),
     )
 }

@@ -118,6 +118,8 @@ def _region(
     uptake = np.asarray(volume.voxels[region.box], dtype=np.float64) * scale.factor
     values = uptake[region.mask]
     maximum = float(values.max())
+    inside = np.where(region.mask, uptake, -np.inf)
+    hottest_slice = int(region.box[0].start) + int(np.unravel_index(inside.argmax(), inside.shape)[0])
     if parameters.threshold_suv is not None:
         limit, words = parameters.threshold_suv, f"SUV {parameters.threshold_suv:g} and more"
     else:
@@ -138,7 +140,7 @@ def _region(
             finding_type=region.finding_type,
             derivation=derivation,
             tracking_identifier=region.label,
-            frames=(volume.frames[region.widest_slice],),
+            frames=(volume.frames[hottest_slice],),
             segment=region.segment,
             segment_label="" if region.segment else region.label,
             quality_flags=(*flags, *more),

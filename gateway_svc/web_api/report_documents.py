@@ -19,6 +19,7 @@ FORMATS: Final = {
     "pdf": reporting_pb2.DOCUMENT_FORMAT_PDF,
     "sr": reporting_pb2.DOCUMENT_FORMAT_SR,
     "json": reporting_pb2.DOCUMENT_FORMAT_JSON,
+    "fhir": reporting_pb2.DOCUMENT_FORMAT_FHIR,
     "key-image": reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE,
 }
 

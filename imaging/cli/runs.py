@@ -1,4 +1,4 @@
-"""`imaging runs`: list, show, watch, retry, cancel."""
+"""`imaging runs`: start, list, show, watch, retry, cancel."""
 
 from __future__ import annotations
 
@@ -101,25 +101,54 @@ def watch(
 ) -> None:
     """Follow a run until it has ended. Exit code 1 when it failed or was cancelled."""
     output = Output(as_json=as_json)
+    raise typer.Exit(
+        with_client(lambda client: _follow(client, target, output), endpoint=endpoint, config=config, data=data)
+    )
+
+
+@runs.command()
+def start(
+    study: Annotated[str, typer.Argument(help="studies/UID, or the UID of a complete study.")],
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Its name; empty: the first that fits.")] = "",
+    follow: Annotated[bool, typer.Option("--watch/--no-watch", help="Follow it until it has ended.")] = True,
+    endpoint: EndpointOption = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Start a run of a recipe on a complete study. A recipe that ran on this state of the study is not run again."""
+    output = Output(as_json=as_json)
 
     async def work(client: AsyncClient) -> int:
-        last: Run | None = None
-        async for run in client.runs.watch(target):
-            if output.as_json:
-                output.result(asdict(run))
-            else:
-                for stage in run.stages:
-                    before = next((s for s in last.stages if s.name == stage.name), None) if last else None
-                    if before is None or before.state != stage.state or before.message != stage.message:
-                        output.say(_stage_line(stage), _STYLES.get(stage.state, "dim"))
-            last = run
-        if last is None:
-            return ExitCode.UNAVAILABLE
-        if not output.as_json:
-            _show(last, output)
-        return ExitCode.OK if last.state in ("SUCCEEDED", "SKIPPED") else ExitCode.SOME_FAILED
+        run = await client.runs.create(study, recipe)
+        if follow:
+            return await _follow(client, run, output)
+        if output.as_json:
+            output.result(asdict(run))
+        else:
+            _show(run, output)
+        return ExitCode.OK
 
     raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+
+
+async def _follow(client: AsyncClient, target: str | Run, output: Output) -> int:
+    """Tell every change of a run until it has ended."""
+    last: Run | None = None
+    async for run in client.runs.watch(target):
+        if output.as_json:
+            output.result(asdict(run))
+        else:
+            for stage in run.stages:
+                before = next((s for s in last.stages if s.name == stage.name), None) if last else None
+                if before is None or before.state != stage.state or before.message != stage.message:
+                    output.say(_stage_line(stage), _STYLES.get(stage.state, "dim"))
+        last = run
+    if last is None:
+        return ExitCode.UNAVAILABLE
+    if not output.as_json:
+        _show(last, output)
+    return ExitCode.OK if last.state in ("SUCCEEDED", "SKIPPED") else ExitCode.SOME_FAILED
 
 
 def _one(

@@ -11,7 +11,13 @@ from imaging.client.run_results import Document, Report, Run
 
 _SEGMENTATION: Final = "1.2.840.10008.5.1.4.1.1.66.4"
 
-_NAMES: Final = {"PDF": "report.pdf", "HTML": "report.html", "SR": "report.sr.dcm", "JSON": "report.json"}
+_NAMES: Final = {
+    "PDF": "report.pdf",
+    "HTML": "report.html",
+    "SR": "report.sr.dcm",
+    "JSON": "report.json",
+    "FHIR": "report.fhir.json",
+}
 
 
 async def write_report(client: AsyncClient, report: Report, folder: Path) -> list[Path]:

@@ -162,12 +162,24 @@ def test_from_files_to_report_and_back(installation: Installation, tmp_path: Pat
     shown = imaging(installation, "runs", "show", str(last["name"]))
     assert "image-statistics" in shown.stdout
     assert "succeeded" in shown.stdout
+    assert "checked 1 x Comprehensive 3D SR" in " ".join(shown.stdout.split())
 
     report = imaging(installation, "report", series.study_instance_uid, "--out", str(tmp_path / "report"))
     assert report.returncode == ExitCode.OK, report.stderr
     kinds = {path.read_bytes()[:4] for path in (tmp_path / "report").iterdir()}
     assert b"%PDF" in kinds
     assert b"\x89PNG" in kinds
+
+    fhir = json.loads((tmp_path / "report" / "report.fhir.json").read_text())
+    assert fhir["entry"][0]["resource"]["resourceType"] == "DiagnosticReport"
+
+    again = imaging(installation, "runs", "start", series.study, "--recipe", "general", "--json")
+    assert again.returncode == ExitCode.OK, again.stderr
+    other = json_lines(again.stdout)[-1]
+    assert (other["recipe"], other["state"]) == ("general", "SUCCEEDED")
+    assert other["name"] != last["name"]
+    unknown = imaging(installation, "runs", "start", series.study, "--recipe", "fancy")
+    assert unknown.returncode == ExitCode.NOT_FOUND
 
     back = imaging(installation, "retrieve", series.series, "--out", str(tmp_path / "back"))
     assert back.returncode == ExitCode.OK

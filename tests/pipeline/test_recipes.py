@@ -170,7 +170,7 @@ SCHEMA = json.dumps(Resample.model_json_schema())
         ("{process: resample-isotropic, is_sharp_allowed: 1}", "must be of type boolean"),
         ("{analyze: lung}", "No model 'lung' is known to the analysis service"),
         ("{report: fancy}", "No template 'fancy' is known to the reporting service"),
-        ("{report: plain, outputs: [fhir]}", "no document 'fhir'"),
+        ("{report: plain, outputs: [docx]}", "no document 'docx'"),
     ],
 )
 def test_what_the_services_cannot_do_is_refused_at_its_line(line: str, words: str) -> None:

@@ -33,6 +33,7 @@ PDF = reporting_pb2.DOCUMENT_FORMAT_PDF
 HTML = reporting_pb2.DOCUMENT_FORMAT_HTML
 KEY_IMAGE = reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE
 JSON = reporting_pb2.DOCUMENT_FORMAT_JSON
+FHIR = reporting_pb2.DOCUMENT_FORMAT_FHIR
 
 
 def _request(
@@ -60,7 +61,7 @@ async def test_a_report_has_all_documents_and_its_objects_are_stored_as_derived(
     result = await services.report(_request(sent.study, [stage]))
     report = result.report
     assert (report.version, report.predecessor, report.study) == (1, "", sent.study)
-    assert {document.format for document in report.documents} == {SR, PDF, HTML, KEY_IMAGE, JSON}
+    assert {document.format for document in report.documents} == {SR, PDF, HTML, KEY_IMAGE, JSON, FHIR}
     for document in report.documents:
         content = await services.render(report.name, document.format, document.number)
         assert hashlib.sha256(content).hexdigest() == document.sha256

@@ -21,7 +21,7 @@ export async function showReport(view, { signal, tell, names: [uid, id] }) {
         "div",
         { class: "title-line" },
         el("div", {}, el("h1", {}, "Report"), el("p", {}, `Version ${report.version} · ${count(report.findingCount, "finding")} · ${moment(report.createTime)} `, newer)),
-        el("div", { class: "buttons" }, file("pdf", "Download PDF"), file("sr", "Download SR")),
+        el("div", { class: "buttons" }, file("pdf", "Download PDF"), file("sr", "Download SR"), file("fhir", "Download FHIR")),
       ),
       el("iframe", { class: "report-frame", sandbox: "", src: `/api/reports/${id}/html`, title: "The report" }),
     );

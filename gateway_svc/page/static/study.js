@@ -165,6 +165,6 @@ function reportItem(report, study) {
     { class: "report-item" },
     el("a", { class: "button primary", href: `#/${study.name}/${report.name}` }, "Read the report"),
     el("p", {}, el("b", {}, `Version ${report.version}`), ` · ${count(report.findingCount, "finding")} · ${moment(report.createTime)}`),
-    el("p", { class: "files" }, "Download ", file("pdf", "PDF"), file("sr", "SR"), file("json", "JSON")),
+    el("p", { class: "files" }, "Download ", file("pdf", "PDF"), file("sr", "SR"), file("json", "JSON"), file("fhir", "FHIR")),
   );
 }

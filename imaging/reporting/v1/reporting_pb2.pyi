@@ -39,6 +39,8 @@ class _DocumentFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """A key image with the segmentation drawn in, `image/png`."""
     DOCUMENT_FORMAT_JSON: _DocumentFormat.ValueType  # 5
     """What the report says, as data, `application/json`."""
+    DOCUMENT_FORMAT_FHIR: _DocumentFormat.ValueType  # 6
+    """FHIR R4 Bundle of DiagnosticReport, Observations, ImagingStudy, Patient and Device, `application/fhir+json`."""
 
 class DocumentFormat(_DocumentFormat, metaclass=_DocumentFormatEnumTypeWrapper):
     """The forms of a report."""
@@ -55,6 +57,8 @@ DOCUMENT_FORMAT_KEY_IMAGE: DocumentFormat.ValueType  # 4
 """A key image with the segmentation drawn in, `image/png`."""
 DOCUMENT_FORMAT_JSON: DocumentFormat.ValueType  # 5
 """What the report says, as data, `application/json`."""
+DOCUMENT_FORMAT_FHIR: DocumentFormat.ValueType  # 6
+"""FHIR R4 Bundle of DiagnosticReport, Observations, ImagingStudy, Patient and Device, `application/fhir+json`."""
 Global___DocumentFormat: typing_extensions.TypeAlias = DocumentFormat
 
 @typing.final
