@@ -246,4 +246,5 @@ def _report(
         finding_count=content.finding_count,
         refusals=[refusal for stage in message.stages for refusal in stage.refusals],
         checks=stored.checks,
+        state=reporting_pb2.REPORT_STATE_DRAFT,
     )

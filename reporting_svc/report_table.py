@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +18,9 @@ from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from reporting_svc.report_content import Predecessor
 from reporting_svc.schema import DOCUMENT, REPORT, TABLES
+
+VERIFIED_FORMATS: Final = (reporting_pb2.DOCUMENT_FORMAT_SR, reporting_pb2.DOCUMENT_FORMAT_FHIR)
+"""Documents that tell whether somebody stands for them: of a final version there is one more of each."""
 
 Result = reporting_service_pb2.CreateReportResponse.Result
 
@@ -59,6 +63,11 @@ class ReportTable:
             If the database cannot be used: see `Database.open`.
         """
         return cls(Database.open(access, TABLES))
+
+    @property
+    def database(self) -> Database:
+        """Where they are kept."""
+        return self._database
 
     async def close(self) -> None:
         """Close the database."""
@@ -149,10 +158,10 @@ class ReportTable:
         message = await self._database.read(lambda connection: connection.execute(query).scalar())
         if not message or not name.startswith("reports/"):
             raise NotFound("There is no such report", where="name", hint="Names are told by ListReports.")
-        return reporting_pb2.Report.FromString(message)
+        return _report(message)
 
     async def document(self, name: str, document_format: int, number: int) -> DocumentContent:
-        """A document of a report; number 0 means the first.
+        """A document of a report; number 0 means the verified one where there is one, else the first.
 
         Raises
         ------
@@ -160,7 +169,9 @@ class ReportTable:
             If there is no such report or document.
         """
         report = await self.get(name)
-        number = number or 1
+        if number == 0:
+            is_verified = document_format in VERIFIED_FORMATS and report.state != reporting_pb2.REPORT_STATE_DRAFT
+            number = 2 if is_verified else 1
         for document in report.documents:
             if document.format == document_format and document.number == number:
                 break
@@ -194,8 +205,15 @@ class ReportTable:
             query = query.where(REPORT.c.sequence < position[0])
         query = query.order_by(REPORT.c.sequence.desc()).limit(size + 1)
         rows = await self._database.read(lambda connection: connection.execute(query).all())
-        page = [reporting_pb2.Report.FromString(message) for _, message in rows[:size]]
+        page = [_report(message) for _, message in rows[:size]]
         return page, encode_token([rows[size - 1][0]], digest) if len(rows) > size else ""
+
+
+def _report(message: bytes) -> reporting_pb2.Report:
+    """A report as it is kept; those of releases without states are drafts."""
+    report = reporting_pb2.Report.FromString(message)
+    report.state = report.state or reporting_pb2.REPORT_STATE_DRAFT
+    return report
 
 
 def _now() -> int:
@@ -208,7 +226,7 @@ def _result(connection: Connection, request_id: str) -> Result | None:
     ).one_or_none()
     if row is None or not row.message:
         return None
-    return Result(report=reporting_pb2.Report.FromString(row.message), instances=row.instances.split())
+    return Result(report=_report(row.message), instances=row.instances.split())
 
 
 def _reservation(connection: Connection, request_id: str) -> Reservation | None:
@@ -222,7 +240,7 @@ def _reservation(connection: Connection, request_id: str) -> Reservation | None:
     ).one_or_none()
     if before is None:
         return Reservation(row.report_id, row.version, None)
-    documents = reporting_pb2.Report.FromString(before.message).documents
+    documents = _report(before.message).documents
     sr = [each.instance for each in documents if each.format == reporting_pb2.DOCUMENT_FORMAT_SR]
     predecessor = Predecessor(f"reports/{row.predecessor_id}", before.version, sr[0] if sr else "")
     return Reservation(row.report_id, row.version, predecessor)

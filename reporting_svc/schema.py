@@ -43,6 +43,24 @@ REPORT: Final = Table(
     Index("report_by_study", "study", "version", unique=True),
 )
 
+FINALIZATION: Final = Table(
+    "finalization",
+    METADATA,
+    # One a version, never changed: also the audit of who made what final, when and from where.
+    Column("report_id", text(), ForeignKey("report.report_id"), primary_key=True),
+    Column("study", text(), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("observer", text(), nullable=False),
+    Column("organization", text(), nullable=False),
+    Column("peer", text(), nullable=False),
+    # Empty for the first final version of a study. The constraint decides between two at the same time.
+    Column("replaces_id", text(), nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    # Resource name of the verified structured report; empty until it is stored.
+    Column("instance", text(), nullable=False),
+    Index("finalization_by_study", "study", "replaces_id", unique=True),
+)
+
 DOCUMENT: Final = Table(
     "document",
     METADATA,

@@ -13,6 +13,8 @@ from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
 from imaging.settings.database import database_access
 from reporting_svc.create_report import ReportMaker
+from reporting_svc.finalizations import Finalizations
+from reporting_svc.finalize_report import ReportFinalizer
 from reporting_svc.report_table import ReportTable
 from reporting_svc.servicer import ReportingServicer
 
@@ -30,7 +32,8 @@ class ReportingService:
         analysis: analysis_service_pb2_grpc.AnalysisServiceAsyncStub = analysis_service_pb2_grpc.AnalysisServiceStub(
             self._analysis_channel
         )
-        self._servicer = ReportingServicer(ReportMaker(self._storage, analysis, self._table), self._table)
+        finalizer = ReportFinalizer(self._storage, self._table, Finalizations(self._table.database))
+        self._servicer = ReportingServicer(ReportMaker(self._storage, analysis, self._table), self._table, finalizer)
         self._server = RpcServer(
             settings.listen("reporting"),
             {SERVICE: lambda server: add_ReportingServiceServicer_to_server(self._servicer, server)},

@@ -8,9 +8,11 @@ from datetime import timedelta
 import grpc
 
 from imaging.reporting.v1 import reporting_service_pb2, reporting_service_pb2_grpc
+from imaging.rpc.caller_address import caller_address
 from imaging.stage.v1 import stage_pb2
 from imaging.work import RequestWork
 from reporting_svc.create_report import ReportMaker
+from reporting_svc.finalize_report import ReportFinalizer
 from reporting_svc.report_request import checked_request
 from reporting_svc.report_table import ReportTable, Result
 from reporting_svc.report_template import template_names
@@ -24,8 +26,9 @@ Context = grpc.aio.ServicerContext[object, object]
 class ReportingServicer(reporting_service_pb2_grpc.ReportingServiceServicer):
     """Serves `imaging.reporting.v1.ReportingService`."""
 
-    def __init__(self, maker: ReportMaker, table: ReportTable) -> None:
+    def __init__(self, maker: ReportMaker, table: ReportTable, finalizer: ReportFinalizer) -> None:
         self._maker = maker
+        self._finalizer = finalizer
         self._table = table
         self._work: RequestWork[Result] = RequestWork()
 
@@ -70,6 +73,13 @@ class ReportingServicer(reporting_service_pb2_grpc.ReportingServiceServicer):
         """A page of reports."""
         reports, token = await self._table.list(request)
         return reporting_service_pb2.ListReportsResponse(reports=reports, next_page_token=token)
+
+    async def FinalizeReport(
+        self, request: reporting_service_pb2.FinalizeReportRequest, context: Context
+    ) -> reporting_service_pb2.FinalizeReportResponse:
+        """The final version."""
+        report = await self._finalizer.finalize(request, caller_address(context))
+        return reporting_service_pb2.FinalizeReportResponse(report=report)
 
     async def RenderReport(
         self, request: reporting_service_pb2.RenderReportRequest, context: Context

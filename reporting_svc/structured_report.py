@@ -104,6 +104,7 @@ def structured_report(content: ReportContent, sources: ReportSources, uids: Repo
     if not references:
         del dataset.CurrentRequestedProcedureEvidenceSequence
     set_equipment(dataset)
+    dataset.PreliminaryFlag = "PRELIMINARY"  # until a person stands for it: see `verified_report`
     return part10_bytes(make_deterministic(dataset, uids.parts, content.effective_time))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
 import grpc
 
+from imaging.rpc.caller_address import caller_address
 from storage_svc.audit import Asked, checked_reason
 
 
@@ -18,6 +18,4 @@ def asked_by(context: grpc.aio.ServicerContext[Any, Any], reason: str = "") -> A
     InvalidArgument
         If the reason is too long.
     """
-    kind, _, place = unquote(context.peer()).partition(":")
-    address = place.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else kind
-    return Asked(address, checked_reason(reason))
+    return Asked(caller_address(context), checked_reason(reason))

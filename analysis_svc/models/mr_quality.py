@@ -83,9 +83,7 @@ class MrQuality:
         source = seen.best[1]
         flags = (_RESEARCH_USE,)
 
-        def of(
-            concept: Code, values: list[float], unit: Code, derivation: Code | None = None, about: str = "Series"
-        ) -> list[Measurement]:
+        def of(concept: Code, values: list[float], unit: Code, derivation: Code | None = None) -> list[Measurement]:
             if not values:
                 return []
             return [
@@ -95,7 +93,7 @@ class MrQuality:
                     unit=unit,
                     finding_type=concepts.IMAGE,
                     derivation=derivation,
-                    tracking_identifier=about,
+                    tracking_identifier="Foreground",
                     frames=(source,),
                     quality_flags=flags,
                 )
@@ -105,7 +103,7 @@ class MrQuality:
         return Analysis(
             (
                 *of(concepts.FOREGROUND_FRACTION, [100 * part for part in seen.parts], concepts.PERCENT),
-                *of(concepts.MR_SIGNAL, seen.signals, concepts.NO_UNIT, concepts.MEAN, "Foreground"),
+                *of(concepts.MR_SIGNAL, seen.signals, concepts.NO_UNIT, concepts.MEAN),
                 *of(concepts.IMAGE_NOISE, [noise for noise in seen.noises if noise > 0], concepts.NO_UNIT),
                 *of(concepts.SIGNAL_TO_NOISE, ratios, concepts.NO_UNIT),
                 *of(concepts.PERCENT_INTEGRAL_UNIFORMITY, seen.uniformities, concepts.PERCENT),

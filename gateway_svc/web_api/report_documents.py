@@ -46,7 +46,7 @@ class ReportDocuments:
             Route("/reports/{report}/{form}/{number}", {"GET": self._send}),
         ]
 
-    async def _send(self, exchange: Exchange, report: str, form: str, number: str = "1") -> None:
+    async def _send(self, exchange: Exchange, report: str, form: str, number: str = "0") -> None:
         """A document; `?download` asks for a file to keep."""
         if form not in FORMATS or not (number.isascii() and number.isdigit() and len(number) < 6):
             raise NotFound("There is no such document", where="path", hint=f"There are {', '.join(FORMATS)}.")

@@ -35,7 +35,7 @@ def _help_text(command: Any) -> str:
 
 for _name in _COMMANDS:
     app.command(_name, help=_help_text(_command(_name)))(_command(_name))
-for _name in ("runs", "alerts", "destinations", "storage", "db"):
+for _name in ("runs", "reports", "alerts", "destinations", "storage", "db"):
     app.add_typer(_command(_name), name=_name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -125,7 +125,14 @@ def report(message: reporting_pb2.Report) -> run_results.Report:
         refusals=_refusals(message.refusals),
         create_time=_time(message, "create_time"),
         checks=_checks(message.checks),
+        state=cast("Any", reporting_pb2.ReportState.Name(message.state).removeprefix("REPORT_STATE_")),
+        verification=_verification(message.verification) if message.HasField("verification") else None,
+        replaces=message.replaces,
     )
+
+
+def _verification(message: reporting_pb2.Verification) -> run_results.Verification:
+    return run_results.Verification(message.observer, message.organization, _time(message, "time"))
 
 
 def _document(message: reporting_pb2.Document) -> run_results.Document:

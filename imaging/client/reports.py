@@ -44,6 +44,20 @@ class AsyncReports:
             answer = await self._stub.GetReport(reporting_service_pb2.GetReportRequest(name=_report_name(report)))
         return conversion.report(answer.report)
 
+    async def finalize(self, report: str | Report, *, observer: str, organization: str) -> Report:
+        """Make a version final in the name of a person (`Family^Given`): it never changes from then on.
+
+        Raises
+        ------
+        FailedPrecondition
+            If a later version is final already.
+        """
+        name = _report_name(report)
+        request = reporting_service_pb2.FinalizeReportRequest(name=name, observer=observer, organization=organization)
+        with domain_errors(name):
+            answer = await self._stub.FinalizeReport(request)
+        return conversion.report(answer.report)
+
     async def read(self, report: str | Report, document: Document) -> bytes:
         """The bytes of one document.
 

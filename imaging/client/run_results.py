@@ -148,6 +148,17 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """Who stands for a version of a report."""
+
+    observer: str
+    """`Family^Given`."""
+
+    organization: str
+    time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A version of the report of a study."""
 
@@ -162,6 +173,12 @@ class Report:
     refusals: tuple[Refusal, ...] = ()
     create_time: datetime | None = None
     checks: tuple[ObjectCheck, ...] = ()
+    state: Literal["DRAFT", "FINAL", "AMENDED", "UNSPECIFIED"] = "UNSPECIFIED"
+    verification: Verification | None = None
+    """None for a draft."""
+
+    replaces: str = ""
+    """`reports/{id}` of the final version that an amended one replaces."""
 
     def __iter__(self) -> Iterator[Document]:
         return iter(self.documents)

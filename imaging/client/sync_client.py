@@ -231,6 +231,10 @@ class Reports:
         """One report."""
         return self._loop.run(self._reports.get(report))
 
+    def finalize(self, report: str | Report, *, observer: str, organization: str) -> Report:
+        """Make a version final in the name of a person (`Family^Given`): it never changes from then on."""
+        return self._loop.run(self._reports.finalize(report, observer=observer, organization=organization))
+
     def read(self, report: str | Report, document: Document) -> bytes:
         """The bytes of one document."""
         return self._loop.run(self._reports.read(report, document))

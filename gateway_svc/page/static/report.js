@@ -20,7 +20,7 @@ export async function showReport(view, { signal, tell, names: [uid, id] }) {
       el(
         "div",
         { class: "title-line" },
-        el("div", {}, el("h1", {}, "Report"), el("p", {}, `Version ${report.version} · ${count(report.findingCount, "finding")} · ${moment(report.createTime)} `, newer)),
+        el("div", {}, el("h1", {}, "Report"), el("p", {}, `Version ${report.version} · ${worth(report)} · ${count(report.findingCount, "finding")} · ${moment(report.createTime)} `, newer)),
         el("div", { class: "buttons" }, file("pdf", "Download PDF"), file("sr", "Download SR"), file("fhir", "Download FHIR")),
       ),
       el("iframe", { class: "report-frame", sandbox: "", src: `/api/reports/${id}/html`, title: "The report" }),
@@ -28,4 +28,12 @@ export async function showReport(view, { signal, tell, names: [uid, id] }) {
   } catch (problem) {
     if (!signal.aborted) tell(problem);
   }
+}
+
+/** What a version is worth, and who says so. */
+function worth(report) {
+  const by = report.verification;
+  if (!by) return "draft";
+  const state = report.state === "REPORT_STATE_AMENDED" ? "amended" : "final";
+  return `${state}, ${personName(by.observer)} (${by.organization}), ${moment(by.time)}`;
 }

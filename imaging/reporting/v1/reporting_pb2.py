@@ -26,17 +26,21 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from imaging.stage.v1 import stage_pb2 as imaging_dot_stage_dot_v1_dot_stage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$imaging/reporting/v1/reporting.proto\x12\x14imaging.reporting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cimaging/stage/v1/stage.proto\"\xad\x01\n\x08\x44ocument\x12\x34\n\x06\x66ormat\x18\x01 \x01(\x0e\x32$.imaging.reporting.v1.DocumentFormat\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\x10\n\x08instance\x18\x06 \x01(\t\x12\x0e\n\x06number\x18\x07 \x01(\x05\"\xdd\x02\n\x06Report\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\r\n\x05study\x18\x04 \x01(\t\x12\x18\n\x10manifest_version\x18\x05 \x01(\x03\x12\x0f\n\x07version\x18\x06 \x01(\x05\x12\x13\n\x0bpredecessor\x18\x07 \x01(\t\x12\x31\n\tdocuments\x18\x08 \x03(\x0b\x32\x1e.imaging.reporting.v1.Document\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rfinding_count\x18\n \x01(\x05\x12+\n\x08refusals\x18\x0b \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12-\n\x06\x63hecks\x18\x0c \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheck*\xcf\x01\n\x0e\x44ocumentFormat\x12\x1f\n\x1b\x44OCUMENT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44OCUMENT_FORMAT_SR\x10\x01\x12\x17\n\x13\x44OCUMENT_FORMAT_PDF\x10\x02\x12\x18\n\x14\x44OCUMENT_FORMAT_HTML\x10\x03\x12\x1d\n\x19\x44OCUMENT_FORMAT_KEY_IMAGE\x10\x04\x12\x18\n\x14\x44OCUMENT_FORMAT_JSON\x10\x05\x12\x18\n\x14\x44OCUMENT_FORMAT_FHIR\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$imaging/reporting/v1/reporting.proto\x12\x14imaging.reporting.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cimaging/stage/v1/stage.proto\"\xad\x01\n\x08\x44ocument\x12\x34\n\x06\x66ormat\x18\x01 \x01(\x0e\x32$.imaging.reporting.v1.DocumentFormat\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12\x10\n\x08instance\x18\x06 \x01(\t\x12\x0e\n\x06number\x18\x07 \x01(\x05\"`\n\x0cVerification\x12\x10\n\x08observer\x18\x01 \x01(\t\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdb\x03\n\x06Report\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\r\n\x05study\x18\x04 \x01(\t\x12\x18\n\x10manifest_version\x18\x05 \x01(\x03\x12\x0f\n\x07version\x18\x06 \x01(\x05\x12\x13\n\x0bpredecessor\x18\x07 \x01(\t\x12\x31\n\tdocuments\x18\x08 \x03(\x0b\x32\x1e.imaging.reporting.v1.Document\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rfinding_count\x18\n \x01(\x05\x12+\n\x08refusals\x18\x0b \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12-\n\x06\x63hecks\x18\x0c \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheck\x12\x30\n\x05state\x18\r \x01(\x0e\x32!.imaging.reporting.v1.ReportState\x12\x38\n\x0cverification\x18\x0e \x01(\x0b\x32\".imaging.reporting.v1.Verification\x12\x10\n\x08replaces\x18\x0f \x01(\t*\xcf\x01\n\x0e\x44ocumentFormat\x12\x1f\n\x1b\x44OCUMENT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44OCUMENT_FORMAT_SR\x10\x01\x12\x17\n\x13\x44OCUMENT_FORMAT_PDF\x10\x02\x12\x18\n\x14\x44OCUMENT_FORMAT_HTML\x10\x03\x12\x1d\n\x19\x44OCUMENT_FORMAT_KEY_IMAGE\x10\x04\x12\x18\n\x14\x44OCUMENT_FORMAT_JSON\x10\x05\x12\x18\n\x14\x44OCUMENT_FORMAT_FHIR\x10\x06*u\n\x0bReportState\x12\x1c\n\x18REPORT_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_STATE_DRAFT\x10\x01\x12\x16\n\x12REPORT_STATE_FINAL\x10\x02\x12\x18\n\x14REPORT_STATE_AMENDED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imaging.reporting.v1.reporting_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DOCUMENTFORMAT']._serialized_start=654
-  _globals['_DOCUMENTFORMAT']._serialized_end=861
+  _globals['_DOCUMENTFORMAT']._serialized_start=878
+  _globals['_DOCUMENTFORMAT']._serialized_end=1085
+  _globals['_REPORTSTATE']._serialized_start=1087
+  _globals['_REPORTSTATE']._serialized_end=1204
   _globals['_DOCUMENT']._serialized_start=126
   _globals['_DOCUMENT']._serialized_end=299
-  _globals['_REPORT']._serialized_start=302
-  _globals['_REPORT']._serialized_end=651
+  _globals['_VERIFICATION']._serialized_start=301
+  _globals['_VERIFICATION']._serialized_end=397
+  _globals['_REPORT']._serialized_start=400
+  _globals['_REPORT']._serialized_end=875
 # @@protoc_insertion_point(module_scope)

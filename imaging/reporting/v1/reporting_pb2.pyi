@@ -61,6 +61,34 @@ DOCUMENT_FORMAT_FHIR: DocumentFormat.ValueType  # 6
 """FHIR R4 Bundle of DiagnosticReport, Observations, ImagingStudy, Patient and Device, `application/fhir+json`."""
 Global___DocumentFormat: typing_extensions.TypeAlias = DocumentFormat
 
+class _ReportState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReportStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReportState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    REPORT_STATE_UNSPECIFIED: _ReportState.ValueType  # 0
+    """Not given."""
+    REPORT_STATE_DRAFT: _ReportState.ValueType  # 1
+    """Made by software; nobody stands for it yet."""
+    REPORT_STATE_FINAL: _ReportState.ValueType  # 2
+    """A person stands for it. It never changes."""
+    REPORT_STATE_AMENDED: _ReportState.ValueType  # 3
+    """As FINAL, and it replaces an earlier final version, which stays as it is."""
+
+class ReportState(_ReportState, metaclass=_ReportStateEnumTypeWrapper):
+    """What a version of a report is worth."""
+
+REPORT_STATE_UNSPECIFIED: ReportState.ValueType  # 0
+"""Not given."""
+REPORT_STATE_DRAFT: ReportState.ValueType  # 1
+"""Made by software; nobody stands for it yet."""
+REPORT_STATE_FINAL: ReportState.ValueType  # 2
+"""A person stands for it. It never changes."""
+REPORT_STATE_AMENDED: ReportState.ValueType  # 3
+"""As FINAL, and it replaces an earlier final version, which stays as it is."""
+Global___ReportState: typing_extensions.TypeAlias = ReportState
+
 @typing.final
 class Document(google.protobuf.message.Message):
     """One document of a report."""
@@ -87,7 +115,7 @@ class Document(google.protobuf.message.Message):
     instance: builtins.str
     """The stored instance of an SR or an encapsulated PDF; empty otherwise."""
     number: builtins.int
-    """Place among the documents of the same form, counted from 1."""
+    """Place among the documents of the same form, counted from 1. Of SR and FHIR, 1 is the draft, 2 the verified one."""
     def __init__(
         self,
         *,
@@ -102,6 +130,35 @@ class Document(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["file_name", b"file_name", "format", b"format", "instance", b"instance", "media_type", b"media_type", "number", b"number", "sha256", b"sha256", "size_bytes", b"size_bytes"]) -> None: ...
 
 Global___Document: typing_extensions.TypeAlias = Document
+
+@typing.final
+class Verification(google.protobuf.message.Message):
+    """Who stands for a version of a report."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OBSERVER_FIELD_NUMBER: builtins.int
+    ORGANIZATION_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    observer: builtins.str
+    """The person, as a DICOM Person Name (PS3.5 6.2): `Family^Given`."""
+    organization: builtins.str
+    """The organization that the person answers for."""
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        observer: builtins.str = ...,
+        organization: builtins.str = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["observer", b"observer", "organization", b"organization", "time", b"time"]) -> None: ...
+
+Global___Verification: typing_extensions.TypeAlias = Verification
 
 @typing.final
 class Report(google.protobuf.message.Message):
@@ -121,6 +178,9 @@ class Report(google.protobuf.message.Message):
     FINDING_COUNT_FIELD_NUMBER: builtins.int
     REFUSALS_FIELD_NUMBER: builtins.int
     CHECKS_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    VERIFICATION_FIELD_NUMBER: builtins.int
+    REPLACES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """`reports/{id}`."""
     request_id: builtins.str
@@ -137,6 +197,10 @@ class Report(google.protobuf.message.Message):
     """`reports/{id}` of the report that this one replaces; empty for the first."""
     finding_count: builtins.int
     """Number of findings that it holds."""
+    state: Global___ReportState.ValueType
+    """What it is worth."""
+    replaces: builtins.str
+    """`reports/{id}` of the final version that an AMENDED one replaces; empty otherwise."""
     @property
     def documents(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Document]:
         """Its documents."""
@@ -153,6 +217,10 @@ class Report(google.protobuf.message.Message):
     def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.stage.v1.stage_pb2.ObjectCheck]:
         """What was compared of the objects before they were stored."""
 
+    @property
+    def verification(self) -> Global___Verification:
+        """Who stands for it; absent for a draft."""
+
     def __init__(
         self,
         *,
@@ -168,8 +236,11 @@ class Report(google.protobuf.message.Message):
         finding_count: builtins.int = ...,
         refusals: collections.abc.Iterable[imaging.stage.v1.stage_pb2.Refusal] | None = ...,
         checks: collections.abc.Iterable[imaging.stage.v1.stage_pb2.ObjectCheck] | None = ...,
+        state: Global___ReportState.ValueType = ...,
+        verification: Global___Verification | None = ...,
+        replaces: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["create_time", b"create_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["checks", b"checks", "create_time", b"create_time", "documents", b"documents", "finding_count", b"finding_count", "manifest_version", b"manifest_version", "name", b"name", "predecessor", b"predecessor", "refusals", b"refusals", "request_id", b"request_id", "run", b"run", "study", b"study", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "verification", b"verification"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["checks", b"checks", "create_time", b"create_time", "documents", b"documents", "finding_count", b"finding_count", "manifest_version", b"manifest_version", "name", b"name", "predecessor", b"predecessor", "refusals", b"refusals", "replaces", b"replaces", "request_id", b"request_id", "run", b"run", "state", b"state", "study", b"study", "verification", b"verification", "version", b"version"]) -> None: ...
 
 Global___Report: typing_extensions.TypeAlias = Report

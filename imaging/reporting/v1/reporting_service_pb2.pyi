@@ -266,6 +266,53 @@ class GetReportResponse(google.protobuf.message.Message):
 Global___GetReportResponse: typing_extensions.TypeAlias = GetReportResponse
 
 @typing.final
+class FinalizeReportRequest(google.protobuf.message.Message):
+    """Names a version and who stands for it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    OBSERVER_FIELD_NUMBER: builtins.int
+    ORGANIZATION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`reports/{id}`."""
+    observer: builtins.str
+    """The person, as `Family^Given`; at most 64 characters."""
+    organization: builtins.str
+    """The organization that the person answers for; at most 64 characters."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        observer: builtins.str = ...,
+        organization: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "observer", b"observer", "organization", b"organization"]) -> None: ...
+
+Global___FinalizeReportRequest: typing_extensions.TypeAlias = FinalizeReportRequest
+
+@typing.final
+class FinalizeReportResponse(google.protobuf.message.Message):
+    """The final version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: builtins.int
+    @property
+    def report(self) -> imaging.reporting.v1.reporting_pb2.Report:
+        """The report."""
+
+    def __init__(
+        self,
+        *,
+        report: imaging.reporting.v1.reporting_pb2.Report | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["report", b"report"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["report", b"report"]) -> None: ...
+
+Global___FinalizeReportResponse: typing_extensions.TypeAlias = FinalizeReportResponse
+
+@typing.final
 class ListReportsRequest(google.protobuf.message.Message):
     """Asks for reports."""
 
@@ -329,7 +376,7 @@ class RenderReportRequest(google.protobuf.message.Message):
     format: imaging.reporting.v1.reporting_pb2.DocumentFormat.ValueType
     """The form."""
     number: builtins.int
-    """Which one of that form, counted from 1; 0: the first."""
+    """Which one of that form, counted from 1; 0: the verified one where there is one, else the first."""
     def __init__(
         self,
         *,

@@ -60,6 +60,11 @@ class ReportingServiceStub(object):
                 request_serializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.ListReportsRequest.SerializeToString,
                 response_deserializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.ListReportsResponse.FromString,
                 _registered_method=True)
+        self.FinalizeReport = channel.unary_unary(
+                '/imaging.reporting.v1.ReportingService/FinalizeReport',
+                request_serializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.FinalizeReportRequest.SerializeToString,
+                response_deserializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.FinalizeReportResponse.FromString,
+                _registered_method=True)
         self.RenderReport = channel.unary_stream(
                 '/imaging.reporting.v1.ReportingService/RenderReport',
                 request_serializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.RenderReportRequest.SerializeToString,
@@ -120,6 +125,23 @@ class ReportingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FinalizeReport(self, request, context):
+        """Makes a version of a report final, in the name of a person: it never changes from then on.
+
+        Its structured report is stored once more, VERIFIED (PS3.3 C.17.2), as an instance of its own that names the draft.
+        If an earlier version of the report of the study is final, this one becomes AMENDED and names that. Idempotent: of a
+        version that is final already nothing changes, whoever asks; who, when and from where is kept.
+
+        Errors:
+        - INVALID_ARGUMENT: no person, or no organization.
+        - NOT_FOUND: no such report.
+        - FAILED_PRECONDITION: a later version is final already, or the version has no structured report.
+        - UNAVAILABLE: storage does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RenderReport(self, request, context):
         """Streams a document of a report.
 
@@ -157,6 +179,11 @@ def add_ReportingServiceServicer_to_server(servicer, server):
                     servicer.ListReports,
                     request_deserializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.ListReportsRequest.FromString,
                     response_serializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.ListReportsResponse.SerializeToString,
+            ),
+            'FinalizeReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinalizeReport,
+                    request_deserializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.FinalizeReportRequest.FromString,
+                    response_serializer=imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.FinalizeReportResponse.SerializeToString,
             ),
             'RenderReport': grpc.unary_stream_rpc_method_handler(
                     servicer.RenderReport,
@@ -300,6 +327,33 @@ class ReportingService(object):
             '/imaging.reporting.v1.ReportingService/ListReports',
             imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.ListReportsRequest.SerializeToString,
             imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.ListReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinalizeReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imaging.reporting.v1.ReportingService/FinalizeReport',
+            imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.FinalizeReportRequest.SerializeToString,
+            imaging_dot_reporting_dot_v1_dot_reporting__service__pb2.FinalizeReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -105,6 +105,22 @@ _ReportingServiceListReportsType = typing_extensions.TypeVar(
     ],
 )
 
+_ReportingServiceFinalizeReportType = typing_extensions.TypeVar(
+    '_ReportingServiceFinalizeReportType',
+    grpc.UnaryUnaryMultiCallable[
+        imaging.reporting.v1.reporting_service_pb2.FinalizeReportRequest,
+        imaging.reporting.v1.reporting_service_pb2.FinalizeReportResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.reporting.v1.reporting_service_pb2.FinalizeReportRequest,
+        imaging.reporting.v1.reporting_service_pb2.FinalizeReportResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        imaging.reporting.v1.reporting_service_pb2.FinalizeReportRequest,
+        imaging.reporting.v1.reporting_service_pb2.FinalizeReportResponse,
+    ],
+)
+
 _ReportingServiceRenderReportType = typing_extensions.TypeVar(
     '_ReportingServiceRenderReportType',
     grpc.UnaryStreamMultiCallable[
@@ -121,7 +137,7 @@ _ReportingServiceRenderReportType = typing_extensions.TypeVar(
     ],
 )
 
-class ReportingServiceStub(typing.Generic[_ReportingServiceCreateReportType, _ReportingServiceCancelReportingType, _ReportingServiceListTemplatesType, _ReportingServiceGetReportType, _ReportingServiceListReportsType, _ReportingServiceRenderReportType]):
+class ReportingServiceStub(typing.Generic[_ReportingServiceCreateReportType, _ReportingServiceCancelReportingType, _ReportingServiceListTemplatesType, _ReportingServiceGetReportType, _ReportingServiceListReportsType, _ReportingServiceFinalizeReportType, _ReportingServiceRenderReportType]):
     """Makes reports."""
 
     @typing.overload
@@ -145,6 +161,10 @@ class ReportingServiceStub(typing.Generic[_ReportingServiceCreateReportType, _Re
         grpc.UnaryUnaryMultiCallable[
             imaging.reporting.v1.reporting_service_pb2.ListReportsRequest,
             imaging.reporting.v1.reporting_service_pb2.ListReportsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            imaging.reporting.v1.reporting_service_pb2.FinalizeReportRequest,
+            imaging.reporting.v1.reporting_service_pb2.FinalizeReportResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             imaging.reporting.v1.reporting_service_pb2.RenderReportRequest,
@@ -173,6 +193,10 @@ class ReportingServiceStub(typing.Generic[_ReportingServiceCreateReportType, _Re
         grpc.aio.UnaryUnaryMultiCallable[
             imaging.reporting.v1.reporting_service_pb2.ListReportsRequest,
             imaging.reporting.v1.reporting_service_pb2.ListReportsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            imaging.reporting.v1.reporting_service_pb2.FinalizeReportRequest,
+            imaging.reporting.v1.reporting_service_pb2.FinalizeReportResponse,
         ],
         grpc.aio.UnaryStreamMultiCallable[
             imaging.reporting.v1.reporting_service_pb2.RenderReportRequest,
@@ -212,6 +236,20 @@ class ReportingServiceStub(typing.Generic[_ReportingServiceCreateReportType, _Re
     - INVALID_ARGUMENT: a malformed page token.
     """
 
+    FinalizeReport: _ReportingServiceFinalizeReportType
+    """Makes a version of a report final, in the name of a person: it never changes from then on.
+
+    Its structured report is stored once more, VERIFIED (PS3.3 C.17.2), as an instance of its own that names the draft.
+    If an earlier version of the report of the study is final, this one becomes AMENDED and names that. Idempotent: of a
+    version that is final already nothing changes, whoever asks; who, when and from where is kept.
+
+    Errors:
+    - INVALID_ARGUMENT: no person, or no organization.
+    - NOT_FOUND: no such report.
+    - FAILED_PRECONDITION: a later version is final already, or the version has no structured report.
+    - UNAVAILABLE: storage does not answer.
+    """
+
     RenderReport: _ReportingServiceRenderReportType
     """Streams a document of a report.
 
@@ -239,6 +277,10 @@ ReportingServiceAsyncStub: typing_extensions.TypeAlias = ReportingServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.reporting.v1.reporting_service_pb2.ListReportsRequest,
         imaging.reporting.v1.reporting_service_pb2.ListReportsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        imaging.reporting.v1.reporting_service_pb2.FinalizeReportRequest,
+        imaging.reporting.v1.reporting_service_pb2.FinalizeReportResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         imaging.reporting.v1.reporting_service_pb2.RenderReportRequest,
@@ -304,6 +346,25 @@ class ReportingServiceServicer(metaclass=abc.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT: a malformed page token.
+        """
+
+    @abc.abstractmethod
+    def FinalizeReport(
+        self,
+        request: imaging.reporting.v1.reporting_service_pb2.FinalizeReportRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[imaging.reporting.v1.reporting_service_pb2.FinalizeReportResponse, collections.abc.Awaitable[imaging.reporting.v1.reporting_service_pb2.FinalizeReportResponse]]:
+        """Makes a version of a report final, in the name of a person: it never changes from then on.
+
+        Its structured report is stored once more, VERIFIED (PS3.3 C.17.2), as an instance of its own that names the draft.
+        If an earlier version of the report of the study is final, this one becomes AMENDED and names that. Idempotent: of a
+        version that is final already nothing changes, whoever asks; who, when and from where is kept.
+
+        Errors:
+        - INVALID_ARGUMENT: no person, or no organization.
+        - NOT_FOUND: no such report.
+        - FAILED_PRECONDITION: a later version is final already, or the version has no structured report.
+        - UNAVAILABLE: storage does not answer.
         """
 
     @abc.abstractmethod
