@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from imaging.unit_text import unit_text
 from reporting_svc.chart import Chart
-from reporting_svc.value_text import number_text, unit_text
+from reporting_svc.value_text import number_text
 
 Role = Literal["fill", "line", "axis", "grid", "mark", "text", "title", "mark-text"]
 """What a shape is; the colours belong to the document."""

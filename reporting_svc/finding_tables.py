@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from imaging.unit_text import unit_text
 from reporting_svc.headlines import measurement_label
 from reporting_svc.quality_notes import NumberedNotes, common_notes
 from reporting_svc.report_content import FindingGroup, Measurement
-from reporting_svc.value_text import number_text, unit_text
+from reporting_svc.value_text import number_text
 
 _MAX_MATRIX_COLUMNS = 6
 """More columns of numbers than this do not stand side by side on a page."""

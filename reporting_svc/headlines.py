@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from imaging.unit_text import unit_text
 from reporting_svc.quality_notes import common_notes, note_text
 from reporting_svc.report_content import FindingGroup, Headline, Measurement
 from reporting_svc.report_template import ReportTemplate
-from reporting_svc.value_text import number_text, unit_text
+from reporting_svc.value_text import number_text
 
 _Candidate = tuple[FindingGroup, Measurement]
 

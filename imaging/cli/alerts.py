@@ -13,6 +13,7 @@ from imaging.cli.exit_codes import ExitCode
 from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.cli.printable import printable
+from imaging.unit_text import unit_text
 
 if TYPE_CHECKING:
     from imaging.client.alerts import Alert
@@ -67,7 +68,7 @@ def watch(
             if output.as_json:
                 output.result(_model(alert))
             else:
-                what = f"{alert.concept.meaning} {alert.value:g} {alert.unit}, {alert.condition}"
+                what = f"{alert.concept.meaning} {alert.value:g} {unit_text(alert.unit)}, {alert.condition}"
                 text = f"{alert.severity.lower()}  {alert.rule}  {printable(what)}  {alert.study}"
                 output.say(text, _STYLES.get(alert.severity, ""))
         return ExitCode.OK
@@ -131,7 +132,7 @@ def _row(alert: Alert) -> tuple[object, ...]:
         alert.severity.lower(),
         alert.rule,
         printable(alert.concept.meaning),
-        f"{alert.value:g} {alert.unit}, {alert.condition}",
+        f"{alert.value:g} {unit_text(alert.unit)}, {alert.condition}",
         alert.study,
         f"{alert.raised.astimezone():%Y-%m-%d %H:%M}",
         f"{alert.acknowledged.astimezone():%Y-%m-%d %H:%M}" if alert.acknowledged else "no",

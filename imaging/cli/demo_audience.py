@@ -25,6 +25,7 @@ from imaging.demo.demonstration import Outcome
 from imaging.demo.study_result import StudyResult
 from imaging.settings import Settings
 from imaging.supervisor.event import Event, EventKind
+from imaging.unit_text import unit_text
 
 _MOST_ROWS = 20
 """Runs shown while they go; the final table has all."""
@@ -161,7 +162,7 @@ class DemoAudience:
                     item.name,
                     f"{item.truth:.2f}",
                     "-" if item.measured is None else f"{item.measured:.2f}",
-                    item.unit,
+                    unit_text(item.unit),
                     "-" if item.difference is None else f"{item.difference:+.2f}",
                     _verdict(item.is_within, item.tolerance),
                 )

@@ -26,10 +26,10 @@ async def test_databases_are_found_missing_unsafe_or_not_reached_and_never_chang
         storage, *others = database_checks(settings)
         assert (storage.state, storage.name) == ("ok", "database of storage")
         assert "PostgreSQL" in storage.found
-        assert [check.state for check in others] == ["warning"] * 3
+        assert [check.state for check in others] == ["warning"] * 4
     unsafe = load_settings(env={}, overrides=given | {"database.accept_data_loss": False})
     away = load_settings(env={}, overrides=given | {"database.url": "postgresql://127.0.0.1:1/x"})
     for wrong in (unsafe, away):
         checks = list(database_checks(wrong))
-        assert [check.state for check in checks] == ["failed"] * 4
+        assert [check.state for check in checks] == ["failed"] * 5
         assert all(check.hint for check in checks)

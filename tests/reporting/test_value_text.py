@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting_svc.value_text import age_text, date_text, number_text, time_text, unit_text
+from imaging.unit_text import unit_text
+from reporting_svc.value_text import age_text, date_text, number_text, time_text
 
 
 @pytest.mark.parametrize(
