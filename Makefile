@@ -70,8 +70,8 @@ kill-matrix: $(STAMP) ## storage killed 20 times on each of {folder, S3} x {SQLi
 rolling-test: $(STAMP) ## two replicas of every service restarted in turn, under load: no call may fail
 	$(BIN)/python -m tests.rolling.scenario
 
-ci: ## all that is tested before a release
-	.ci/run
+ci: ## all that is tested before a release (PARTS="tests peers faults": only these)
+	.ci/run $(PARTS)
 
 image: ## the container image, by podman or docker (IMAGE=name:tag)
 	$(ENGINE) build --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_ARGS) -t $(IMAGE) .

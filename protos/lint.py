@@ -31,9 +31,9 @@ def lay_out_workspace(workspace: Path, ours: Path) -> None:
 
 
 def last_release() -> str | None:
-    """The newest tag that is an ancestor of HEAD; None before the first release."""
+    """The newest tag before HEAD, which may be a release itself; None before the first one."""
     found = subprocess.run(
-        ["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--tags", "--abbrev=0", "HEAD^"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return found.stdout.strip() or None
 

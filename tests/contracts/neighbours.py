@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def last_release() -> str | None:
-    """The newest tag that is an ancestor of HEAD."""
+    """The newest tag before HEAD, which may be a release itself."""
     found = subprocess.run(
-        ["git", "describe", "--tags", "--abbrev=0"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "describe", "--tags", "--abbrev=0", "HEAD^"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return found.stdout.strip() or None
 
