@@ -6,17 +6,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import mkdtemp
 
 import httpx
 import pytest
 
 from gateway_svc.http import session
 from gateway_svc.http.server import HttpServer
+from gateway_svc.schema import TABLES
+from gateway_svc.sending.failed_sends import FailedSends, SendAgain
+from gateway_svc.sending.sender import Sender
 from gateway_svc.servicer import GatewayServicer
 from gateway_svc.web_api.services import Services
 from gateway_svc.web_app import web_app
+from imaging.client.patience import Patience
+from imaging.database import Database
 from imaging.rpc.server import ListenSettings
 from imaging.settings import load_settings
+from imaging.settings.database import database_access
 
 TOKEN = "a-token-of-this-installation"
 
@@ -24,9 +31,12 @@ TOKEN = "a-token-of-this-installation"
 @asynccontextmanager
 async def _door(tmp_path: Path, token: str) -> AsyncIterator[httpx.AsyncClient]:
     """The HTTP door before services that nobody needs: who is refused gets no further."""
-    settings = load_settings(env={}, overrides={"data_dir": tmp_path, "storage.address": "127.0.0.1:1"})
+    data_dir = Path(mkdtemp(dir=tmp_path))
+    settings = load_settings(env={}, overrides={"data_dir": data_dir, "storage.address": "127.0.0.1:1"})
     services = Services(settings)
-    gateway = GatewayServicer(settings, services.storage)
+    database = Database.open(database_access(settings, "gateway"), TABLES)
+    failed = FailedSends(database, SendAgain(timedelta(minutes=1), timedelta(hours=1)))
+    gateway = GatewayServicer(settings, Sender(settings, services.storage, failed, Patience()), failed)
     server = HttpServer(ListenSettings("127.0.0.1:0"), web_app(settings, token, services, gateway))
     port = await server.start()
     try:
@@ -35,6 +45,7 @@ async def _door(tmp_path: Path, token: str) -> AsyncIterator[httpx.AsyncClient]:
     finally:
         await server.stop(timedelta(seconds=1))
         await services.close()
+        await database.close()
 
 
 async def test_page_and_its_files_are_for_all_but_data_are_not(tmp_path: Path) -> None:
