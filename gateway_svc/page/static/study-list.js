@@ -5,6 +5,7 @@ import { repeat } from "./live.js";
 import { get } from "./server.js";
 import { findingCount, studyState } from "./run-state.js";
 import { modalityMarks, stateBadge } from "./state-badge.js";
+import { hasPictures, thumbnail } from "./thumbnail.js";
 import { bytes, count, day, personName, timeOfDay, title } from "./words.js";
 
 const PAGE = 100;
@@ -39,7 +40,7 @@ export function showStudyList(view, { signal, tell }) {
     el("h1", { class: "unseen" }, "Studies"),
     el("form", { class: "search", role: "search", on: { submit: (event) => event.preventDefault() } }, text, modality, days),
     summary,
-    el("div", { class: "heads", "aria-hidden": "true" }, ...["Patient", "Study", "Date", "Images", "State"].map((head) => el("span", {}, head))),
+    el("div", { class: "heads", "aria-hidden": "true" }, ...["", "Patient", "Study", "Date", "Images", "State"].map((head) => el("span", {}, head))),
     list,
     empty,
     more,
@@ -120,6 +121,7 @@ function row(study) {
   return el(
     "li",
     { class: "study" },
+    picture(study),
     el("div", { class: "who" }, el("a", { class: "name", href }, name), el("small", {}, facts)),
     el(
       "div",
@@ -131,6 +133,13 @@ function row(study) {
     el("div", { class: "much" }, el("span", {}, count(study.instanceCount, "image")), el("small", {}, `${count(study.seriesCount, "series", "series")} · ${bytes(study.sizeBytes)}`)),
     el("div", { class: "where" }, stateBadge({ ...studyState(study, run), href: run?.report ? `${href}/${run.report}` : "" }), el("small", {}, aboutRun(run))),
   );
+}
+
+/** Of a study whose images still arrive the row is made anew with each of them: the picture waits for the last. */
+function picture(study) {
+  const modality = study.modalitiesInStudy.find(hasPictures);
+  const isQuiet = studyState(study, study.newestRun).kind !== "arriving";
+  return thumbnail(study.name, modality ?? study.modalitiesInStudy[0] ?? "", 112, modality !== undefined && isQuiet);
 }
 
 function aboutRun(run) {

@@ -7,10 +7,9 @@ import { isActive, studyState, stateName } from "./run-state.js";
 import { openSending } from "./sending.js";
 import { currentSession, get, post } from "./server.js";
 import { modalityMarks, stateBadge } from "./state-badge.js";
+import { hasPictures, thumbnail } from "./thumbnail.js";
 import { arrivalSteps, runSteps } from "./timeline.js";
 import { bytes, count, day, moment, personName, timeOfDay, title } from "./words.js";
-
-const PICTURELESS = new Set(["SR", "DOC", "PR", "KO", "SEG", "RTSTRUCT", "RTPLAN"]);
 
 /** Show a study in `view` until `signal` aborts. */
 export function showStudy(view, { signal, tell, names: [uid] }) {
@@ -140,20 +139,15 @@ function wayHeader(study, run, again, tell) {
 function seriesCard(series) {
   const name = series.seriesDescription || series.protocolName || title(series.bodyPartExamined.toLowerCase()) || "Series without description";
   const size = series.frameCount > 0 ? `${count(series.frameCount, "frame")} · ${series.columns}\u00a0×\u00a0${series.rows}` : count(series.instanceCount, "object");
-  const picture = el("span", { class: "thumbnail" }, el("span", { class: "letters", "aria-hidden": "true" }, series.modality));
-  const hasPictures = series.frameCount > 0 && !PICTURELESS.has(series.modality);
-  if (hasPictures) {
-    const image = el("img", { src: `/dicom-web/${series.name}/thumbnail?viewport=224,224`, alt: "", loading: "lazy", decoding: "async" });
-    image.addEventListener("error", () => image.remove());
-    picture.append(image);
-  }
+  const opens = series.frameCount > 0 && hasPictures(series.modality);
+  const picture = thumbnail(series.name, series.modality, 224, opens);
   const words = el(
     "span",
     { class: "words" },
     el("b", {}, name),
     el("small", {}, [series.seriesNumber === undefined ? "" : `Series ${series.seriesNumber}`, series.modality, size].filter(Boolean).join(" · ")),
   );
-  return el("li", {}, hasPictures ? el("a", { class: "series", href: `#/${series.name}` }, picture, words) : el("span", { class: "series" }, picture, words));
+  return el("li", {}, opens ? el("a", { class: "series", href: `#/${series.name}` }, picture, words) : el("span", { class: "series" }, picture, words));
 }
 
 function reportItem(report, study) {
