@@ -1,4 +1,4 @@
-"""The viewer example in a real browser: a series by gRPC-Web through the one port into Cornerstone3D."""
+"""The viewer example in a real browser: a series by gRPC-Web through the one port into Cornerstone3D, small first."""
 
 from __future__ import annotations
 
@@ -105,8 +105,18 @@ async def _greys(page: Page) -> list[int]:
 
 
 async def test_a_series_is_streamed_scrolled_and_windowed(page: Page) -> None:
+    await page.evaluate(
+        """() => {
+          const loaded = document.getElementById("loaded");
+          window.told = [];
+          new MutationObserver(() => window.told.push(loaded.textContent)).observe(loaded, { childList: true });
+        }"""
+    )
     await page.get_by_role("button", name="Round body").click()
     await expect(page.get_by_role("status")).to_contain_text("24 of 24 images", timeout=60_000)
+    told = await page.evaluate("window.told")
+    assert told[0].startswith("1 of 24 previews")  # all of them in low resolution, before any in full
+    assert [text for text in told if text.startswith("24 of 24 previews")]
     place, window = page.locator("#place"), page.locator("#window")
     await expect(place).to_have_text("Image 13 of 24")
     await expect(window).to_have_text(re.compile(r"C -?\d+ W \d+"))

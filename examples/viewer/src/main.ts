@@ -4,7 +4,7 @@ import { cache } from "@cornerstonejs/core";
 import { ConnectError } from "@connectrpc/connect";
 import { storageClient } from "./connection.js";
 import { readHeaders, tellHeaders, type Header } from "./headers.js";
-import { SeriesLoader, imageIdOf } from "./series_loader.js";
+import { SeriesLoader, imageIdOf, previewIdOf } from "./series_loader.js";
 import { Stage } from "./stage.js";
 
 const element = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
@@ -28,19 +28,22 @@ async function open(series: string): Promise<void> {
     const count = header.number("00280008") ?? 1;
     return Array.from({ length: count }, (_, index) => {
       const imageId = imageIdOf(header.instance, index + 1);
-      known.set(imageId, header);
+      known.set(imageId, header).set(previewIdOf(imageId), header);
       return imageId;
     });
   });
   cache.purgeCache();
-  let arrived = 0;
+  let [previews, images] = [0, 0];
   const loader = new SeriesLoader(storage, series, known);
-  const streaming = loader.stream(signal, () => {
-    arrived += 1;
+  const streaming = loader.stream(signal, (_, isPreview) => {
+    if (isPreview) previews += 1;
+    else images += 1;
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    element("loaded").textContent = `${arrived} of ${imageIds.length} images, ${seconds} s`;
+    const came = images ? `${images} of ${imageIds.length} images` : `${previews} of ${imageIds.length} previews`;
+    element("loaded").textContent = `${came}, ${seconds} s`;
   });
-  await Promise.all([stage.show(imageIds), streaming]);
+  await Promise.all([stage.show(imageIds.map(previewIdOf)), streaming]);
+  if (!signal.aborted) await stage.replace(imageIds);
 }
 
 async function list(): Promise<void> {

@@ -40,6 +40,14 @@ export class Stage {
     this.viewport.render();
   }
 
+  /** Show the same stack of other images, at the same place, as somebody has windowed it. */
+  async replace(imageIds: string[]): Promise<void> {
+    const { voiRange } = this.viewport.getProperties();
+    await this.viewport.setStack(imageIds, this.viewport.getCurrentImageIdIndex());
+    if (voiRange) this.viewport.setProperties({ voiRange });
+    this.viewport.render();
+  }
+
   private scroll(step: number): void {
     const count = this.viewport.getImageIds().length;
     const wanted = Math.min(Math.max(this.viewport.getTargetImageIdIndex() + step, 0), count - 1);
