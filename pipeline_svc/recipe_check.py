@@ -18,7 +18,7 @@ from pipeline_svc.recipe import Kind, LoadedRecipe, StageSpec
 from pipeline_svc.recipe_book import RecipeBook
 from pipeline_svc.suggestion import did_you_mean
 
-DOCUMENTS = ("sr", "pdf", "html", "key_image", "json", "fhir")
+DOCUMENTS = ("sr", "pdf", "html", "key_image", "json", "fhir", "kos")
 """Names of the forms of a report in a recipe: those of `DocumentFormat`, in lower case."""
 
 _WHAT: Mapping[Kind, str] = {"process": "step", "analyze": "model", "report": "template", "send": "destination"}

@@ -27,6 +27,7 @@ from reporting_svc.evidence import collect_references
 from reporting_svc.fhir import MEDIA_TYPE, render_fhir
 from reporting_svc.html import render_html
 from reporting_svc.key_images import KeyImages, make_key_images
+from reporting_svc.key_object_selection import key_object_selection
 from reporting_svc.pdf import render_pdf
 from reporting_svc.report_content import ReportContent
 from reporting_svc.report_inputs import ReportInputs, gather_inputs
@@ -43,11 +44,11 @@ _tracer = trace.get_tracer("reporting_svc")
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """The documents, and the two of them that become instances."""
+    """The documents, and those of them that become instances."""
 
     documents: tuple[DocumentContent, ...]
-    sr: bytes | None
-    pdf: bytes | None
+    objects: dict[int, bytes]
+    """Part 10 files by the form of their document."""
 
 
 class ReportMaker:
@@ -115,26 +116,16 @@ class ReportMaker:
             return result
 
     async def _store(self, request: ReportRequest, made: _Made) -> Stored:
-        """Check SR and PDF and store them as DERIVED; their names are noted in the documents too."""
-        contents = [content for content in (made.sr, made.pdf) if content is not None]
-        if not contents:
+        """Check the objects and store them as DERIVED; their names are noted in the documents too."""
+        if not made.objects:
             return Stored([], [])
-        objects = [Outgoing(content) for content in contents]
+        objects = [Outgoing(content) for content in made.objects.values()]
         origin = derived_origin(request.message.context)
         stored = await store_derived(self._storage, objects, origin, source=SOURCE)
-        names = [instance.name for instance in stored.instances]
-        formats = [
-            each
-            for each, content in (
-                (reporting_pb2.DOCUMENT_FORMAT_SR, made.sr),
-                (reporting_pb2.DOCUMENT_FORMAT_PDF, made.pdf),
-            )
-            if content is not None
-        ]
-        for document_format, name in zip(formats, names, strict=True):
+        for document_format, instance in zip(made.objects, stored.instances, strict=True):
             for each in made.documents:
                 if each.document.format == document_format:
-                    each.document.instance = name
+                    each.document.instance = instance.name
         return stored
 
 
@@ -177,13 +168,16 @@ def _documents(request: ReportRequest, content: ReportContent, inputs: ReportInp
     """All documents that were asked for. Runs in a thread."""
     wanted = request.formats
     documents: list[DocumentContent] = []
-    sr = pdf = pdf_object = None
+    objects: dict[int, bytes] = {}
+    pdf: bytes | None = None
     if reporting_pb2.DOCUMENT_FORMAT_SR in wanted:
-        sr = structured_report(content, inputs.sources, uids)
+        objects[reporting_pb2.DOCUMENT_FORMAT_SR] = sr = structured_report(content, inputs.sources, uids)
         documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_SR, "application/dicom", "report.sr.dcm", sr))
     if reporting_pb2.DOCUMENT_FORMAT_PDF in wanted:
         pdf = render_pdf(content)
-        pdf_object = encapsulated_pdf(content, pdf, inputs.sources.identity, _sources(inputs), uids)
+        objects[reporting_pb2.DOCUMENT_FORMAT_PDF] = encapsulated_pdf(
+            content, pdf, inputs.sources.identity, _sources(inputs), uids
+        )
         documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_PDF, "application/pdf", "report.pdf", pdf))
     if reporting_pb2.DOCUMENT_FORMAT_HTML in wanted:
         documents.append(
@@ -205,7 +199,14 @@ def _documents(request: ReportRequest, content: ReportContent, inputs: ReportInp
     if reporting_pb2.DOCUMENT_FORMAT_FHIR in wanted:
         bundle = render_fhir(content, list(inputs.series.values()), pdf)
         documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_FHIR, MEDIA_TYPE, "report.fhir.json", bundle))
-    return _Made(tuple(documents), sr, pdf_object)
+    if reporting_pb2.DOCUMENT_FORMAT_KOS in wanted:
+        selection = key_object_selection(content, inputs.sources.instances, inputs.sources.identity, uids)
+        if selection is not None:
+            objects[reporting_pb2.DOCUMENT_FORMAT_KOS] = selection
+            documents.append(
+                _document(reporting_pb2.DOCUMENT_FORMAT_KOS, "application/dicom", "key-images.kos.dcm", selection)
+            )
+    return _Made(tuple(documents), objects)
 
 
 def _sources(inputs: ReportInputs) -> Sequence[Dataset]:

@@ -17,6 +17,7 @@ ALL_FORMATS: Final = (
     reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE,
     reporting_pb2.DOCUMENT_FORMAT_JSON,
     reporting_pb2.DOCUMENT_FORMAT_FHIR,
+    reporting_pb2.DOCUMENT_FORMAT_KOS,
 )
 
 
@@ -58,6 +59,6 @@ def checked_request(message: reporting_service_pb2.CreateReportRequest) -> Repor
         raise InvalidArgument(
             f"There is no document format {unknown[0]}",
             where="outputs",
-            hint="Use SR, PDF, HTML, KEY_IMAGE, JSON or FHIR; nothing means all.",
+            hint="Use SR, PDF, HTML, KEY_IMAGE, JSON, FHIR or KOS; nothing means all.",
         )
     return ReportRequest(message, find_template(message.template), frozenset(message.outputs or ALL_FORMATS))

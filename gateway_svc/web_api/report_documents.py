@@ -20,6 +20,7 @@ FORMATS: Final = {
     "sr": reporting_pb2.DOCUMENT_FORMAT_SR,
     "json": reporting_pb2.DOCUMENT_FORMAT_JSON,
     "fhir": reporting_pb2.DOCUMENT_FORMAT_FHIR,
+    "kos": reporting_pb2.DOCUMENT_FORMAT_KOS,
     "key-image": reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE,
 }
 
@@ -54,7 +55,7 @@ class ReportDocuments:
         async with aclosing(messages_of(self._reporting.RenderReport(request))) as messages:
             first = await anext(messages)
             document = first.document
-            as_file = "download" in dict(exchange.query) or form == "sr"
+            as_file = "download" in dict(exchange.query) or form in ("sr", "kos")
             placed = "attachment" if as_file else "inline"
             headers: list[Header] = [
                 (b"content-type", document.media_type.encode("ascii")),

@@ -17,6 +17,7 @@ _NAMES: Final = {
     "SR": "report.sr.dcm",
     "JSON": "report.json",
     "FHIR": "report.fhir.json",
+    "KOS": "key-images.kos.dcm",
 }
 
 

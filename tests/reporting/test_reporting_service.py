@@ -34,6 +34,7 @@ HTML = reporting_pb2.DOCUMENT_FORMAT_HTML
 KEY_IMAGE = reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE
 JSON = reporting_pb2.DOCUMENT_FORMAT_JSON
 FHIR = reporting_pb2.DOCUMENT_FORMAT_FHIR
+KOS = reporting_pb2.DOCUMENT_FORMAT_KOS
 
 
 def _request(
@@ -61,22 +62,20 @@ async def test_a_report_has_all_documents_and_its_objects_are_stored_as_derived(
     result = await services.report(_request(sent.study, [stage]))
     report = result.report
     assert (report.version, report.predecessor, report.study) == (1, "", sent.study)
-    assert {document.format for document in report.documents} == {SR, PDF, HTML, KEY_IMAGE, JSON, FHIR}
+    assert {document.format for document in report.documents} == {SR, PDF, HTML, KEY_IMAGE, JSON, FHIR, KOS}
     for document in report.documents:
         content = await services.render(report.name, document.format, document.number)
         assert hashlib.sha256(content).hexdigest() == document.sha256
         assert sent.study_instance_uid not in document.file_name
-    assert len(result.instances) == 2
-    for name, sop_class in zip(
-        result.instances, ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.104.1"), strict=True
-    ):
+    classes = ("1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.104.1", "1.2.840.10008.5.1.4.1.1.88.59")
+    for name, sop_class in zip(result.instances, classes, strict=True):
         ((instance, content),) = [item async for item in services.storage.retrieve_instances(name)]
         assert instance.sop_class_uid == sop_class
         assert (instance.origin.kind, instance.origin.run) == (storage_pb2.Origin.KIND_DERIVED, "runs/1")
         dataset = pydicom.dcmread(io.BytesIO(content))
         assert (dataset.PatientID, dataset.StudyInstanceUID) == ("ID-report", sent.study_instance_uid)
     by_format = {document.format: document for document in report.documents}
-    assert [by_format[SR].instance, by_format[PDF].instance] == list(result.instances)
+    assert [by_format[form].instance for form in (SR, PDF, KOS)] == list(result.instances)
 
 
 async def test_the_values_of_the_documents_are_those_of_the_findings(services: Services) -> None:
@@ -140,7 +139,7 @@ async def test_a_lost_database_leads_to_the_same_objects(tmp_path: Path, service
     assert again.instances == first.instances
     assert [each.sha256 for each in again.report.documents] == [each.sha256 for each in first.report.documents]
     stored = [item async for item in services.storage.search_instances(sent.study)]
-    assert len(stored) == len(sent.instances) + 2
+    assert len(stored) == len(sent.instances) + 3
 
 
 async def test_the_deliberate_bug_makes_other_objects(

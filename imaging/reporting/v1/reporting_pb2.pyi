@@ -41,6 +41,8 @@ class _DocumentFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """What the report says, as data, `application/json`."""
     DOCUMENT_FORMAT_FHIR: _DocumentFormat.ValueType  # 6
     """FHIR R4 Bundle of DiagnosticReport, Observations, ImagingStudy, Patient and Device, `application/fhir+json`."""
+    DOCUMENT_FORMAT_KOS: _DocumentFormat.ValueType  # 7
+    """Key Object Selection of the key images (PS3.3 A.35.4, TID 2010), `application/dicom`; also an instance in storage."""
 
 class DocumentFormat(_DocumentFormat, metaclass=_DocumentFormatEnumTypeWrapper):
     """The forms of a report."""
@@ -59,6 +61,8 @@ DOCUMENT_FORMAT_JSON: DocumentFormat.ValueType  # 5
 """What the report says, as data, `application/json`."""
 DOCUMENT_FORMAT_FHIR: DocumentFormat.ValueType  # 6
 """FHIR R4 Bundle of DiagnosticReport, Observations, ImagingStudy, Patient and Device, `application/fhir+json`."""
+DOCUMENT_FORMAT_KOS: DocumentFormat.ValueType  # 7
+"""Key Object Selection of the key images (PS3.3 A.35.4, TID 2010), `application/dicom`; also an instance in storage."""
 Global___DocumentFormat: typing_extensions.TypeAlias = DocumentFormat
 
 class _ReportState:
@@ -113,7 +117,7 @@ class Document(google.protobuf.message.Message):
     sha256: builtins.str
     """SHA-256, lower-case hex."""
     instance: builtins.str
-    """The stored instance of an SR or an encapsulated PDF; empty otherwise."""
+    """The stored instance of an SR, an encapsulated PDF or a Key Object Selection; empty otherwise."""
     number: builtins.int
     """Place among the documents of the same form, counted from 1. Of SR and FHIR, 1 is the draft, 2 the verified one."""
     def __init__(

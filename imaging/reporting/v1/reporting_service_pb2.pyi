@@ -131,7 +131,7 @@ class CreateReportResponse(google.protobuf.message.Message):
 
         @property
         def instances(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-            """The stored instances: SR and encapsulated PDF."""
+            """The stored instances: SR, encapsulated PDF, Key Object Selection."""
 
         def __init__(
             self,
