@@ -15,6 +15,8 @@ from tests.ct_series import ct_series
 from tests.dicom.wheel_files import wheel_file
 from tests.gateway.dimse.archive import Archive, data_set_of, free_port
 from tests.gateway.dimse.conftest import Start
+from tests.gateway.dimse.test_c_find import keep
+from tests.storage.storage_under_test import ct
 
 pytestmark = [
     pytest.mark.peers,
@@ -119,6 +121,14 @@ async def test_findscu_at_every_level_of_both_models(archive: Archive, tmp_path:
         assert all(sop in said for sop in series.instances)
     assert "Find Response: 1 (Pending)" in await find("-P", "PATIENT", "PatientID", "PatientName")
     assert "Find Response: 1 " not in await find("-S", "STUDY", "PatientID=NOBODY")
+
+
+async def test_findscu_ends_a_search_by_a_cancel(archive: Archive) -> None:
+    await keep(archive, *(ct(sop=f"1.2.3.1.{number}") for number in range(600)))
+    keys = ("-k", "QueryRetrieveLevel=IMAGE", "-k", "StudyInstanceUID=1.2.3", "-k", "SOPInstanceUID")
+    said = await run("findscu", "-v", "-S", "--cancel", "3", *keys, "127.0.0.1", str(archive.port))
+    assert "Final Find Response (Cancel" in said, said[-600:]
+    assert 3 <= said.count("(Pending)") < 600
 
 
 async def test_getscu_gets_back_what_storescu_has_sent(archive: Archive, tmp_path: Path) -> None:
