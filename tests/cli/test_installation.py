@@ -145,6 +145,24 @@ def test_search_that_finds_nothing_ends_with_4(installation: Installation) -> No
     assert "no such study" in missing.stderr
 
 
+def test_a_run_by_a_named_recipe_and_a_report_made_final(installation: Installation, tmp_path: Path) -> None:
+    series = ct_series("cli-named-recipe", slices=4, size=32)
+    for uid, content in series.instances.items():
+        (tmp_path / f"{uid}.dcm").write_bytes(content)
+    assert imaging(installation, "store", "--complete", str(tmp_path)).returncode == ExitCode.OK
+    started = imaging(installation, "runs", "start", series.study, "--recipe", "general", "--json")
+    assert started.returncode == ExitCode.OK, started.stderr
+    run = json_lines(started.stdout)[-1]
+    assert (run["recipe"], run["state"]) == ("general", "SUCCEEDED")
+    assert imaging(installation, "runs", "start", series.study, "--recipe", "fancy").returncode == ExitCode.NOT_FOUND
+
+    by = ("--by", "Doe^Jane", "--organization", "City Hospital")
+    final = imaging(installation, "reports", "finalize", str(run["report"]), *by)
+    assert final.returncode == ExitCode.OK, final.stderr
+    listed = json_lines(imaging(installation, "reports", "list", "--study", series.study, "--json").stdout)
+    assert {report["name"]: report["state"] for report in listed}[run["report"]] == "FINAL"
+
+
 def test_from_files_to_report_and_back(installation: Installation, tmp_path: Path) -> None:
     series = ct_series("cli-whole-way", slices=6, size=48)
     sent = tmp_path / "in"
@@ -172,14 +190,6 @@ def test_from_files_to_report_and_back(installation: Installation, tmp_path: Pat
 
     fhir = json.loads((tmp_path / "report" / "report.fhir.json").read_text())
     assert fhir["entry"][0]["resource"]["resourceType"] == "DiagnosticReport"
-
-    again = imaging(installation, "runs", "start", series.study, "--recipe", "general", "--json")
-    assert again.returncode == ExitCode.OK, again.stderr
-    other = json_lines(again.stdout)[-1]
-    assert (other["recipe"], other["state"]) == ("general", "SUCCEEDED")
-    assert other["name"] != last["name"]
-    unknown = imaging(installation, "runs", "start", series.study, "--recipe", "fancy")
-    assert unknown.returncode == ExitCode.NOT_FOUND
 
     back = imaging(installation, "retrieve", series.series, "--out", str(tmp_path / "back"))
     assert back.returncode == ExitCode.OK
