@@ -10,9 +10,9 @@ from pydantic import Field
 from pydicom.sr.coding import Code
 
 from analysis_svc import concepts
-from analysis_svc.anatomy.body_mask import body_mask
-from analysis_svc.anatomy.lung_mask import Lungs, lung_mask
+from analysis_svc.anatomy.lung_mask import Lungs
 from analysis_svc.anatomy.patient_axes import PatientAxes
+from analysis_svc.anatomy.shared_masks import shared_body_mask, shared_lung_mask
 from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag
 from analysis_svc.model import ModelParameters, Report
 from analysis_svc.models.ct_input import contrast_flags, require_ct_of_people, slice_thickness_mm
@@ -77,9 +77,9 @@ class LesionMeasurement:
         axes = PatientAxes.of(volume)
         voxels = axes.turn(volume.voxels)
         report(0, _STEPS, "steps", "finding the body")
-        body = body_mask(voxels, axes.spacing_mm)
+        body = shared_body_mask(voxels, axes.spacing_mm)
         report(1, _STEPS, "steps", "finding the lungs")
-        lungs = lung_mask(voxels, body, axes.spacing_mm)
+        lungs = shared_lung_mask(voxels, body, axes.spacing_mm)
         both = lungs.both
         if not both.any():
             raise self._refused(

@@ -10,8 +10,8 @@ from pydantic import Field
 from pydicom.sr.coding import Code
 
 from analysis_svc import concepts
-from analysis_svc.anatomy.body_mask import body_mask
 from analysis_svc.anatomy.patient_axes import PatientAxes
+from analysis_svc.anatomy.shared_masks import shared_body_mask
 from analysis_svc.anatomy.tissue_classes import Tissue, classify
 from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag, bar_chart
 from analysis_svc.model import ModelParameters, Report
@@ -59,7 +59,7 @@ class TissueComposition:
         axes = PatientAxes.of(volume)
         voxels = axes.turn(volume.voxels)
         report(0, _STEPS, "steps", "finding the body")
-        body = body_mask(voxels, axes.spacing_mm)
+        body = shared_body_mask(voxels, axes.spacing_mm)
         if not body.any():
             raise MeasurementRefused(
                 "There is no body in the series: no connected part over -500 HU of at least 1 mL",
