@@ -18,6 +18,7 @@ from imaging.dicom.header import read_header
 from imaging.errors import InvalidArgument
 from imaging.processing.v1 import processing_service_pb2 as pb
 from imaging.render.display import render_frame
+from imaging.render.overlay_planes import draw_overlay_planes
 from imaging.render.picture_file import DEFAULT_QUALITY, JPEG, PNG, encode_jpeg, encode_png
 from imaging.render.pixel_aspect import pixel_aspect
 from imaging.render.resize import MAX_SIDE, Viewport, fit
@@ -75,6 +76,7 @@ class PictureForm:
     def picture(self, frame: Frame, header: Dataset) -> tuple[NDArray[np.uint8], bytes]:
         """The pixels of a frame, shape (rows, columns) or (rows, columns, 3), and the file of them."""
         pixels = render_frame(frame.pixels, header, window=self.window, frame_number=frame.frame_number)
+        pixels = draw_overlay_planes(pixels, header, frame.frame_number)
         aspect = pixel_aspect(header, frame.frame_number)
         if self.viewport is not None or aspect != 1.0:
             side = min(MAX_SIDE, max(pixels.shape[:2]))

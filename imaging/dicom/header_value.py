@@ -1,6 +1,7 @@
 """Values of a pydicom header, whatever is in it: what is absent, empty or unreadable is told apart, nothing raises.
 
-pydicom decodes a value when it is first asked for, and raises then if it is odd.
+pydicom decodes a value when it is first asked for, and raises then if it is odd. A keyword may be a tag: groups of
+overlays repeat.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ UNREADABLE = (
 """What pydicom raises for values that it cannot decode."""
 
 
-def numbers(dataset: Dataset | None, keyword: str) -> tuple[float, ...] | None:
+def numbers(dataset: Dataset | None, keyword: str | int) -> tuple[float, ...] | None:
     """The numbers of an attribute; None if it is absent, empty, or has a value that is none, or beyond any quantity."""
     found = values(dataset, keyword)
     if not found:
@@ -43,34 +44,34 @@ def numbers(dataset: Dataset | None, keyword: str) -> tuple[float, ...] | None:
     return parsed if all(abs(each) <= LARGEST_NUMBER for each in parsed) else None
 
 
-def first_number(dataset: Dataset | None, keyword: str) -> float | None:
+def first_number(dataset: Dataset | None, keyword: str | int) -> float | None:
     """The first number of an attribute, or None."""
     found = numbers(dataset, keyword)
     return found[0] if found else None
 
 
-def text(dataset: Dataset | None, keyword: str) -> str:
+def text(dataset: Dataset | None, keyword: str | int) -> str:
     """The value of an attribute as text, several values joined by a backslash; empty if it is absent."""
     return "\\".join(str(each).strip() for each in values(dataset, keyword))
 
 
-def items(dataset: Dataset | None, keyword: str) -> list[Dataset]:
+def items(dataset: Dataset | None, keyword: str | int) -> list[Dataset]:
     """The items of a sequence; none if it is absent, empty or no sequence."""
     return [each for each in values(dataset, keyword) if isinstance(each, Dataset)]
 
 
-def first_item(dataset: Dataset | None, keyword: str) -> Dataset | None:
+def first_item(dataset: Dataset | None, keyword: str | int) -> Dataset | None:
     """The first item of a sequence, or None."""
     found = items(dataset, keyword)
     return found[0] if found else None
 
 
-def has_value(dataset: Dataset | None, keyword: str) -> bool:
+def has_value(dataset: Dataset | None, keyword: str | int) -> bool:
     """Whether the attribute is there and not empty, be its value sensible or not."""
     return bool(values(dataset, keyword))
 
 
-def whole_value(dataset: Dataset | None, keyword: str) -> Any:
+def whole_value(dataset: Dataset | None, keyword: str | int) -> Any:
     """The value as pydicom gives it; None if it is absent or cannot be read."""
     if dataset is None or keyword not in dataset:
         return None
@@ -80,7 +81,7 @@ def whole_value(dataset: Dataset | None, keyword: str) -> Any:
         return None
 
 
-def values(dataset: Dataset | None, keyword: str) -> list[object]:
+def values(dataset: Dataset | None, keyword: str | int) -> list[object]:
     """All values; none if it is absent or empty, not-a-number alone if it cannot be read."""
     if dataset is None or keyword not in dataset:
         return []
