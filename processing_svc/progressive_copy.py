@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from opentelemetry import trace
+from pydicom.dataset import Dataset
 
 from imaging.client.frame import Frame, description_of
 from imaging.client.headers import InstanceHeader
@@ -25,6 +26,7 @@ from imaging.codecs.decode import decode_frame
 from imaging.codecs.reencode import reencoded
 from imaging.derived.derivation import Algorithm
 from imaging.derived.derived_series import derived_series_uid
+from imaging.dicom.header_value import first_number, text
 from imaging.dicom.pixel_description import PixelDescription
 from imaging.dicom.transfer_syntax import HTJ2K_LOSSLESS_RPCL, PixelFamily, transfer_syntax
 from imaging.errors import Internal, InvalidArgument, VolumeRefused
@@ -45,6 +47,7 @@ _AHEAD: Final = 2 * (os.cpu_count() or 1)
 
 _NOT_PIXELS: Final = frozenset({PixelFamily.MPEG, PixelFamily.REFERENCED})
 _CONVERTED: Final = ("YBR_FULL", "YBR_PARTIAL")
+_OVERLAY_GROUPS: Final = range(0x6000, 0x6020, 2)
 _tracer = trace.get_tracer("processing_svc")
 
 
@@ -108,21 +111,42 @@ def _check(images: Sequence[InstanceHeader]) -> None:
     if not images:
         raise VolumeRefused("The series has no images to copy", hint="Choose a series of images.")
     for item in images:
-        syntax = transfer_syntax(item.instance.transfer_syntax_uid)
-        bits = item.dataset.get("BitsAllocated")
-        reason = ""
-        if syntax.uid == HTJ2K_LOSSLESS_RPCL:
-            reason, rule = "It is in HTJ2K Lossless RPCL already", "ALREADY_PROGRESSIVE"
-        elif syntax.family in _NOT_PIXELS or not syntax.lossless:
-            reason, rule = f"A copy without loss of {syntax.name} would only be larger", "LOSSY_SOURCE"
-        elif bits not in (8, 16):
-            reason, rule = f"Samples of {bits} bits do not fit into HTJ2K as it is written", "BITS_ALLOCATED"
-        elif str(item.dataset.get("PhotometricInterpretation", "")).startswith(_CONVERTED):
-            reason, rule = "Its YCbCr would become RGB, which rounds", "COLOUR_CONVERSION"
-        if reason:
+        if why_not := _why_not(item):
+            rule, reason = why_not
             raise VolumeRefused(
                 reason, where=item.instance.name, hint="The original stays as it is.", metadata={"rule": rule}
             )
+
+
+def _why_not(item: InstanceHeader) -> tuple[str, str] | None:
+    """Rule and reason why there is no true copy of an image, or that it would be of no use."""
+    syntax = transfer_syntax(item.instance.transfer_syntax_uid)
+    bits, bits_stored, high_bit = (
+        first_number(item.dataset, name) for name in ("BitsAllocated", "BitsStored", "HighBit")
+    )
+    if syntax.uid == HTJ2K_LOSSLESS_RPCL:
+        return "ALREADY_PROGRESSIVE", "It is in HTJ2K Lossless RPCL already"
+    if syntax.family in _NOT_PIXELS or not syntax.lossless:
+        return "LOSSY_SOURCE", f"A copy without loss of {syntax.name} would only be larger"
+    if any(warning.startswith("HEADER_SHORTENED") for warning in item.instance.warnings):
+        return "HEADER_TOO_LARGE", "Its header is over 4 MiB, so that the copy would lack the largest attributes"
+    if bits not in (8, 16):
+        return "BITS_ALLOCATED", f"Samples of {bits or 0:g} bits do not fit into HTJ2K as it is written"
+    if text(item.dataset, "PhotometricInterpretation").startswith(_CONVERTED):
+        return "COLOUR_CONVERSION", "Its YCbCr would become RGB, which rounds"
+    if high_bit is not None and bits_stored is not None and high_bit != bits_stored - 1:
+        return (
+            "HIGH_BIT",
+            f"Its values end at bit {high_bit:g} and not, as others read them, at bit {bits_stored - 1:g}",
+        )
+    if _has_overlay_in_pixels(item.dataset):
+        return "OVERLAY_IN_PIXELS", "Unused bits of its pixels hold an overlay, which HTJ2K does not keep"
+    return None
+
+
+def _has_overlay_in_pixels(dataset: Dataset) -> bool:
+    """True if a group 60xx tells a bit and brings no Overlay Data (60xx,3000): retired, PS3.5 8.1.2."""
+    return any((group, 0x0102) in dataset and (group, 0x3000) not in dataset for group in _OVERLAY_GROUPS)
 
 
 async def _contents(

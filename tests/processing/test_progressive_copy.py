@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.ct_series import CtSeries, ct_series
 from tests.processing.conftest import Both
 from tests.processing.test_processing_service import _objects, _request, _result
 from tests.storage.storage_under_test import file_bytes
-from tests.storage.test_retrieve import multiframe
+from tests.storage.test_retrieve import encoded, multiframe
 
 STEP = "progressive-htj2k"
 
@@ -120,6 +121,64 @@ async def test_what_would_not_gain_or_fit_is_refused_with_the_reason(services: B
     result = await _result(services, _request(sent.series, STEP, request_id=name))
     assert [refusal.rule for refusal in result.refusals] == [rule]
     assert not result.series
+
+
+def _with_overlay_in_bit_12(dataset: pydicom.Dataset) -> None:
+    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
+    values = np.frombuffer(dataset.PixelData, "<u2") & 0xFFF
+    dataset.PixelData = (values | (values % 2) << 12).tobytes()
+    dataset.add_new(0x60000010, "US", dataset.Rows)
+    dataset.add_new(0x60000011, "US", dataset.Columns)
+    dataset.add_new(0x60000040, "CS", "G")
+    dataset.add_new(0x60000050, "SS", [1, 1])
+    dataset.add_new(0x60000100, "US", 16)
+    dataset.add_new(0x60000102, "US", 12)
+
+
+def _with_values_in_the_upper_bits(dataset: pydicom.Dataset) -> None:
+    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 15, 0
+    dataset.PixelData = (np.frombuffer(dataset.PixelData, "<u2") << 4).tobytes()
+
+
+def _with_a_header_over_4_mib(dataset: pydicom.Dataset) -> None:
+    frame = pydicom.Dataset()
+    frame.add_new(0x00090010, "LO", "OURS")
+    frame.add_new(0x00091001, "OB", bytes(5 << 20))
+    dataset.PerFrameFunctionalGroupsSequence = [frame]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (_with_overlay_in_bit_12, "OVERLAY_IN_PIXELS"),
+        (_with_values_in_the_upper_bits, "HIGH_BIT"),
+        (_with_a_header_over_4_mib, "HEADER_TOO_LARGE"),
+    ],
+)
+async def test_what_the_copy_would_lose_is_refused_with_the_reason(
+    services: Both, change: Callable[[pydicom.Dataset], None], rule: str
+) -> None:
+    (content,) = ct_series(rule, slices=1, size=64).instances.values()
+    dataset = pydicom.dcmread(BytesIO(content))
+    change(dataset)
+    sent = _sent(encoded(dataset))
+    await services.send(sent)
+    result = await _result(services, _request(sent.series, STEP, request_id=rule))
+    assert [refusal.rule for refusal in result.refusals] == [rule]
+    assert not result.series
+
+
+async def test_an_overlay_with_data_of_its_own_is_copied(services: Both) -> None:
+    (content,) = ct_series("overlay", slices=1, size=64).instances.values()
+    dataset = pydicom.dcmread(BytesIO(content))
+    dataset.add_new(0x60000100, "US", 1)
+    dataset.add_new(0x60000102, "US", 0)
+    dataset.add_new(0x60003000, "OW", bytes(range(256)) * 2)
+    sent = _sent(encoded(dataset))
+    await services.send(sent)
+    result = await _result(services, _request(sent.series, STEP, request_id="overlay"))
+    ((_, copied),) = (await _objects(services, result.series)).items()
+    assert _decoded(copied)[0][0x60003000].value == bytes(range(256)) * 2
 
 
 def test_a_frame_that_does_not_come_back_is_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
