@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -64,7 +65,7 @@ class ExpectedPlaces:
     """That of the source; empty where it has none."""
 
     within: Volume | None = None
-    """The source, where the frames have a grid of their own: they lie inside it."""
+    """The source, where the frames have a grid of their own: they lie in a box around it along their own axes."""
 
 
 def places_of_source(headers: Iterable[Dataset]) -> ExpectedPlaces:
@@ -170,10 +171,15 @@ def _plane(position: Dataset | None, orientation: Dataset | None, measures: Data
 
 
 def _is_within(plane: Plane, shape: tuple[int, int], source: Volume) -> bool:
-    """True if the corners of a frame lie in a volume, give or take a voxel of either."""
+    """True if the pixel centres of a frame lie in the smallest box along its axes that holds a volume, edges included.
+
+    Of a frame that is parallel to the volume, that is the volume; the corners of another one may stick out of it.
+    """
     row, column = plane.orientation.reshape(2, 3)
-    down, across = (shape[0] - 1) * plane.spacing_mm[0] * column, (shape[1] - 1) * plane.spacing_mm[1] * row
-    corners = plane.position_mm + np.array([np.zeros(3), down, across, down + across])
-    index = (corners - np.asarray(source.origin_mm)) @ source.direction.T / source.spacing_mm
-    slack = 1.0 + float(plane.spacing_mm.max()) / np.asarray(source.spacing_mm)
-    return bool((index >= -slack).all() and (index <= np.asarray(source.voxels.shape) - 1 + slack).all())
+    axes = np.stack([np.cross(row, column), column, row])
+    edges = np.array(list(itertools.product(*((-0.5, count - 0.5) for count in source.voxels.shape))))
+    around = source.to_patient_mm(edges) @ axes.T
+    first = axes @ plane.position_mm
+    last = first + np.array([0.0, *((np.array(shape) - 1) * plane.spacing_mm)])
+    slack = POSITION_TOLERANCE_MM
+    return bool((first >= around.min(axis=0) - slack).all() and (last <= around.max(axis=0) + slack).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from scipy.spatial.transform import Rotation
 
 from analysis_svc import concepts
 from analysis_svc.measurement import Mask
@@ -27,10 +29,12 @@ from imaging.errors import ObjectRefused
 from imaging.gate import generate
 from imaging.gate.answer import gate_answer
 from imaging.gate.check import Outgoing, Passed, check_object
-from imaging.gate.image_place import ExpectedPlaces, place_of_slice, places_of_source
+from imaging.gate.image_place import ExpectedPlaces, check_places, place_of_slice, places_of_source
 from imaging.phantom.ct_series import phantom_datasets
+from imaging.volume.reformat import reformat
 from imaging.volume.resample import resample
 from imaging.volume.volume import Volume
+from processing_svc.steps.multiplanar_reformat import MultiplanarReformat
 from reporting_svc.encapsulated_pdf import encapsulated_pdf
 from reporting_svc.pdf import render_pdf
 from reporting_svc.structured_report import structured_report
@@ -182,6 +186,60 @@ def test_a_slice_beyond_its_source_is_refused() -> None:
     moved = _damaged(content, lambda d: setattr(d, "ImagePositionPatient", list(far.origin_mm)))
     with pytest.raises(ObjectRefused, match="outside the images that it was made of"):
         check_object(Outgoing(moved, place_of_slice(far, 0, volume)))
+
+
+def _turned(degrees: float, about: tuple[float, float, float]) -> np.ndarray:
+    return Rotation.from_rotvec(np.radians(degrees) * np.asarray(about)).as_matrix()
+
+
+def _acquired(turn: np.ndarray) -> tuple[Volume, list[Dataset]]:
+    """A series on a turned grid, as its headers tell."""
+    upright = _source()[0]
+    volume = replace(upright, direction=upright.direction @ turn.T)
+    headers = [copy.deepcopy(header) for header in _source()[1]]
+    for index, header in enumerate(headers):
+        header.ImagePositionPatient = volume.to_patient_mm(np.array([[index, 0.0, 0.0]]))[0].tolist()
+        header.ImageOrientationPatient = volume.direction[[2, 1]].ravel().tolist()
+    return volume, headers
+
+
+@pytest.mark.parametrize("degrees", [0.0, 20.0, 45.0])
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal", "oblique"])
+def test_every_plane_of_a_tilted_series_passes_though_its_corners_stick_out(degrees: float, plane: str) -> None:
+    volume, headers = _acquired(_turned(degrees, (0.8, 0.6, 0.0)))
+    step = MultiplanarReformat()
+    oblique = {"row_direction": [1, 1, 0], "column_direction": [0, 0, -1]} if plane == "oblique" else {}
+    parameters = step.parsed({"plane": plane, "spacing_mm": 9.0, **oblique})
+    planes = step.apply(volume, parameters, lambda done, total: None)
+    images = derived_series(
+        planes,
+        headers,
+        derivation=step.derivation(parameters),
+        algorithm=step.algorithm(parameters),
+        uid_parts=("test",),
+        effective_time=WHEN,
+    )
+    for index, image in enumerate(images):
+        check_object(Outgoing(part10_bytes(image), place_of_slice(planes, index, volume)))
+
+
+@pytest.mark.parametrize(("axis", "told"), [(0, False), (1, False), (2, False), (0, True), (1, True), (2, True)])
+def test_a_slanted_plane_beyond_the_box_around_its_source_is_refused(axis: int, told: bool) -> None:
+    source, _ = _source()
+    planes = reformat(source, (1.0, 1.0, 0.0), (0.0, 0.0, -1.0), (9.0, 9.0, 9.0))
+    # The grid sticks out by less than half a step; so much further, and a pixel centre is beyond the source.
+    moved = np.array(planes.origin_mm) + (9.0 if told else 0.0) * planes.direction[axis]
+    planes = replace(planes, origin_mm=tuple(moved))
+    last = planes.voxels.shape[0] - 1
+    places = place_of_slice(planes, last, source)
+    header = Dataset()
+    header.Rows, header.Columns = places.shape
+    header.FrameOfReferenceUID = source.frame_of_reference_uid
+    header.ImagePositionPatient = places.planes[0].position_mm.tolist()
+    header.ImageOrientationPatient = places.planes[0].orientation.tolist()
+    header.PixelSpacing = [9, 9]
+    faults = ["frame 1 lies outside the images that it was made of"] if told else []
+    assert check_places(header, places)[2] == faults
 
 
 def _swap_frames(dataset: Dataset) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
 from scipy.interpolate import RegularGridInterpolator
 
+from imaging.derived.deterministic import part10_bytes
 from imaging.errors import InvalidArgument
 from imaging.phantom.ct_chest import ct_chest_phantom
 from imaging.volume.reformat import reformat
 from imaging.volume.volume import SourceFrame, Volume
 from processing_svc.steps.registry import step_named
-from tests.ct_series import ct_series
+from tests.ct_series import CtSeries, ct_series
 from tests.processing.conftest import Both
 from tests.processing.test_processing_service import _request, _result
 from tests.processing.test_steps import _apply, _volume
@@ -221,3 +224,26 @@ async def test_stored_slabs_and_planes_tell_their_geometry_and_all_of_their_sour
     assert all(
         {item.ReferencedSOPInstanceUID for item in header.SourceImageSequence} == set(uids) for header in headers
     )
+
+
+async def test_coronal_planes_of_a_tilted_series_are_stored(services: Both) -> None:
+    sent = _tilted_series()
+    await services.send(sent)
+    planes = await _result(services, _request(sent.series, "multiplanar-reformat", request_id="tilted"))
+    volume, _ = await services.storage.read_volume(planes.series)
+    assert volume.direction[2] == pytest.approx([1, 0, 0])
+    assert volume.direction[1] == pytest.approx([0, 0, -1])
+    assert len(planes.instances) == volume.voxels.shape[0]
+
+
+def _tilted_series() -> CtSeries:
+    """Tilted by 20 degrees about the patient's left-right axis."""
+    plain = ct_series("tilted", slices=8, size=32)
+    cosine, sine = np.cos(np.radians(20)), np.sin(np.radians(20))
+    instances = {}
+    for index, (uid, content) in enumerate(plain.instances.items()):
+        dataset = dcmread(BytesIO(content))
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, cosine, sine]
+        dataset.ImagePositionPatient = [0, -sine * 4 * index, cosine * 4 * index]
+        instances[uid] = part10_bytes(dataset)
+    return replace(plain, instances=instances)
