@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Final
 
 import numpy as np
 
-from imaging.errors import ImagingError, InvalidArgument
+from imaging.errors import ImagingError, Internal, InvalidArgument
 from imaging.processing.v1 import processing_service_pb2 as pb
 from imaging.rpc.status import to_status
 from imaging.volume.volume import SourceFrame, Volume
@@ -19,6 +21,8 @@ from imaging.work.ordered_answers import ordered_answers
 from imaging.work.stage_parameters import stage_parameters
 from processing_svc.steps.registry import STEPS, step_named
 from processing_svc.steps.step import Step
+
+_log = logging.getLogger(__name__)
 
 AT_A_TIME: Final = os.cpu_count() or 1
 """Frames of a stream that are worked on or wait to be taken."""
@@ -48,10 +52,7 @@ async def process_frames(requests: AsyncIterator[pb.ProcessFramesRequest]) -> As
     async def processed(frame: LooseFrame | BrokenFrame) -> tuple[int, Values | ImagingError, tuple[float, float]]:
         if isinstance(frame, BrokenFrame):
             return frame.frame_id, frame.error, (1.0, 1.0)
-        try:
-            return frame.frame_id, await asyncio.to_thread(_applied, step, parameters, frame), frame.spacing_mm
-        except ImagingError as error:
-            return frame.frame_id, error, frame.spacing_mm
+        return frame.frame_id, await asyncio.to_thread(_applied, step, parameters, frame), frame.spacing_mm
 
     async with aclosing(ordered_answers(_frames(requests), processed, most=AT_A_TIME)) as answers:
         async for frame_id, answer, spacing_mm in answers:
@@ -73,7 +74,31 @@ async def _frames(requests: AsyncIterator[pb.ProcessFramesRequest]) -> AsyncGene
     assembly.finish()
 
 
-def _applied(step: Step[Any], parameters: Any, frame: LooseFrame) -> Values:
+def _applied(step: Step[Any], parameters: Any, frame: LooseFrame) -> Values | ImagingError:
+    """The processed frame, or why there is none: whatever a step raises is the error of this frame alone."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is beyond float32 is told below
+            plane = _plane(step, parameters, frame)
+    except ImagingError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - a defect, or no memory for this frame: the other frames go on
+        kind = type(error).__name__
+        _log.error(
+            "a step raised", extra={"step": step.name, "kind": kind, "stack": traceback.format_tb(error.__traceback__)}
+        )
+        return Internal(
+            f"The step {step.name} failed at this frame", where=kind, hint="The log of the service tells more."
+        )
+    if not np.isfinite(plane).all():
+        return InvalidArgument(
+            f"The step {step.name} makes values that are too large for 32 bits of it",
+            where="values.content",
+            hint="Send smaller values.",
+        )
+    return plane
+
+
+def _plane(step: Step[Any], parameters: Any, frame: LooseFrame) -> Values:
     volume = Volume(
         voxels=frame.values[None],
         spacing_mm=(1.0, *frame.spacing_mm),

@@ -18,6 +18,10 @@ PART_BYTES: Final = 3_500_000
 MOST_BYTES: Final = 64 << 20
 """Of a frame."""
 
+LEAST_SPACING_MM: Final = 1e-3
+MOST_SPACING_MM: Final = 1e3
+"""Steps take radii in millimetres: a finer spacing would make them as many pixels as nobody has time or memory for."""
+
 _TYPES: Final[dict[int, np.dtype[Any]]] = {
     FrameValues.SAMPLE_TYPE_INT16: np.dtype("<i2"),
     FrameValues.SAMPLE_TYPE_FLOAT32: np.dtype("<f4"),
@@ -53,9 +57,10 @@ class LooseFrameAssembly:
         self._first: FrameValues | None = None
         self._content = bytearray()
         self._size = 0
+        self._broken_id: int | None = None
 
     def add(self, frame_id: int, values: FrameValues) -> LooseFrame | BrokenFrame | None:
-        """The frame, when this message makes it whole; one that cannot be is told at its first message.
+        """The frame, when this message makes it whole; one that cannot be is told once, its other parts passed over.
 
         Raises
         ------
@@ -63,10 +68,13 @@ class LooseFrameAssembly:
             If the message does not belong to the frame that is not yet whole.
         """
         if self._first is None:
+            if frame_id == self._broken_id and not (values.rows or values.columns):
+                return None
+            self._broken_id = None
             try:
                 self._size = _checked_size(values)
             except InvalidArgument as error:
-                return BrokenFrame(frame_id, error)
+                return self._broken(frame_id, error)
             self._frame_id, self._first, self._content = frame_id, values, bytearray()
         elif frame_id != self._frame_id or values.rows or values.columns:
             raise InvalidArgument(
@@ -82,7 +90,7 @@ class LooseFrameAssembly:
         first, content = self._first, bytes(self._content)
         self._first = None
         if len(content) > self._size:
-            return BrokenFrame(
+            return self._broken(
                 frame_id,
                 InvalidArgument(
                     f"{len(content)} bytes came for a frame of {self._size}",
@@ -92,7 +100,7 @@ class LooseFrameAssembly:
             )
         array = np.frombuffer(content, _TYPES[first.sample_type]).reshape(first.rows, first.columns)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            return BrokenFrame(
+            return self._broken(
                 frame_id,
                 InvalidArgument("A value is not a finite number", where="values.content", hint="Send finite numbers."),
             )
@@ -110,6 +118,10 @@ class LooseFrameAssembly:
             raise InvalidArgument(
                 f"The stream ended in frame {self._frame_id}", where="values.content", hint="Send all of its bytes."
             )
+
+    def _broken(self, frame_id: int, error: InvalidArgument) -> BrokenFrame:
+        self._broken_id = frame_id
+        return BrokenFrame(frame_id, error)
 
 
 def frame_parts(values: NDArray[Any], spacing_mm: tuple[float, float] = (1.0, 1.0)) -> Iterator[FrameValues]:
@@ -148,9 +160,11 @@ def _checked_size(values: FrameValues) -> int:
             hint="Give both in the first message of a frame.",
         )
     for spacing in (values.row_spacing_mm, values.column_spacing_mm):
-        if not 0 <= spacing <= 1000:
+        if spacing != 0 and not LEAST_SPACING_MM <= spacing <= MOST_SPACING_MM:
             raise InvalidArgument(
-                f"A spacing of {spacing} mm", where="values.row_spacing_mm", hint="Give millimetres, or nothing."
+                f"A spacing of {spacing:g} mm",
+                where="values.row_spacing_mm",
+                hint=f"Give {LEAST_SPACING_MM:g} to {MOST_SPACING_MM:g} millimetres, or nothing.",
             )
     size = values.rows * values.columns * kind.itemsize
     if size > MOST_BYTES:

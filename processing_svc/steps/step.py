@@ -77,7 +77,8 @@ class Step(SeriesStep[P]):
     """A pure function from a volume to a volume: the same input and parameters give the same output."""
 
     within_slices: ClassVar[bool] = False
-    """True if what becomes of a slice depends on that slice and the parameters alone."""
+    """True if a slice is never mixed with others, so that it can be processed by itself. What is not given and is
+    estimated (a noise, a range of values) is so of all slices: where it is given, the result is the same."""
 
     @abstractmethod
     def apply(self, volume: Volume, parameters: P, progress: Progress) -> Volume:

@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 
 from imaging.client.loose_frames import analyze_frames, process_frames
-from imaging.errors import InvalidArgument, NotFound
+from imaging.errors import Internal, InvalidArgument, NotFound
 from imaging.processing.v1 import processing_service_pb2 as pb
 from imaging.processing.v1 import processing_service_pb2_grpc
 from imaging.rpc.channel import open_channel
 from imaging.rpc.status import domain_errors, from_status
 from imaging.stage.v1.stage_pb2 import FrameValues
+from imaging.volume.volume import Volume
 from imaging.work.frame_values import frame_parts
 from imaging.work.ordered_answers import ordered_answers
 from processing_svc.process_frames import AT_A_TIME
+from processing_svc.steps.unsharp_mask import UnsharpMask
 from tests.installation.in_process import services_in_process
 
 DOCS = Path(__file__).parents[2] / "docs" / "pixels.md"
@@ -102,6 +104,66 @@ async def test_a_bad_frame_costs_only_itself(channels: Any) -> None:
         "values.rows",
         "values.content",
     ]
+
+
+async def test_a_refused_frame_is_told_once_however_many_parts_follow(channels: Any) -> None:
+    good = next(iter(frame_parts(_frames(1)[0])))
+    frames = [
+        (1, FrameValues(rows=2, columns=2, content=b"1")),
+        (1, FrameValues(content=b"234")),
+        (1, FrameValues(content=b"5678")),
+        (2, good),
+        (3, FrameValues(rows=1, columns=1, sample_type=FrameValues.SAMPLE_TYPE_INT16, content=b"123")),
+        (3, FrameValues(content=b"4")),
+        (3, good),
+    ]
+    requests = [pb.ProcessFramesRequest(setup=pb.ProcessFramesRequest.Setup(step="window"))]
+    requests += [pb.ProcessFramesRequest(frame_id=number, values=values) for number, values in frames]
+    stub = processing_service_pb2_grpc.ProcessingServiceStub(channels[0])
+    answers = [answer async for answer in stub.ProcessFrames(iter(requests))]
+    assert [(answer.frame_id, answer.HasField("error")) for answer in answers] == [
+        (1, True),
+        (2, False),
+        (3, True),
+        (3, False),
+    ]
+
+
+async def test_a_spacing_that_would_make_a_radius_endless_is_refused(channels: Any) -> None:
+    for spacing_mm in ((1e-8, 1.0), (1.0, 9e-4), (-1.0, 1.0), (1.0, float("nan"))):
+        (found,) = [frame async for frame in process_frames(channels[0], _frames(1), "unsharp-mask", {}, spacing_mm)]
+        assert isinstance(found.error, InvalidArgument)
+        assert "spacing" in found.error.what
+        assert "0.001" in found.error.hint
+
+
+async def test_a_value_beyond_32_bits_is_an_error_of_its_frame_alone(channels: Any) -> None:
+    steep = np.zeros((8, 8), np.float32)
+    steep[4, 4] = np.finfo(np.float32).max
+    flat = np.ones((8, 8), np.float32)
+    found = [
+        frame async for frame in process_frames(channels[0], [steep, flat], "unsharp-mask", {"amount": 20}, (1.0, 1.0))
+    ]
+    assert [frame.index for frame in found] == [0, 1]
+    assert isinstance(found[0].error, InvalidArgument)
+    assert "32 bits" in found[0].error.what
+    assert found[1].error is None
+
+
+async def test_what_a_step_raises_unforeseen_is_an_error_of_its_frame_alone(
+    channels: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = UnsharpMask.apply
+
+    def greedy(step: UnsharpMask, volume: Volume, *rest: Any) -> Volume:
+        if volume.voxels.max() == 10:
+            raise MemoryError
+        return whole(step, volume, *rest)
+
+    monkeypatch.setattr(UnsharpMask, "apply", greedy)
+    found = [frame async for frame in process_frames(channels[0], _frames(3), "unsharp-mask", {}, (1.0, 1.0))]
+    assert [frame.index for frame in found] == [0, 1, 2]
+    assert [type(frame.error) for frame in found] == [type(None), Internal, type(None)]
 
 
 async def _call(channel: Any, *requests: pb.ProcessFramesRequest) -> None:

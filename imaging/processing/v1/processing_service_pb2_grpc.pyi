@@ -177,7 +177,8 @@ class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType
 
     ProcessFrames: _ProcessingServiceProcessFramesType
     """Applies a step to frames that the caller has, one by one, and gives them back; nothing is read or kept. For viewers and
-    benchmarks. Only steps that work within a slice serve.
+    benchmarks. Only steps that work within a slice serve. Parameters that are not given and are estimated of the pixels
+    (as `noise_sigma` of denoise-nlm, `lowest` of clahe) are so of each frame, by ProcessSeries of the whole series.
 
     The first message says the step, those after it bring frames. Answers come in the order of the frames, as soon as each
     is done. A frame that cannot be processed is answered with its status, and the stream goes on. No more frames are read
@@ -266,7 +267,8 @@ class ProcessingServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[imaging.processing.v1.processing_service_pb2.ProcessFramesResponse], collections.abc.AsyncIterator[imaging.processing.v1.processing_service_pb2.ProcessFramesResponse]]:
         """Applies a step to frames that the caller has, one by one, and gives them back; nothing is read or kept. For viewers and
-        benchmarks. Only steps that work within a slice serve.
+        benchmarks. Only steps that work within a slice serve. Parameters that are not given and are estimated of the pixels
+        (as `noise_sigma` of denoise-nlm, `lowest` of clahe) are so of each frame, by ProcessSeries of the whole series.
 
         The first message says the step, those after it bring frames. Answers come in the order of the frames, as soon as each
         is done. A frame that cannot be processed is answered with its status, and the stream goes on. No more frames are read

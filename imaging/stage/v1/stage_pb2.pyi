@@ -240,9 +240,9 @@ class FrameValues(google.protobuf.message.Message):
     sample_type: Global___FrameValues.SampleType.ValueType
     """Of all values."""
     row_spacing_mm: builtins.float
-    """Distance of the middles of rows in millimetres; 0: 1 mm."""
+    """Distance of the middles of rows in millimetres, 0.001 to 1000; 0: 1 mm."""
     column_spacing_mm: builtins.float
-    """Distance of the middles of columns in millimetres; 0: 1 mm."""
+    """Distance of the middles of columns in millimetres, 0.001 to 1000; 0: 1 mm."""
     content: builtins.bytes
     """Row by row, at most 3.5 MB a message; the rest of a larger frame follows in messages with `content` alone. At most 64
     MiB a frame.
