@@ -145,7 +145,10 @@ class Acceptors:
         self._processes.add(process)
         try:
             code = await process.wait()
-            await ledger  # to the last line that it has written
+            try:
+                await ledger  # to the last line that it has written
+            except Exception:  # noqa: BLE001 - whatever it met, the acceptor has to come again
+                _log.exception("the ledger of a DIMSE acceptor met a defect")
         except BaseException:
             ledger.cancel()
             raise

@@ -107,9 +107,10 @@ def read_request(content: bytes, transfer_syntax_uid: str) -> CommitmentRequest:
     items = model.get(f"{_REFERENCED_SEQUENCE:08X}", {}).get("Value") or []
     references = tuple((_uid(item, _SOP_CLASS), _uid(item, _SOP_INSTANCE)) for item in items)
     transaction = _uid(model, _TRANSACTION_UID)
-    if not is_valid_uid(transaction) or not references or not all(is_valid_uid(uid) for _, uid in references):
+    uids = (transaction, *(uid for reference in references for uid in reference))
+    if not references or not all(map(is_valid_uid, uids)):
         raise InvalidArgument(
-            "The Transaction UID or a Referenced SOP Instance UID is missing or no UID",
+            "The Transaction UID, or a Referenced SOP Class or Instance UID, is missing or no UID",
             where="(0008,1195), (0008,1199)",
             hint="Name a transaction, and each instance by class and UID.",
         )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway_svc.dimse.association import Association, Context
 from gateway_svc.dimse.commitment import CommitmentRequest, read_back
 from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.ledger import Ledger
 from gateway_svc.dimse.owed_reports import Owed
-from imaging.errors import ImagingError
+from imaging.errors import ImagingError, Overloaded
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
+
+MOST_UNANSWERED: Final = 100
+"""Reports of one association that the SCU has not answered yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +39,13 @@ class CommitmentReports:
 
         Raises
         ------
+        Overloaded
+            If the SCU answers no reports.
         Unavailable
             If that could not be written down.
         """
+        if len(self._unanswered) >= MOST_UNANSWERED:
+            raise Overloaded("Too many commitment reports are not answered", hint="Answer them, or associate anew.")
         self._asked.append((await self._ledger.keep(self._ae_title, request), request, context))
 
     async def report(self, association: Association, message_id: int) -> None:

@@ -97,7 +97,7 @@ async def keep_ledger(end: socket.socket, reports: OwedReports, held: set[Owed])
     reader, writer = await asyncio.open_unix_connection(sock=end, limit=2 * MOST_BYTES)
     own: set[Owed] = set()
     try:
-        while line := await reader.readline():
+        while (line := await reader.readline()).endswith(b"\n"):  # it may die in the middle of one
             asked = json.loads(line)
             owed, problem = Owed(asked["ae_title"], asked["transaction_uid"]), ""
             try:
@@ -112,6 +112,9 @@ async def keep_ledger(end: socket.socket, reports: OwedReports, held: set[Owed])
                     await (reports.settle(owed) if asked["do"] == "settle" else reports.release((owed,)))
             except ImagingError as error:
                 problem = error.what
+            except Exception:  # noqa: BLE001 - what comes next is written down all the same
+                _log.exception("the ledger met a defect")
+                problem = "the gateway met a defect"
             writer.write(json.dumps({"number": asked["number"], "problem": problem}).encode("ascii") + b"\n")
             await writer.drain()
     except ConnectionError:
@@ -119,5 +122,7 @@ async def keep_ledger(end: socket.socket, reports: OwedReports, held: set[Owed])
     finally:
         writer.close()
         held -= own
-        if own:
+        try:
             await reports.release(own)
+        except ImagingError as error:  # nobody holds them any more: they are due in two minutes without this too
+            _log.warning("commitments cannot be released now", extra={"error": error.text})

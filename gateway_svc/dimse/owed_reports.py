@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, select, tuple_, update
 
 from gateway_svc.dimse.commitment import CommitmentRequest
 from gateway_svc.schema import COMMITMENT
 from imaging.database import Database
+from imaging.database.insert_or_update import insert_or_update
 
 WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 3600))
 """Before each further try; the last one again and again."""
@@ -24,6 +25,9 @@ GIVE_UP_AFTER: Final = timedelta(hours=24)
 
 HELD_FOR: Final = timedelta(minutes=2)
 """A report that an acceptor is at is nobody else's for so long, and renewed while it is at it."""
+
+_AT_ONCE: Final = 500
+"""Reports in one statement: SQLite takes some thousands of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +55,15 @@ class OwedReports:
     async def keep(self, ae_title: str, request: CommitmentRequest) -> Owed:
         """A report is owed from now on; who calls is at it."""
         owed, now = Owed(ae_title, request.transaction_uid), self._clock()
-        values = {
+        row = {
+            "ae_title": owed.ae_title,
+            "transaction_uid": owed.transaction_uid,
             "instances": zlib.compress(json.dumps(request.references).encode("ascii"), 1),
             "attempts": 0,
             "create_time": _microseconds(now),
             "next_try_time": _microseconds(now + HELD_FOR),
         }
-
-        def write(connection: Connection) -> None:
-            changed = connection.execute(update(COMMITMENT).where(_is(owed)).values(**values))
-            if not changed.rowcount:
-                key = {"ae_title": owed.ae_title, "transaction_uid": owed.transaction_uid}
-                connection.execute(insert(COMMITMENT).values(**key, **values))
-
-        await self._database.write(write)
+        await self._database.write(lambda connection: insert_or_update(connection, COMMITMENT, row))
         return owed
 
     async def settle(self, owed: Owed) -> None:
@@ -125,10 +124,16 @@ class OwedReports:
         return await self._database.write(write)
 
     async def _put_off(self, held: Collection[Owed], until: datetime) -> None:
-        if held:
-            which = or_(*(_is(owed) for owed in sorted(held, key=lambda owed: (owed.ae_title, owed.transaction_uid))))
-            statement = update(COMMITMENT).where(which).values(next_try_time=_microseconds(until))
-            await self._database.write(lambda connection: _none(connection.execute(statement)))
+        keys = sorted((owed.ae_title, owed.transaction_uid) for owed in held)
+        key = tuple_(COMMITMENT.c.ae_title, COMMITMENT.c.transaction_uid)
+
+        def write(connection: Connection) -> None:
+            for start in range(0, len(keys), _AT_ONCE):
+                which = key.in_(keys[start : start + _AT_ONCE])
+                connection.execute(update(COMMITMENT).where(which).values(next_try_time=_microseconds(until)))
+
+        if keys:
+            await self._database.write(write)
 
 
 def _is(owed: Owed) -> ColumnElement[bool]:

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from gateway_svc.schema import FAILED_SEND
 from imaging.client.patience import is_worth_retrying
 from imaging.database import Database
+from imaging.database.insert_new import insert_new
 from imaging.errors import ImagingError, InvalidArgument
 from imaging.gateway.v1 import gateway_pb2
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
@@ -124,11 +125,11 @@ class FailedSends:
             next_try = self._again.next_try(error, 1, now, now)
             values |= {"run": run, "stage": stage, "create_time": _microseconds(now)}
         values["next_try_time"] = None if next_try is None else _microseconds(next_try)
-        if known is not None:
-            connection.execute(update(FAILED_SEND).where(FAILED_SEND.c.sequence == known["sequence"]).values(**values))
-        else:
-            row = {"failed_send_id": _id(destination, instance), "destination": destination, "instance": instance}
-            connection.execute(insert(FAILED_SEND).values(**row, **values))
+        row = {"failed_send_id": _id(destination, instance), "destination": destination, "instance": instance}
+        # Another replica may list the same one at this moment.
+        if known is not None or not insert_new(connection, FAILED_SEND, [row | values]):
+            which = FAILED_SEND.c.failed_send_id == row["failed_send_id"]
+            connection.execute(update(FAILED_SEND).where(which).values(**values))
 
     async def take_due(self, busy_for: timedelta, limit: int = 1000) -> list[gateway_pb2.FailedSend]:
         """Those whose time has come, put off by `busy_for`, so that no other replica takes them meanwhile."""

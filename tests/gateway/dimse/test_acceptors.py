@@ -76,6 +76,24 @@ async def test_an_acceptor_that_is_killed_comes_again_and_connections_wait_for_i
         await reach(port, [(Verification, [EXPLICIT_VR_LITTLE_ENDIAN])])
 
 
+async def test_an_acceptor_whose_ledger_fails_comes_again_too(tmp_path: Path) -> None:
+    async def failing_ledger(end: socket.socket) -> None:
+        end.close()
+        raise RuntimeError("a defect")
+
+    acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1), failing_ledger)
+    acceptors.start()
+    try:
+        (port,) = acceptors.ports
+        assert await echo(port) == status.SUCCESS
+        (pid,) = acceptors.pids
+        os.kill(pid, signal.SIGKILL)
+        assert await echo(port) == status.SUCCESS
+        assert acceptors.pids != [pid]
+    finally:
+        await acceptors.stop(timedelta(seconds=1))
+
+
 async def test_without_storage_a_sender_is_told_to_send_again_and_its_association_goes_on(tmp_path: Path) -> None:
     acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1, dimse_answer_seconds=1.5), no_ledger)
     acceptors.start()

@@ -7,19 +7,32 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association as Modality
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage, StorageCommitmentPushModel
 
 from gateway_svc.dimse import status
-from gateway_svc.dimse.commitment import CLASS_INSTANCE_CONFLICT, NO_SUCH_OBJECT_INSTANCE, PROCESSING_FAILURE
+from gateway_svc.dimse.command import Command, CommandField
+from gateway_svc.dimse.commitment import (
+    CLASS_INSTANCE_CONFLICT,
+    NO_SUCH_OBJECT_INSTANCE,
+    PROCESSING_FAILURE,
+    read_request,
+)
+from gateway_svc.dimse.commitment_reports import MOST_UNANSWERED
+from gateway_svc.dimse.identifier import Element, encode_identifier, encode_sequence
+from gateway_svc.dimse.requestor import UNCOMPRESSED
 from gateway_svc.dimse.sop_classes import STORAGE_COMMITMENT_INSTANCE
+from imaging.errors import InvalidArgument
 from tests.gateway.dimse.archive import Archive, free_port
 from tests.gateway.dimse.conftest import Start
 from tests.gateway.dimse.test_c_find import keep
@@ -205,3 +218,46 @@ async def test_a_request_that_makes_no_sense_is_refused(archive: Archive) -> Non
     assert await commit(archive, nameless, reports) == status.INVALID_ARGUMENT_VALUE
     assert await commit(archive, asked((CTImageStorage, "1.2.3")), reports, action=2) == status.NO_SUCH_ACTION
     assert not reports.data_sets
+
+
+def test_a_class_that_is_no_uid_is_refused() -> None:
+    """However long: it would be more than the ledger takes in a line."""
+    item = [Element(0x00081150, "UI", "1" * 1_000_000), Element(0x00081155, "UI", "1.2.3.1.1")]
+    content = encode_identifier([Element(0x00081195, "UI", "1.2.3.99")], ImplicitVRLittleEndian) + encode_sequence(
+        0x00081199, [encode_identifier(item, ImplicitVRLittleEndian)], ImplicitVRLittleEndian
+    )
+    with pytest.raises(InvalidArgument, match="no UID"):
+        read_request(content, ImplicitVRLittleEndian)
+
+
+async def test_who_answers_no_report_gets_so_many_and_no_more(archive: Archive) -> None:
+    association = await archive.associate([(StorageCommitmentPushModel, UNCOMPRESSED)])
+    (context,) = association.contexts.values()
+    content = encode(asked((CTImageStorage, "1.2.3.1.1")), context.transfer_syntax == ImplicitVRLittleEndian, True)
+    numbers = count(1)
+    reports: list[Command] = []
+
+    async def request() -> int | None:
+        command = Command(
+            CommandField.N_ACTION,
+            requested_sop_class_uid=StorageCommitmentPushModel,
+            requested_sop_instance_uid=STORAGE_COMMITMENT_INSTANCE,
+            message_id=next(numbers),
+            action_type_id=1,
+        )
+        await association.send(context, command, content)
+        answer = await association.receive()
+        assert answer is not None
+        if answer.command.status == status.SUCCESS:
+            report = await association.receive()
+            assert report is not None
+            assert report.data is not None
+            await report.data.skip()
+            reports.append(report.command)
+        return answer.command.status
+
+    assert [await request() for _ in range(MOST_UNANSWERED)] == [status.SUCCESS] * MOST_UNANSWERED
+    assert await request() == status.OUT_OF_RESOURCES
+    await association.send(context, reports[0].response(status.SUCCESS))
+    assert await request() == status.SUCCESS
+    association.abort()

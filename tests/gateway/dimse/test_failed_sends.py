@@ -173,6 +173,18 @@ async def test_waits_grow_until_a_failed_send_is_given_up(databases: Databases, 
     await database.close()
 
 
+async def test_two_replicas_may_record_the_same(databases: Databases, tmp_path: Path) -> None:
+    if databases.server is None:
+        pytest.skip("SQLite is open in one process")
+    replicas = [Database.open(databases.access(tmp_path), TABLES) for _ in range(2)]
+    names = [f"instance-{number:04}" for number in range(1000)]
+    await asyncio.gather(*(FailedSends(one).record(PACS, (), dict.fromkeys(names, AWAY)) for one in replicas))
+    listed, _ = await FailedSends(replicas[0]).page(PACS, 1000, "")
+    assert sorted(one.instance for one in listed) == names
+    for database in replicas:
+        await database.close()
+
+
 async def test_pages_give_every_failed_send_once(databases: Databases, tmp_path: Path) -> None:
     database = Database.open(databases.access(tmp_path), TABLES)
     failed = FailedSends(database)
