@@ -68,7 +68,7 @@ class DurableRun:
         if self._run.is_planned:
             return ""
         try:
-            plan = await self._while_away(lambda: plan_run(self._run, self._storage, self._book))
+            plan = await self._while_away("storage", lambda: plan_run(self._run, self._storage, self._book))
         except ImagingError as error:
             raise StageFailed(f"the study cannot be read: {error.text}") from None
         if not plan.stages:
@@ -98,11 +98,23 @@ class DurableRun:
         await self._do(stage, "", (), summaries=summaries)
 
     async def send(self, stage: StageRecord) -> None:
-        """Send what the earlier stages have stored, or the study."""
+        """Send what the earlier stages have stored, or the study.
+
+        Raises
+        ------
+        StageFailed
+            If it cannot be told what that is, or it was not sent; not if the stage is optional.
+        """
         if stage.state not in GOING:
             await self._do(stage, "", ())
             return
-        names = await self._while_away(lambda: names_to_send(self._run, stage.plan.documents, self._storage))
+        try:
+            names = await self._while_away(
+                "storage", lambda: names_to_send(self._run, stage.plan.documents, self._storage)
+            )
+        except ImagingError as error:
+            await self._end_failed(stage, f"what the run has stored cannot be read: {error.text}")
+            return
         if names:
             await self._do(stage, "", (), names=names)
         else:
@@ -111,11 +123,20 @@ class DurableRun:
             await self._reload()
 
     async def raise_alerts(self) -> None:
-        """Raise the alerts of the recipe; done again, it raises none twice."""
+        """Raise the alerts of the recipe; done again, it raises none twice.
+
+        Raises
+        ------
+        StageFailed
+            If the findings cannot be read: the run has failed, and may be taken up again.
+        """
         rules = parse_recipe(self._run.recipe_source, self._run.recipe).recipe.alerts
         if not rules:
             return
-        findings = await self._while_away(lambda: self._alerts.findings(self._run.name))
+        try:
+            findings = await self._while_away("analysis", lambda: self._alerts.findings(self._run.name))
+        except ImagingError as error:
+            raise StageFailed(f"the findings cannot be read: {error.text}") from None
         count = await self._alerts.table.raise_all(alerts_of(self._run, rules, findings))
         if count:
             _log.warning("alerts raised", extra={"run": self._run.name, "count": count})
@@ -191,25 +212,29 @@ class DurableRun:
                 remaining_s=self._remaining_s,
             )
         except ImagingError as error:
-            await self._runs.end_stage(stage, pipeline_pb2.STATE_FAILED, StageOutcome(), error.text)
-            await self._reload()
-            self._failed(stage, error.text)
+            await self._end_failed(stage, error.text)
         else:
             await self._runs.end_stage(stage, pipeline_pb2.STATE_SUCCEEDED, outcome)
             await self._reload()
+
+    async def _end_failed(self, stage: StageRecord, error: str) -> None:
+        await self._runs.end_stage(stage, pipeline_pb2.STATE_FAILED, StageOutcome(), error)
+        await self._reload()
+        self._failed(stage, error)
 
     @staticmethod
     def _failed(stage: StageRecord, error: str) -> None:
         if not stage.plan.is_optional:
             raise StageFailed(f"{stage.plan.name}: {error}")
 
-    async def _while_away(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _while_away(self, service: str, call: Callable[[], Awaitable[T]]) -> T:
         delay_s = 0.2
         while True:
             try:
                 return await call()
             except (*WORTH_WAITING, DeadlineExceeded) as error:  # one that is frozen misses deadlines first
-                _log.warning("storage is away, the run waits", extra={"run": self._run.name, "error": error.text})
+                told = {"run": self._run.name, "service": service, "error": error.text}
+                _log.warning("a service is away, the run waits", extra=told)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
 

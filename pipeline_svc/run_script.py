@@ -39,7 +39,7 @@ class RunSteps(Protocol):
         """Send results, or the study, to a destination."""
 
     async def raise_alerts(self) -> None:
-        """Hold the findings of the run against the rules of its recipe."""
+        """Hold the findings of the run so far against the rules of its recipe."""
 
     def why_nothing_to_report(self) -> str:
         """The reason if there were analyses and every one has failed; else empty."""
@@ -66,12 +66,10 @@ async def run_study(run: RunSteps) -> None:
         for stage in run.stages("process"):
             await run.process(stage)
 
-        # Pixels in, findings out.
+        # Pixels in, findings out. What somebody shall see soon waits for nothing else, which may fail or take long.
         for stage in run.stages("analyze"):
             await run.analyze(stage)
-
-        # What somebody shall see soon does not wait for the report.
-        await run.raise_alerts()
+            await run.raise_alerts()
 
         # Findings in, documents out.
         nothing_to_report = run.why_nothing_to_report()

@@ -139,7 +139,7 @@ class AlertTable:
         return await self.get(name)
 
     async def redeliver(self, name: str) -> pipeline_pb2.Alert:
-        """It is told now to the webhooks that have not taken it.
+        """It is told now to the webhooks that have not taken it, with waits as if it were new.
 
         Raises
         ------
@@ -151,44 +151,53 @@ class AlertTable:
         statement = (
             update(ALERT_DELIVERIES)
             .where(ALERT_DELIVERIES.c.alert_id == _id(name), ALERT_DELIVERIES.c.state != _DELIVERED)
-            .values(state=_PENDING, since_us=now_us, next_try_us=now_us)
+            .values(state=_PENDING, attempts=0, since_us=now_us, next_try_us=now_us)
         )
         await self._database.write(lambda connection: _none(connection.execute(statement)))
         return await self.get(name)
 
-    async def take_due(self, busy_for: timedelta, limit: int = 32) -> list[tuple[pipeline_pb2.Alert, str]]:
-        """Alerts and the webhooks that they are to be told to now, put off so that no other replica takes them too."""
+    async def take_due(self, webhook: str, busy_for: timedelta, limit: int = 32) -> list[pipeline_pb2.Alert]:
+        """Alerts that a webhook is to be told now, put off so that no other replica takes them too."""
         now = self._clock()
         query = (
             select(ALERT_DELIVERIES)
-            .where(ALERT_DELIVERIES.c.next_try_us <= to_microseconds(now))
+            .where(ALERT_DELIVERIES.c.webhook == webhook, ALERT_DELIVERIES.c.next_try_us <= to_microseconds(now))
             .order_by(ALERT_DELIVERIES.c.next_try_us)
             .limit(limit)
         )
 
-        def take(connection: Connection) -> list[tuple[pipeline_pb2.Alert, str]]:
+        def take(connection: Connection) -> list[pipeline_pb2.Alert]:
             rows = list(connection.execute(query.with_for_update(skip_locked=True)).mappings())
             for row in rows:
-                here, until_us = _key(row["alert_id"], row["webhook"]), to_microseconds(now + busy_for)
+                here, until_us = _key(row["alert_id"], webhook), to_microseconds(now + busy_for)
                 connection.execute(update(ALERT_DELIVERIES).where(*here).values(next_try_us=until_us))
             alerts = select(ALERTS).where(ALERTS.c.id.in_([row["alert_id"] for row in rows]))
             messages = {row["id"]: _message(row, ()) for row in connection.execute(alerts).mappings()}
-            return [(messages[row["alert_id"]], row["webhook"]) for row in rows]
+            return [messages[row["alert_id"]] for row in rows]
 
         if not await self._database.read(lambda connection: connection.execute(query.limit(1)).first()):
             return []  # mostly: a write would be a commit for nothing
         return await self._database.write(take)
 
-    async def put_back(self, taken: Iterable[tuple[pipeline_pb2.Alert, str]]) -> None:
-        """Who took these is at them no more: those that are still to be told are due."""
+    async def put_back(self, webhook: str, taken: Iterable[pipeline_pb2.Alert]) -> None:
+        """Who took these is at them no more: those that the webhook is still to be told are due."""
         now_us = to_microseconds(self._clock())
 
         def write(connection: Connection) -> None:
-            for alert, webhook in taken:
+            for alert in taken:
                 still = (*_key(_id(alert.name), webhook), ALERT_DELIVERIES.c.next_try_us.is_not(None))
                 connection.execute(update(ALERT_DELIVERIES).where(*still).values(next_try_us=now_us))
 
         await self._database.write(write)
+
+    async def give_up_strangers(self) -> None:
+        """Give up what is to be told to webhooks that the settings name no more."""
+        here = (ALERT_DELIVERIES.c.webhook.not_in(self._webhooks), ALERT_DELIVERIES.c.next_try_us.is_not(None))
+        query = select(ALERT_DELIVERIES.c.alert_id).where(*here).limit(1)
+        values = {"state": _GIVEN_UP, "next_try_us": None, "error": "The settings name no such webhook"}
+        statement = update(ALERT_DELIVERIES).where(*here).values(**values)
+        if await self._database.read(lambda connection: connection.execute(query).first()):
+            await self._database.write(lambda connection: _none(connection.execute(statement)))
 
     async def told(self, alert: str, webhook: str, error: str, *, is_final: bool = False) -> None:
         """What became of a try; an empty error: it was taken. `is_final`: it would fail again."""

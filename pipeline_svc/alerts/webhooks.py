@@ -7,8 +7,10 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -18,14 +20,13 @@ from imaging.pipeline.v1 import pipeline_pb2
 from imaging.settings.security_files import check_trusted_certificates, read_secret
 from imaging.settings.webhook import Webhook
 from pipeline_svc.alerts.alert_table import AlertTable
-from pipeline_svc.alerts.signature import signed_headers
+from pipeline_svc.alerts.signature import signed_headers, signing_key
 
 if TYPE_CHECKING:
     from imaging.client.storage import StorageClient
 
 _log = logging.getLogger(__name__)
 _BUSY_FOR: Final = timedelta(minutes=2)
-_ANSWER_SECONDS: Final = 15.0
 _GONE: Final = 410
 
 
@@ -35,71 +36,105 @@ def check_webhooks(webhooks: Mapping[str, Webhook]) -> None:
     Raises
     ------
     SettingsInvalid
-        If one is missing or no good, or others can read a secret.
+        If one is missing or no good, or others can read a secret or guess it.
     """
     for key, webhook in webhooks.items():
-        _secret(key, webhook)
+        _key(key, webhook)
         if webhook.ca_file is not None:
             check_trusted_certificates(webhook.ca_file, f"pipeline.webhooks.{key}.ca_file")
 
 
 class WebhookDelivery:
-    """Tells alerts. Each replica takes what is due; what one is at, the others leave."""
+    """Tells alerts. Each replica takes what is due; what one is at, the others leave.
+
+    Parameters
+    ----------
+    look_every
+        So often the table is looked at.
+    answer_within
+        The time of one telling, until the answer; far less than others leave it alone for.
+    """
 
     def __init__(
-        self, alerts: AlertTable, webhooks: Mapping[str, Webhook], storage: StorageClient, look_every: timedelta
+        self,
+        alerts: AlertTable,
+        webhooks: Mapping[str, Webhook],
+        storage: StorageClient,
+        look_every: timedelta,
+        answer_within: timedelta = timedelta(seconds=30),
     ) -> None:
         self._alerts = alerts
         self._webhooks = webhooks
         self._storage = storage
         self._look_every_s = look_every.total_seconds()
+        self._answer_within_s = answer_within.total_seconds()
 
     async def run(self) -> None:
-        """Tell what is due, until cancelled."""
+        """Tell what is due, until cancelled; no webhook waits for another."""
+        async with asyncio.TaskGroup() as loops:
+            for name in self._webhooks:
+                loops.create_task(self._repeat(partial(self._tell_due, name)), name=f"webhook-{name}")
+            loops.create_task(self._repeat(self._alerts.give_up_strangers), name="webhooks-no-more")
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                while due := await self._alerts.take_due(_BUSY_FOR):
-                    try:
-                        await asyncio.gather(*(self._tell(alert, webhook) for alert, webhook in due))
-                    except asyncio.CancelledError:
-                        await self._alerts.put_back(due)
-                        raise
+                await work()
             except ImagingError as error:
                 _log.warning("alerts cannot be told now", extra={"error": error.text})
-            except Exception:  # noqa: BLE001 - one that meets a defect must not keep all others from being told
+            except Exception:  # noqa: BLE001 - one that meets a defect must not keep the others from being told
                 _log.exception("alerts met a defect")
             await asyncio.sleep(self._look_every_s)
 
+    async def _tell_due(self, name: str) -> None:
+        while True:
+            taking = asyncio.create_task(self._alerts.take_due(name, _BUSY_FOR))
+            try:
+                due = await asyncio.shield(taking)
+                if not due:
+                    return
+                ended = await asyncio.gather(*(self._tell(alert, name) for alert in due), return_exceptions=True)
+            except asyncio.CancelledError:
+                with suppress(ImagingError):  # else they are due when the time is over that they are left alone for
+                    await self._alerts.put_back(name, await taking)
+                raise
+            for error in filter(None, ended):
+                raise error
+
     async def _tell(self, alert: pipeline_pb2.Alert, name: str) -> None:
-        webhook = self._webhooks.get(name)
-        if webhook is None:
-            await self._alerts.told(alert.name, name, "The settings name no such webhook", is_final=True)
-            return
-        error, is_final = await self._post(alert, name, webhook)
+        error, is_final = await self._answer(alert, name)
         await self._alerts.told(alert.name, name, error, is_final=is_final)
         if error:
             _log.warning("an alert was not taken", extra={"alert": alert.name, "webhook": name, "error": error})
 
-    async def _post(self, alert: pipeline_pb2.Alert, name: str, webhook: Webhook) -> tuple[str, bool]:
+    async def _answer(self, alert: pipeline_pb2.Alert, name: str) -> tuple[str, bool]:
         """Why it was not taken (empty: it was), and whether it would not be again."""
         try:
-            body = json.dumps(await self._content(alert, webhook), ensure_ascii=False, separators=(",", ":")).encode()
-            headers = signed_headers(_secret(name, webhook), alert.name.replace("/", "_"), int(time.time()), body)
-            async with httpx.AsyncClient(
-                verify=ssl.create_default_context(cafile=webhook.ca_file), timeout=_ANSWER_SECONDS, trust_env=False
-            ) as client:
-                request = client.build_request(
-                    "POST", webhook.url, content=body, headers={**headers, "content-type": "application/json"}
-                )
-                answer = await client.send(request, stream=True)  # what it says besides is not read
-                await answer.aclose()
+            async with asyncio.timeout(self._answer_within_s):
+                status = await self._post(alert, name, self._webhooks[name])
+        except TimeoutError:
+            return f"It has not answered within {self._answer_within_s:g} s", False
         except httpx.HTTPError as error:
             return f"It does not answer ({type(error).__name__})", False
-        except (ImagingError, OSError) as error:
-            return str(error), False
-        if answer.is_success:
-            return "", False
-        return f"It answers with HTTP {answer.status_code}", answer.status_code == _GONE
+        except ImagingError as error:
+            return error.text, False
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown, and tried again for only so long
+            _log.exception("an alert met a defect", extra={"alert": alert.name, "webhook": name})
+            return f"It cannot be told ({type(error).__name__})", False
+        return "" if 200 <= status < 300 else f"It answers with HTTP {status}", status == _GONE
+
+    async def _post(self, alert: pipeline_pb2.Alert, name: str, webhook: Webhook) -> int:
+        """The status that it is answered with."""
+        body = json.dumps(await self._content(alert, webhook), ensure_ascii=False, separators=(",", ":")).encode()
+        headers = signed_headers(_key(name, webhook), alert.name.replace("/", "_"), int(time.time()), body)
+        headers["content-type"] = "application/json"
+        proof = ssl.create_default_context(cafile=webhook.ca_file)
+        # Its timeout would be one of each read; the caller has one for all.
+        async with (
+            httpx.AsyncClient(verify=proof, timeout=None, trust_env=False) as client,
+            client.stream("POST", webhook.url, content=body, headers=headers) as answer,
+        ):
+            return answer.status_code  # what it says besides is not read
 
     async def _content(self, alert: pipeline_pb2.Alert, webhook: Webhook) -> dict[str, Any]:
         content: dict[str, Any] = {
@@ -126,5 +161,6 @@ class WebhookDelivery:
         return content
 
 
-def _secret(key: str, webhook: Webhook) -> str:
-    return read_secret(webhook.secret_file, f"pipeline.webhooks.{key}.secret_file = {webhook.secret_file}")
+def _key(name: str, webhook: Webhook) -> bytes:
+    where = f"pipeline.webhooks.{name}.secret_file = {webhook.secret_file}"
+    return signing_key(read_secret(webhook.secret_file, where), where)

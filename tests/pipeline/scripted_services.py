@@ -203,6 +203,8 @@ class ScriptedStages:
         """By what is used."""
         self.findings: list[analysis_pb2.Finding] = []
         """What analysis has found in any run."""
+        self.list_errors: list[ImagingError] = []
+        """What the next lists of findings are answered, one each."""
         self.work: RequestWork[list[Refusal]] = RequestWork(heartbeat=timedelta(milliseconds=50))
 
     def attach(self, uses: str, request: Any) -> AsyncIterator[Any]:
@@ -286,6 +288,8 @@ class ScriptedAnalysis(analysis_service_pb2_grpc.AnalysisServiceServicer):
             )
 
     async def ListFindings(self, request: Any, context: Any) -> Any:
+        if self._stages.list_errors:
+            raise self._stages.list_errors.pop(0)
         return analysis_service_pb2.ListFindingsResponse(findings=self._stages.findings)
 
     async def CancelAnalysis(self, request: Any, context: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import sys
@@ -21,13 +22,14 @@ from imaging.analysis.v1 import analysis_pb2
 from imaging.client.alerts import Alert, AsyncAlerts
 from imaging.client.patience import Patience
 from imaging.database import Database
-from imaging.errors import FailedPrecondition, NotFound, SettingsInvalid
+from imaging.errors import FailedPrecondition, Internal, NotFound, SettingsInvalid, Unavailable
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.rpc.channel import open_channel
 from imaging.settings import load_settings
 from imaging.stage.v1.stage_pb2 import Code
 from pipeline_svc.alerts.alert_table import AlertTable, TellAgain
 from pipeline_svc.alerts.rules import alerts_of
+from pipeline_svc.alerts.signature import signing_key
 from pipeline_svc.alerts.webhooks import check_webhooks
 from pipeline_svc.recipe import AlertRule
 from pipeline_svc.schema import TABLES
@@ -217,10 +219,53 @@ async def test_one_that_is_gone_is_given_up_until_somebody_has_it_told_anew(
         assert "HTTP 410" in alert.deliveries[0].error
         await pipeline.call("RedeliverAlert", name=alert.name)
         alert = await delivered(pipeline)
-        assert (alert.deliveries[0].attempts, alert.deliveries[0].error) == (2, "")
+        assert (alert.deliveries[0].attempts, alert.deliveries[0].error) == (1, "")
         await pipeline.call("RedeliverAlert", name=alert.name)
         await asyncio.sleep(0.2)
     assert len(receiver.got) == 2
+
+
+async def test_a_finding_is_told_though_a_later_analysis_fails(
+    scripted: Scripted, start_pipeline: Start, own: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    recipe = RECIPE.replace("  - {report", "  - {analyze: lung-emphysema}\n  - {report")
+    with receiving(Receiver()) as receiver:
+        settings = own(receiver)
+        (tmp_path / "recipes" / "alerts.yaml").write_text(recipe)
+        pipeline = await start_pipeline(**settings)
+        scripted.stages.behaviour["lung-emphysema"] = refuse_with(FailedPrecondition("no quality today"))
+        run = await run_once(pipeline, scripted, finding())
+        assert (run.state, "no quality today" in run.reason) == (pipeline_pb2.STATE_FAILED, True)
+        await delivered(pipeline)
+    assert len(receiver.got) == 1
+
+
+async def test_a_run_whose_findings_cannot_be_read_fails_with_the_reason_and_can_be_retried(
+    scripted: Scripted, start_pipeline: Start, own: Callable[..., dict[str, Any]]
+) -> None:
+    with receiving(Receiver()) as receiver:
+        pipeline = await start_pipeline(**own(receiver))
+        scripted.stages.list_errors = [Internal("the table met a defect")]
+        run = await run_once(pipeline, scripted, finding())
+        assert run.state == pipeline_pb2.STATE_FAILED
+        assert "the findings cannot be read" in run.reason
+        assert "the table met a defect" in run.reason
+        await pipeline.call("RetryRun", name=run.name)
+        while run.state != pipeline_pb2.STATE_SUCCEEDED:
+            run = await pipeline.ended_run_of(STUDY, 1)
+        await delivered(pipeline)
+    assert set(scripted.stages.effects.values()) == {1}
+
+
+async def test_findings_that_are_away_are_waited_for(
+    scripted: Scripted, start_pipeline: Start, own: Callable[..., dict[str, Any]]
+) -> None:
+    with receiving(Receiver()) as receiver:
+        pipeline = await start_pipeline(**own(receiver))
+        scripted.stages.list_errors = [Unavailable("restarting")]
+        run = await run_once(pipeline, scripted, finding())
+        assert run.state == pipeline_pb2.STATE_SUCCEEDED, run.reason
+        await delivered(pipeline)
 
 
 async def test_an_alert_outlives_a_restart_while_its_receiver_is_away(
@@ -320,13 +365,13 @@ async def test_waits_grow_until_a_delivery_is_given_up(databases: Databases, tmp
     assert await table.raise_all(alerts_of(run, rules, [finding()])) == 1
     assert await table.raise_all(alerts_of(run, rules, [finding()])) == 0
     waits: list[float] = []
-    while due := await table.take_due(timedelta(minutes=2)):
-        assert await table.take_due(timedelta(minutes=2)) == []  # another replica keeps off
-        await table.put_back(due)  # this one ends
-        assert await table.take_due(timedelta(minutes=2)) == due
-        ((alert, webhook),) = due
-        assert await table.take_due(timedelta(minutes=2)) == []  # another replica keeps off
-        await table.told(alert.name, webhook, "It does not answer")
+    while due := await table.take_due("ward", timedelta(minutes=2)):
+        assert await table.take_due("ward", timedelta(minutes=2)) == []  # another replica keeps off
+        await table.put_back("ward", due)  # this one ends
+        assert await table.take_due("ward", timedelta(minutes=2)) == due
+        (alert,) = due
+        assert await table.take_due("ward", timedelta(minutes=2)) == []  # another replica keeps off
+        await table.told(alert.name, "ward", "It does not answer")
         (delivery,) = (await table.get(alert.name)).deliveries
         if delivery.state == pipeline_pb2.AlertDelivery.STATE_PENDING:
             following = delivery.next_try_time.ToDatetime(UTC)
@@ -334,6 +379,26 @@ async def test_waits_grow_until_a_delivery_is_given_up(databases: Databases, tmp
             now = following
     assert waits == [5, 10, 20, 20]
     assert (delivery.state, delivery.attempts) == (pipeline_pb2.AlertDelivery.STATE_GIVEN_UP, 5)
+    await table.redeliver(alert.name)
+    assert [one.name for one in await table.take_due("ward", timedelta(minutes=2))] == [alert.name]
+    await table.told(alert.name, "ward", "It does not answer")
+    (delivery,) = (await table.get(alert.name)).deliveries
+    assert delivery.next_try_time.ToDatetime(UTC) - now == timedelta(seconds=5), "told anew, it waits as at first"
+    await database.close()
+
+
+async def test_what_a_webhook_was_to_be_told_that_is_no_more_is_given_up(databases: Databases, tmp_path: Path) -> None:
+    database = Database.open(databases.access(tmp_path), TABLES)
+    run: Any = OneRun
+    before, now = AlertTable(database, ["old", "ward"]), AlertTable(database, ["ward"])
+    await before.raise_all(alerts_of(run, [AlertRule(alert="a", finding="*", above=1)], [finding()]))
+    await now.give_up_strangers()
+    (alert,) = await now.since(0)
+    states = {delivery.webhook: (delivery.state, delivery.error) for delivery in alert.deliveries}
+    assert states == {
+        "old": (pipeline_pb2.AlertDelivery.STATE_GIVEN_UP, "The settings name no such webhook"),
+        "ward": (pipeline_pb2.AlertDelivery.STATE_PENDING, ""),
+    }
     await database.close()
 
 
@@ -342,10 +407,16 @@ async def test_waits_grow_until_a_delivery_is_given_up(databases: Databases, tmp
     [
         ({"url": "http://ward.example.org/alerts"}, "https alone"),
         ({"url": "ward.example.org"}, "url"),
+        ({"url": "https:///alerts"}, "no host"),
+        ({"url": "https://xn--.example.org/"}, "no host"),
+        ({"url": "https://ward..example.org/"}, "no host"),
+        ({"url": "https://ward.example.org:99999/"}, "Port"),
         ({"url": "https://ward.example.org", "include": ["patient_birth_date"]}, "include"),
     ],
 )
-def test_a_webhook_that_would_leak_is_refused(webhook: dict[str, Any], words: str, tmp_path: Path) -> None:
+def test_a_webhook_that_would_leak_or_never_be_reached_is_refused(
+    webhook: dict[str, Any], words: str, tmp_path: Path
+) -> None:
     overrides = {"pipeline.webhooks": {"ward": {"secret_file": tmp_path / "secret", **webhook}}}
     with pytest.raises(SettingsInvalid) as refused:
         load_settings(env={}, overrides=overrides)
@@ -359,3 +430,31 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
     overrides = {"pipeline.webhooks": {"ward": {"url": "https://ward.example.org", "secret_file": secret}}}
     with pytest.raises(SettingsInvalid, match="others"):
         check_webhooks(load_settings(env={}, overrides=overrides).pipeline.webhooks)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "no base64"),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_", "no base64"),
+        ("whsec_", "16 bytes"),
+        ("", "16 bytes"),
+        ("hunter2", "16 bytes"),
+    ],
+)
+def test_a_secret_that_receivers_read_otherwise_or_somebody_can_guess_is_refused(
+    text: str, words: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(text)
+    secret.chmod(0o600)
+    overrides = {"pipeline.webhooks": {"ward": {"url": "https://ward.example.org", "secret_file": secret}}}
+    with pytest.raises(SettingsInvalid, match=words) as refused:
+        check_webhooks(load_settings(env={}, overrides=overrides).pipeline.webhooks)
+    assert "pipeline.webhooks.ward.secret_file" in refused.value.where
+    assert text in ("", "whsec_") or text not in refused.value.text
+
+
+def test_a_secret_is_base64_after_its_prefix_or_the_text_itself() -> None:
+    assert signing_key(SECRET, "") == base64.b64decode(SECRET.removeprefix("whsec_"))
+    assert signing_key("a text of some length", "") == b"a text of some length"

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from imaging.errors import FailedPrecondition, Unavailable
+from imaging.errors import FailedPrecondition, NotFound, Unavailable
 from imaging.gateway.v1 import gateway_pb2, gateway_service_pb2, gateway_service_pb2_grpc
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.rpc.server import ListenSettings, RpcServer
 from imaging.rpc.status import to_status
 from imaging.work import Report, RequestWork
 from tests.pipeline.pipeline_client import PipelineClient
-from tests.pipeline.scripted_services import Scripted
+from tests.pipeline.scripted_services import Gate, Scripted
 
 Start = Callable[..., Awaitable[PipelineClient]]
 
@@ -130,6 +130,28 @@ async def test_what_is_refused_fails_the_run_unless_it_is_optional_and_a_retry_s
     assert scripted.stages.effects == effects
     assert [destination for destination, *_ in gateway.sent] == ["destinations/pacs"]
     assert run.stages[-1].state == pipeline_pb2.STATE_FAILED
+
+
+@pytest.mark.parametrize("is_optional", [False, True])
+async def test_a_stage_fails_if_what_it_sends_cannot_be_read(
+    is_optional: bool, scripted: Scripted, start_pipeline: Start, recipes: Path
+) -> None:
+    stage = "{send: pacs, what: series, optional: true}" if is_optional else "{send: pacs, what: series}"
+    (recipes / "sent.yaml").write_text(RECIPE.replace("{send: pacs}", stage))
+    reporting = Gate()
+    scripted.stages.behaviour["quantitative"] = reporting
+    gateway = ScriptedGateway()
+    async with serving(gateway) as scripted.addresses["gateway"]:
+        pipeline = await start_pipeline(recipes_dir=recipes)
+        scripted.storage.complete("studies/1.2")
+        await reporting.reached.wait()
+        scripted.storage.search_errors = [NotFound("somebody deleted it")]
+        reporting.open.set()
+        run = await pipeline.ended_run_of("studies/1.2", 1)
+    assert run.stages[3].state == pipeline_pb2.STATE_FAILED
+    assert run.stages[3].error == "what the run has stored cannot be read: somebody deleted it"
+    assert run.state == (pipeline_pb2.STATE_SUCCEEDED if is_optional else pipeline_pb2.STATE_FAILED), run.reason
+    assert [destination for destination, *_ in gateway.sent] == (["destinations/research"] if is_optional else [])
 
 
 async def test_a_run_waits_for_a_gateway_that_is_away(scripted: Scripted, start_pipeline: Start, recipes: Path) -> None:

@@ -415,7 +415,7 @@ class AlertDelivery(google.protobuf.message.Message):
     state: Global___AlertDelivery.State.ValueType
     """Where it is."""
     attempts: builtins.int
-    """Attempts so far."""
+    """Attempts since it was raised, or since RedeliverAlert."""
     error: builtins.str
     """Why the last one failed; empty otherwise."""
     @property

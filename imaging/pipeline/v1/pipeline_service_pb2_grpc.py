@@ -210,7 +210,7 @@ class PipelineServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RedeliverAlert(self, request, context):
-        """Tells an alert anew to the webhooks that have not taken it. Idempotent.
+        """Tells an alert anew to the webhooks that have not taken it, with waits as if it were new. Idempotent.
 
         Errors:
         - NOT_FOUND: it is not there.

@@ -398,7 +398,7 @@ class PipelineServiceStub(typing.Generic[_PipelineServiceListRecipesType, _Pipel
     """
 
     RedeliverAlert: _PipelineServiceRedeliverAlertType
-    """Tells an alert anew to the webhooks that have not taken it. Idempotent.
+    """Tells an alert anew to the webhooks that have not taken it, with waits as if it were new. Idempotent.
 
     Errors:
     - NOT_FOUND: it is not there.
@@ -592,7 +592,7 @@ class PipelineServiceServicer(metaclass=abc.ABCMeta):
         request: imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertRequest,
         context: _ServicerContext,
     ) -> typing.Union[imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse, collections.abc.Awaitable[imaging.pipeline.v1.pipeline_service_pb2.RedeliverAlertResponse]]:
-        """Tells an alert anew to the webhooks that have not taken it. Idempotent.
+        """Tells an alert anew to the webhooks that have not taken it, with waits as if it were new. Idempotent.
 
         Errors:
         - NOT_FOUND: it is not there.
