@@ -97,14 +97,14 @@ def _own_name(settings: Settings) -> str:
     """The rule that a call comes by a name of ours or an address.
 
     A page of another site that points its own name to this address (DNS rebinding) must not reach gRPC; what goes to
-    the web is checked there by the same list.
+    the web is checked there by the same list. An IPv6 address has two colons at least: `cafe` is a name.
     """
     names = {"localhost", *settings.gateway.http_hosts}
     if "*" in names:
         return ""
     own, _ = split_address(settings.front.address)
     by_name = [f"Host(`{name}`)" for name in sorted({*names, own} - {""}) if re.fullmatch(r"[A-Za-z0-9._-]+", name)]
-    return " && (" + " || ".join([*by_name, r"HostRegexp(`^([0-9.]+|\[?[0-9A-Fa-f:]+\]?)$`)"]) + ")"
+    return " && (" + " || ".join([*by_name, r"HostRegexp(`^([0-9.]+|\[?[0-9A-Fa-f]*(:[0-9A-Fa-f]*){2,}\]?)$`)"]) + ")"
 
 
 def _service(settings: Settings, addresses: str, scheme: str) -> dict[str, Any]:

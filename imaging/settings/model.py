@@ -287,8 +287,14 @@ class Settings(Section):
         Raises
         ------
         SettingsInvalid
-            As `listen`.
+            As `listen`; or it is to listen nowhere.
         """
+        if not self.front.address:
+            raise SettingsInvalid(
+                "There is no one port: its address is empty",
+                where="front.address",
+                hint="Set it to HOST:PORT, such as 127.0.0.1:50059.",
+            )
         own = {"certificate_file": self.front.certificate_file, "key_file": self.front.key_file}
         security = self.security.model_copy(update={name: file for name, file in own.items() if file is not None})
         self.model_copy(update={"security": security})._check_safe(self.front.address, "front.address")

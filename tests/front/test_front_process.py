@@ -111,6 +111,15 @@ def test_it_listens_for_other_machines_only_with_tls_and_a_token(tmp_path: Path)
     assert json.loads(done.stderr.splitlines()[-1])["error"]["where"] == "front.address"
 
 
+def test_without_an_address_there_is_nothing_to_configure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "imaging", "front", "--out", str(tmp_path / "out"), "--set", "front.address="]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == ExitCode.USAGE
+    told = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert (told["what"], told["where"]) == ("There is no one port: its address is empty", "front.address")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_an_upload_of_ninety_seconds_goes_through(installation: Installation) -> None:

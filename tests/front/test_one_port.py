@@ -111,6 +111,8 @@ async def test_an_error_reaches_a_browser_with_its_code_and_reason(web: httpx.As
         {"content-type": "text/plain"},
         {"content-type": "application/x-www-form-urlencoded"},
         {"content-type": "application/grpc-web+proto", "host": "rebound.example"},
+        {"content-type": "application/grpc-web+proto", "host": "cafe"},
+        {"content-type": "application/grpc-web+proto", "host": "cafe:50059"},
     ],
     ids=lambda headers: headers.get("host") or headers["content-type"],
 )
@@ -124,7 +126,7 @@ async def test_a_foreign_page_calls_no_service(
     assert len(found.json()) == 1
 
 
-@pytest.mark.parametrize("host", ["localhost", "[::1]:50059", "images.example.org"])
+@pytest.mark.parametrize("host", ["localhost", "10.0.0.7", "[::1]:50059", "[2001:db8::cafe]", "images.example.org"])
 async def test_calls_by_our_own_names_are_served(host: str, web: httpx.AsyncClient, stored: CtSeries) -> None:
     asked = messages.GetStudyRequest(name=stored.study).SerializeToString()
     answer = await web.post(
