@@ -180,6 +180,19 @@ def one_number(text: str, *, least: int, most: int, where: str) -> int:
     return int(text)
 
 
+def one_truth(text: str, *, where: str) -> bool:
+    """What a query parameter says that is true or false.
+
+    Raises
+    ------
+    InvalidArgument
+        If it says neither.
+    """
+    if text not in ("true", "false"):
+        raise InvalidArgument("The parameter is neither true nor false", where=where, hint="Give true or false.")
+    return text == "true"
+
+
 def _kinds(accept: str, default: str) -> Iterator[tuple[str, dict[str, str], bool]]:
     """Media type of the content, parameters, and whether it comes in parts, for each range that may fit."""
     for media_type in parse_accept(accept):

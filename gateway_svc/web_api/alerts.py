@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway_svc.dicomweb.representation import one_number
+from gateway_svc.dicomweb.representation import one_number, one_truth
 from gateway_svc.http.exchange import Exchange
 from gateway_svc.web_api.api import Route
 from gateway_svc.web_api.json_answer import send_json, to_json
@@ -31,7 +31,7 @@ class AlertPages:
         query = dict(exchange.query)
         request = pb.ListAlertsRequest(
             study=query.get("study", ""),
-            open=query.get("open") == "true",
+            open=one_truth(query.get("open", "false"), where="open"),
             page_size=one_number(query.get("limit", "100"), least=1, most=1000, where="limit"),
             page_token=query.get("pageToken", ""),
         )

@@ -49,6 +49,10 @@ async def test_a_run_raises_the_alerts_of_its_recipe_and_somebody_sees_them(tmp_
         assert seen["acknowledgeTime"]
         left = (await page.get("/api/alerts", params={"open": "true", "limit": "1000"})).json()["alerts"]
         assert {alert["name"] for alert in left} == {alert["name"] for alert in alerts} - {first}
+        everything = (await page.get("/api/alerts", params={"open": "false", "limit": "1000"})).json()["alerts"]
+        assert len(everything) == len(alerts)
+        refused = await page.get("/api/alerts", params={"open": "1"})
+        assert (refused.status_code, refused.json()["where"]) == (400, "open")
         assert (await page.post("/api/alerts/none:acknowledge")).status_code == 404
         del page.headers["x-csrf-token"]
         assert (await page.post(f"/api/{first}:acknowledge")).status_code == 403
