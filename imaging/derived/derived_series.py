@@ -30,6 +30,7 @@ from imaging.derived.source_images import SourceImages
 from imaging.derived.stored_values import StoredScale, ds_text, stored_scale
 from imaging.dicom.uid import derived_uid
 from imaging.errors import InvalidArgument
+from imaging.volume.padding import is_padding, padding_value
 from imaging.volume.value_units import HOUNSFIELD
 from imaging.volume.volume import Volume
 
@@ -109,7 +110,7 @@ def derived_series(
         effective_time=effective_time,
         sop_class_uid=_sop_class(volume, source_headers[0]),
         scale=stored_scale(volume.voxels),
-        extremes=(float(volume.voxels.min()), float(volume.voxels.max())),
+        extremes=_extremes(volume),
     )
     for index in range(volume.voxels.shape[0]):
         yield _instance(series, index)
@@ -260,8 +261,20 @@ def _window(dataset: Dataset, series: _Series, source: Dataset) -> None:
         carry_over(source, dataset, ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction"))
         return
     low, high = series.extremes
-    dataset.WindowCenter = ds_text((low + high + 1) / 2)
-    dataset.WindowWidth = ds_text(max(1.0, high - low + 1))
+    if series.scale.slope == 1:
+        dataset.WindowCenter = ds_text((low + high + 1) / 2)
+        dataset.WindowWidth = ds_text(high - low + 1)
+    else:  # The linear function counts whole numbers, and is not defined for widths below 1 (PS3.3 C.11.2.1.2.1).
+        dataset.WindowCenter = ds_text((low + high) / 2)
+        dataset.WindowWidth = ds_text(high - low)
+        dataset.VOILUTFunction = "LINEAR_EXACT"
+
+
+def _extremes(volume: Volume) -> tuple[float, float]:
+    """The smallest and the largest value, padding left out."""
+    padding = is_padding(volume.voxels, padding_value(volume))
+    inside = volume.voxels if padding is None or padding.all() else volume.voxels[~padding]
+    return float(inside.min()), float(inside.max())
 
 
 def _fill(dataset: Dataset, volume: Volume, keywords: Sequence[str]) -> None:

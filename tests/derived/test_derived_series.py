@@ -187,6 +187,18 @@ def test_the_window_of_the_source_is_kept_only_where_values_keep_their_meaning()
     assert changed.WindowWidth == int(phantom.voxels.max()) - int(phantom.voxels.min()) + 1
 
 
+def test_the_window_of_small_fractions_is_as_wide_as_they_are_and_leaves_padding_out() -> None:
+    phantom, _ = ct_chest_phantom(spacing_mm=(9.0, 5.0, 4.0))
+    headers = list(phantom_datasets(phantom))
+    fractions = np.random.default_rng(1).uniform(0.001, 0.003, phantom.voxels.shape).astype(np.float32)
+    fractions[:, :2] = -0.5
+    volume = replace(phantom, voxels=fractions, attributes={"PixelPaddingValue": "-0.5"})
+    dataset = _derived(volume, headers, derivation=replace(DERIVATION, keeps_values=False))[0]
+    assert dataset.VOILUTFunction == "LINEAR_EXACT"
+    assert float(dataset.WindowCenter) == pytest.approx(0.002, abs=1e-5)
+    assert float(dataset.WindowWidth) == pytest.approx(0.002, abs=1e-5)
+
+
 def test_private_attributes_do_not_travel() -> None:
     volume, headers = _slices("CT_small.dcm")
     assert any(element.tag.is_private for element in headers[0])
