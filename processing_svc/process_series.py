@@ -70,7 +70,7 @@ async def process_series(
     images = derived_series(
         processed,
         headers,
-        derivation=step.derivation(parameters),
+        derivation=step.derivation_of(processed, parameters),
         algorithm=algorithm,
         uid_parts=uid_parts,
         effective_time=request.context.effective_time.ToDatetime(UTC),

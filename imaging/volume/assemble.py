@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from imaging.volume.frame_header import FrameHeader
 from imaging.volume.geometry import VolumeGeometry, volume_geometry
 from imaging.volume.header_values import refused
+from imaging.volume.padding import padding_text
 from imaging.volume.volume import Volume
 
 StoredValues = NDArray[Any]
@@ -82,7 +83,7 @@ def _volume(
         thickness = None
     attributes = dict(first.attributes)
     if first.padding_value is not None and all(header.padding_value == first.padding_value for header in headers):
-        attributes["PixelPaddingValue"] = f"{first.padding_value:g}"
+        attributes["PixelPaddingValue"] = padding_text(first.padding_value)
     return Volume(
         voxels=voxels,
         spacing_mm=geometry.spacing_mm,

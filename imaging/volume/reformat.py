@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.errors import InvalidArgument
+from imaging.volume.padding import is_padding, padding_text, padding_value
 from imaging.volume.resample import MAX_VOXELS, Progress
 from imaging.volume.volume import Volume
 
 _EDGE: Final = 1e-6
 """Of a voxel: a centre this close to the outer edge counts as inside."""
+
+_BLOCK_PIXELS: Final = 1 << 19
+"""Of a plane, computed at once: some 60 MiB of places and values in double precision."""
 
 _ORTHOGONAL: Final = 1e-4
 """The largest cosine between two directions that count as perpendicular."""
@@ -31,7 +35,8 @@ def reformat(
     """The volume by linear interpolation on planes of another orientation, with the same dtype (whole numbers rounded).
 
     The new grid has the same middle and holds the whole old one. Up to the outer edges of the old voxels the nearest
-    value holds; beyond them a value that is one less than the smallest, as `attributes["PixelPaddingValue"]` tells.
+    value holds. What lies beyond them, or has a part of padding, is padding: the value that the volume has for it, else
+    one below the smallest, as `attributes["PixelPaddingValue"]` tells.
 
     Parameters
     ----------
@@ -69,22 +74,31 @@ def reformat(
     matrix, offset = to_old @ steps, to_old @ (origin - np.asarray(volume.origin_mm))
 
     result = np.empty(shape, dtype=volume.voxels.dtype)
-    outside = np.zeros(shape, dtype=bool)
+    padded = is_padding(volume.voxels, padding_value(volume))
+    padding = padding_value(volume)
+    padding = _below(volume.voxels) if padding is None else padding
+    any_padding = False
     sources = []
-    plane = np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[2]), indexing="ij")).reshape(2, -1)
-    in_plane = matrix[:, 1:] @ plane
+    rows = max(1, _BLOCK_PIXELS // shape[2])
     for index in range(shape[0]):
-        place = in_plane + (matrix[:, 0] * index + offset)[:, None]
-        within = ((place >= -0.5 - _EDGE) & (place <= (old_shape - 0.5 + _EDGE)[:, None])).all(axis=0)
-        result[index] = _interpolated(volume.voxels, place).reshape(shape[1:])
-        outside[index] = ~within.reshape(shape[1:])
-        sources.append(_between(place[0, within] if within.any() else place[0], len(volume.frames)))
+        slices = []
+        for top in range(0, shape[1], rows):
+            block = result[index, top : top + rows]
+            pixels = np.indices(block.shape).reshape(2, -1)
+            place = matrix[:, 1:] @ pixels + (matrix[:, 0] * index + matrix[:, 1] * top + offset)[:, None]
+            within = ((place >= -0.5 - _EDGE) & (place <= (old_shape - 0.5 + _EDGE)[:, None])).all(axis=0)
+            block[...] = _interpolated(volume.voxels, place).reshape(block.shape)
+            outside = ~within if padded is None else ~within | (_shares(padded, place) > _EDGE)
+            block[outside.reshape(block.shape)] = padding
+            any_padding = any_padding or bool(outside.any())
+            met = place[0, within] if within.any() else place[0]
+            slices.append((bool(within.any()), met.min(), met.max()))
+        sources.append(_between(slices, len(volume.frames)))
         if progress is not None:
             progress(index + 1, shape[0])
     attributes = dict(volume.attributes)
-    if outside.any():
-        result[outside] = padding = _padding(volume.voxels)
-        attributes["PixelPaddingValue"] = f"{padding:g}"
+    if any_padding:
+        attributes["PixelPaddingValue"] = padding_text(padding)
     return replace(
         volume,
         voxels=result,
@@ -123,12 +137,34 @@ def _interpolated(voxels: NDArray[np.float32] | NDArray[np.int16], place: NDArra
     return np.rint(values) if voxels.dtype.kind == "i" else values
 
 
-def _between(slices: NDArray[np.float64], count: int) -> tuple[int, int]:
-    """First and last of the old slices that the values of a plane came from."""
-    first, last = math.floor(float(slices.min()) + _EDGE), math.ceil(float(slices.max()) - _EDGE)
+def _shares(padded: NDArray[np.bool_], place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of each value at fractional indices is padding, 0 to 1."""
+    shares: NDArray[np.float64] = ndimage.map_coordinates(
+        padded.view(np.uint8), place, output=np.float64, order=1, mode="nearest", prefilter=False
+    )
+    return shares
+
+
+def _between(blocks: list[tuple[bool, float, float]], count: int) -> tuple[int, int]:
+    """First and last of the old slices that the values of a plane came from.
+
+    Parameters
+    ----------
+    blocks
+        Whether a part of the plane meets the volume, and between which fractional slices it lies; others do not count
+        where any does.
+    """
+    met = [block for block in blocks if block[0]] or blocks
+    first, last = math.floor(min(low for _, low, _ in met) + _EDGE), math.ceil(max(high for *_, high in met) - _EDGE)
     return max(0, min(first, count - 1)), max(0, min(last, count - 1))
 
 
-def _padding(voxels: NDArray[np.float32] | NDArray[np.int16]) -> float:
-    lowest = float(voxels.min())
-    return max(math.floor(lowest) - 1.0, -32768.0) if voxels.dtype.kind == "i" else math.floor(lowest) - 1.0
+def _below(voxels: NDArray[np.float32] | NDArray[np.int16]) -> float:
+    """A value for padding below all others, and near: 16 bits are spread over both where an image is stored."""
+    low, high = float(voxels.min()), float(voxels.max())
+    if voxels.dtype.kind == "i":
+        return max(low - 1.0, -32768.0)
+    if high - low >= 1000 or low == high:
+        return float(np.float32(math.floor(low) - 1.0))
+    step = max((high - low) / 1000, 2 * float(np.spacing(np.float32(max(abs(low), abs(high))))))
+    return float(np.float32(low - step))

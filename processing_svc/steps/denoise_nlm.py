@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from pydicom.sr.codedict import codes
 from skimage.restoration import denoise_nl_means
 
 from imaging.derived.derivation import Derivation
 from imaging.volume.volume import Volume
+from processing_svc.steps.each_slice import each_slice
 from processing_svc.steps.noise_level import noise_level
 from processing_svc.steps.step import Progress, Step, StepParameters
 
@@ -33,22 +34,20 @@ class DenoiseNonLocalMeans(Step[DenoiseNonLocalMeansParameters]):
     """Non-local means in each slice (Buades 2005, doi:10.1109/CVPR.2005.38; fast form by Darbon 2008)."""
 
     name: ClassVar[str] = "denoise-nlm"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     description: ClassVar[str] = "Average patches that look alike within each slice (non-local means)."
     within_slices: ClassVar[bool] = True
     Parameters = DenoiseNonLocalMeansParameters
 
     def apply(self, volume: Volume, parameters: DenoiseNonLocalMeansParameters, progress: Progress) -> Volume:
-        """The filtered volume, same grid and dtype (whole numbers rounded); unchanged where there is no noise."""
+        """The filtered volume, see `each_slice`; unchanged where there is no noise."""
         sigma = noise_level(volume.voxels) if parameters.noise_sigma is None else parameters.noise_sigma
-        count = volume.voxels.shape[0]
-        result = volume.voxels.copy()
-        if sigma == 0:
-            progress(count, count)
-            return replace(volume, voxels=result)
-        for index in range(count):
-            plane = denoise_nl_means(
-                volume.voxels[index].astype(np.float64),
+
+        def smoothed(plane: NDArray[np.float64]) -> NDArray[Any]:
+            if sigma == 0:
+                return plane
+            made: NDArray[Any] = denoise_nl_means(
+                plane,
                 patch_size=parameters.patch_size_voxels,
                 patch_distance=parameters.patch_distance_voxels,
                 h=parameters.strength * sigma,
@@ -56,9 +55,9 @@ class DenoiseNonLocalMeans(Step[DenoiseNonLocalMeansParameters]):
                 fast_mode=True,
                 preserve_range=True,
             )
-            result[index] = np.rint(plane) if result.dtype.kind == "i" else plane
-            progress(index + 1, count)
-        return replace(volume, voxels=result)
+            return made
+
+        return each_slice(volume, smoothed, progress)
 
     def derivation(self, parameters: DenoiseNonLocalMeansParameters) -> Derivation:
         """113087 Smoothing."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from pydicom.sr.codedict import codes
 from skimage.restoration import denoise_tv_chambolle
 
 from imaging.derived.derivation import Derivation
 from imaging.volume.volume import Volume
+from processing_svc.steps.each_slice import each_slice
 from processing_svc.steps.noise_level import noise_level
 from processing_svc.steps.step import Progress, Step, StepParameters
 
@@ -36,27 +37,27 @@ class DenoiseTotalVariation(Step[DenoiseTotalVariationParameters]):
     Chambolle 2004 (doi:10.1023/B:JMIV.0000011325.36760.1e)."""
 
     name: ClassVar[str] = "denoise-tv"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     description: ClassVar[str] = "Smooth within each slice by total variation, which keeps edges."
     within_slices: ClassVar[bool] = True
     Parameters = DenoiseTotalVariationParameters
 
     def apply(self, volume: Volume, parameters: DenoiseTotalVariationParameters, progress: Progress) -> Volume:
-        """The filtered volume, same grid and dtype (whole numbers rounded); unchanged where there is no noise."""
+        """The filtered volume, see `each_slice`; unchanged where there is no noise."""
         sigma = noise_level(volume.voxels) if parameters.noise_sigma is None else parameters.noise_sigma
-        count = volume.voxels.shape[0]
-        result = volume.voxels.copy()
-        for index in range(count):
-            if sigma > 0:
-                plane = denoise_tv_chambolle(  # type: ignore[no-untyped-call]
-                    volume.voxels[index].astype(np.float64),
-                    weight=parameters.strength * sigma,
-                    eps=parameters.tolerance,
-                    max_num_iter=parameters.max_iterations,
-                )
-                result[index] = np.rint(plane) if result.dtype.kind == "i" else plane
-            progress(index + 1, count)
-        return replace(volume, voxels=result)
+
+        def smoothed(plane: NDArray[np.float64]) -> NDArray[Any]:
+            if sigma == 0:
+                return plane
+            made: NDArray[Any] = denoise_tv_chambolle(  # type: ignore[no-untyped-call]
+                plane,
+                weight=parameters.strength * sigma,
+                eps=parameters.tolerance,
+                max_num_iter=parameters.max_iterations,
+            )
+            return made
+
+        return each_slice(volume, smoothed, progress)
 
     def derivation(self, parameters: DenoiseTotalVariationParameters) -> Derivation:
         """113087 Smoothing."""

@@ -67,7 +67,7 @@ class MultiplanarReformat(Step[MultiplanarReformatParameters]):
     """See `imaging.volume.reformat`: linear interpolation (trilinear), same middle, whole volume, geometry exact."""
 
     name: ClassVar[str] = "multiplanar-reformat"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     description: ClassVar[str] = "Cut the volume along axial, coronal, sagittal or oblique planes (MPR)."
     Parameters = MultiplanarReformatParameters
 

@@ -93,3 +93,7 @@ class Step(SeriesStep[P]):
     @abstractmethod
     def derivation(self, parameters: P) -> Derivation:
         """How the images of the output are described."""
+
+    def derivation_of(self, processed: Volume, parameters: P) -> Derivation:
+        """The same where the output is known, for what it tells more exactly than the parameters."""
+        return self.derivation(parameters)

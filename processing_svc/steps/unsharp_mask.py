@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from pydicom.sr.codedict import codes
 from skimage.filters import unsharp_mask
 
 from imaging.derived.derivation import Derivation
 from imaging.volume.volume import Volume
+from processing_svc.steps.each_slice import each_slice
 from processing_svc.steps.step import Progress, Step, StepParameters
-
-_INT16 = np.iinfo(np.int16)
 
 
 class UnsharpMaskParameters(StepParameters):
@@ -32,23 +31,22 @@ class UnsharpMask(Step[UnsharpMaskParameters]):
     """value + amount x (value - Gaussian of it), in each slice (linear unsharp masking)."""
 
     name: ClassVar[str] = "unsharp-mask"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     description: ClassVar[str] = "Sharpen each slice by adding its difference to a blurred one."
     within_slices: ClassVar[bool] = True
     Parameters = UnsharpMaskParameters
 
     def apply(self, volume: Volume, parameters: UnsharpMaskParameters, progress: Progress) -> Volume:
-        """The sharpened volume, same grid and dtype (whole numbers rounded, within 16 bits)."""
-        count = volume.voxels.shape[0]
+        """The sharpened volume, see `each_slice`."""
         radius = [parameters.radius_mm / spacing for spacing in volume.spacing_mm[1:]]
-        result = np.empty_like(volume.voxels)
-        for index in range(count):
-            plane = unsharp_mask(  # type: ignore[no-untyped-call]
-                volume.voxels[index].astype(np.float64), radius=radius, amount=parameters.amount, preserve_range=True
+
+        def sharpened(plane: NDArray[np.float64]) -> NDArray[Any]:
+            made: NDArray[Any] = unsharp_mask(  # type: ignore[no-untyped-call]
+                plane, radius=radius, amount=parameters.amount, preserve_range=True
             )
-            result[index] = np.rint(plane).clip(_INT16.min, _INT16.max) if result.dtype.kind == "i" else plane
-            progress(index + 1, count)
-        return replace(volume, voxels=result)
+            return made
+
+        return each_slice(volume, sharpened, progress)
 
     def derivation(self, parameters: UnsharpMaskParameters) -> Derivation:
         """Unsharp mask of CID 7203."""

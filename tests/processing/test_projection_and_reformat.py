@@ -14,7 +14,8 @@ from pydicom import dcmread
 from scipy.interpolate import RegularGridInterpolator
 
 from imaging.derived.deterministic import part10_bytes
-from imaging.errors import InvalidArgument
+from imaging.derived.stored_values import stored_scale
+from imaging.errors import InvalidArgument, VolumeRefused
 from imaging.phantom.ct_chest import ct_chest_phantom
 from imaging.volume.reformat import reformat
 from imaging.volume.volume import SourceFrame, Volume
@@ -195,8 +196,68 @@ def test_a_slab_thicker_than_the_volume_is_the_whole_volume() -> None:
     slabs = _apply("slab-projection", _spikes(), thickness_mm=500)
     assert slabs.voxels.shape == (1, 4, 4)
     assert slabs.origin_mm == (0.0, 0.0, 9.0)
-    thin = _apply("slab-projection", _spikes(), thickness_mm=0.1)
-    assert np.array_equal(thin.voxels, _spikes().voxels)
+
+
+@pytest.mark.parametrize("thickness_mm", [0.1, 2.9])
+def test_a_slab_of_one_slice_is_refused(thickness_mm: float) -> None:
+    with pytest.raises(VolumeRefused, match="would be one slice: there are 10, 2 mm apart"):
+        _apply("slab-projection", _spikes(), thickness_mm=thickness_mm)
+
+
+def test_slabs_are_described_as_thick_as_they_are() -> None:
+    step = step_named("slab-projection")
+    parameters = step.parsed({"thickness_mm": 500})
+    derivation = step.derivation_of(_apply("slab-projection", _spikes(), thickness_mm=500), parameters)
+    assert derivation.series_suffix == "MIP 21 mm"
+    assert derivation.description == "Maximum over slabs of 21 mm along the normal of the slices"
+
+
+@pytest.mark.parametrize(("how", "value"), [("maximum", -1010), ("minimum", -1020), ("mean", -1015)])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_padding_has_no_part_in_a_slab(how: str, value: int, dtype: Any) -> None:
+    for padding in (-2000, 0):
+        voxels = np.full((4, 3, 3), padding, dtype=dtype)
+        voxels[1:3, 1, 1] = -1010, -1020
+        slab = _apply(
+            "slab-projection",
+            _volume(voxels, attributes={"PixelPaddingValue": str(padding)}),
+            how=how,
+            thickness_mm=8,
+        ).voxels[0]
+        assert slab[1, 1] == value
+        assert (np.delete(slab.ravel(), 4) == padding).all()
+
+
+def test_what_has_a_part_of_padding_is_padding_on_other_planes() -> None:
+    rows, columns = np.indices((24, 24)) - 11.5
+    disc = np.broadcast_to(rows**2 + columns**2 <= 100, (8, 24, 24))
+    volume = _volume(np.where(disc, 40, -2000).astype(np.int16), attributes={"PixelPaddingValue": "-2000"})
+    new = reformat(volume, (0.6, 0.8, 0.0), (0.0, 0.0, -1.0), (0.7, 0.7, 0.7))
+    assert np.unique(new.voxels).tolist() == [-2000, 40]
+    assert new.attributes["PixelPaddingValue"] == "-2000"
+    assert (new.voxels == 40).sum() * new.voxel_volume_mm3 == pytest.approx(disc.sum() * 2.0, rel=0.2)
+
+
+def test_small_values_keep_their_precision_beside_the_padding_of_other_planes() -> None:
+    """A map of diffusion coefficients: 0 to 0.003 mm2/s."""
+    tilted = _tilted()
+    values = np.random.default_rng(3).uniform(0, 0.003, tilted.voxels.shape).astype(np.float32)
+    new = reformat(replace(tilted, voxels=values), *AXIAL, (1.0, 1.0, 1.0))
+    padding = float(new.attributes["PixelPaddingValue"])
+    assert -1e-4 < padding < values.min()
+    assert (new.voxels == np.float32(padding)).any()
+    assert stored_scale(new.voxels).slope < 1e-7
+
+
+@given(st.integers(1, 40))
+def test_planes_in_blocks_of_rows_are_the_planes(pixels: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        whole = reformat(_tilted(), *AXIAL, (1.5, 1.0, 1.2))
+        patch.setattr("imaging.volume.reformat._BLOCK_PIXELS", pixels)
+        parts = reformat(_tilted(), *AXIAL, (1.5, 1.0, 1.2))
+    assert np.array_equal(parts.voxels, whole.voxels)
+    assert parts.sources == whole.sources
+    assert parts.attributes == whole.attributes
 
 
 async def test_stored_slabs_and_planes_tell_their_geometry_and_all_of_their_sources(services: Both) -> None:

@@ -124,7 +124,7 @@ def test_parameters_in_the_algorithm_include_defaults_in_a_fixed_order() -> None
     step = step_named("denoise-nlm")
     algorithm = step.algorithm(step.parsed({"strength": 1}))
     assert algorithm.text == (
-        'denoise-nlm 1.0 {"noise_sigma": null, "patch_distance_voxels": 6, "patch_size_voxels": 5, "strength": 1.0}'
+        'denoise-nlm 1.1 {"noise_sigma": null, "patch_distance_voxels": 6, "patch_size_voxels": 5, "strength": 1.0}'
     )
 
 
@@ -268,3 +268,26 @@ def test_clahe_leaves_even_grey_levels_nearly_even() -> None:
     ramp = np.tile(np.linspace(0, 1000, 64), (1, 64, 1)).astype(np.float32)
     grey = _apply("clahe", _volume(ramp), lowest=0, highest=1000, tile_mm=64, clip_limit=1.0).voxels[0].astype(float)
     assert np.abs(grey - ramp[0] * 4.095).max() < 4095 * 0.06
+
+
+def _disc_in_padding(shape: tuple[int, int, int] = (4, 48, 48)) -> tuple[Volume, Any]:
+    """A disc of 40 with a rim of padding at -2000, and where the disc is."""
+    rows, columns = np.indices(shape[1:]) - (shape[1] - 1) / 2
+    disc = np.broadcast_to(rows**2 + columns**2 <= (shape[1] * 0.45) ** 2, shape)
+    voxels = np.where(disc, 40, -2000).astype(np.int16)
+    return _volume(voxels, spacing_mm=(1.0, 1.0, 1.0), attributes={"PixelPaddingValue": "-2000"}), disc
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("unsharp-mask", {}), ("denoise-tv", {"noise_sigma": 10}), ("denoise-nlm", {})]
+)
+def test_padding_stays_and_is_no_edge_to_sharpen_or_to_smooth(name: str, parameters: dict[str, Any]) -> None:
+    volume, disc = _disc_in_padding()
+    found = _apply(name, volume, **parameters).voxels
+    assert np.unique(found[disc]).tolist() == [40]
+    assert np.unique(found[~disc]).tolist() == [-2000]
+
+
+def test_a_slice_of_padding_alone_stays_as_it_is() -> None:
+    volume = _volume(np.full((2, 16, 16), -2000, np.int16), attributes={"PixelPaddingValue": "-2000"})
+    assert (_apply("unsharp-mask", volume).voxels == -2000).all()
