@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ class SourceImages:
     """Of `frames` along the normal."""
 
     is_multi_frame: bool
+    items: dict[tuple[str, tuple[int, ...]], Dataset] = field(default_factory=dict, repr=False, compare=False)
+    """Of SourceImageSequence, by SOPInstanceUID and frame numbers: those that were asked for."""
 
     @classmethod
     def of(cls, headers: Sequence[Dataset], volume: Volume) -> SourceImages:
@@ -79,16 +81,24 @@ class SourceImages:
         return header
 
     def sequence(self, frames: Sequence[SourceFrame]) -> list[Dataset]:
-        """Items of SourceImageSequence (0008,2112; PS3.3 C.12.4): each instance once, with its frame numbers."""
-        items: dict[str, Dataset] = {}
-        numbers: dict[str, list[int]] = {}
+        """Items of SourceImageSequence (0008,2112; PS3.3 C.12.4): each instance once, with its frame numbers.
+
+        The item of an instance is made once and shared: a plane across a series names every slice of it. Do not change
+        it.
+        """
+        numbers: dict[tuple[str, str], list[int]] = {}
         for frame in frames:
-            item = items.setdefault(frame.sop_instance_uid, Dataset())
-            item.ReferencedSOPClassUID = frame.sop_class_uid
-            item.ReferencedSOPInstanceUID = frame.sop_instance_uid
+            numbers.setdefault((frame.sop_class_uid, frame.sop_instance_uid), []).append(frame.frame_number)
+        return [self._item(*instance, tuple(told)) for instance, told in numbers.items()]
+
+    def _item(self, sop_class_uid: str, sop_instance_uid: str, numbers: tuple[int, ...]) -> Dataset:
+        key = sop_instance_uid, numbers
+        item = self.items.get(key)
+        if item is None:
+            item = self.items[key] = Dataset()
+            item.ReferencedSOPClassUID = sop_class_uid
+            item.ReferencedSOPInstanceUID = sop_instance_uid
             item.PurposeOfReferenceCodeSequence = [coded(codes.DCM.SourceImageForImageProcessingOperation)]
-            numbers.setdefault(frame.sop_instance_uid, []).append(frame.frame_number)
-        if self.is_multi_frame:
-            for uid, item in items.items():
-                item.ReferencedFrameNumber = numbers[uid]
-        return list(items.values())
+            if self.is_multi_frame:
+                item.ReferencedFrameNumber = list(numbers)
+        return item

@@ -131,6 +131,17 @@ def test_a_slice_on_its_source_slice_has_one_source(source: tuple[Volume, list[D
         assert "ReferencedFrameNumber" not in item
 
 
+def test_planes_across_the_slices_share_the_items_that_name_their_sources(source: tuple[Volume, list[Dataset]]) -> None:
+    phantom, headers = source
+    across = replace(phantom, sources=(phantom.frames,) * phantom.voxels.shape[0])
+    first, *others = _derived(across, headers)
+    assert [item.ReferencedSOPInstanceUID for item in first.SourceImageSequence] == [
+        frame.sop_instance_uid for frame in phantom.frames
+    ]
+    for other in others:
+        assert all(a is b for a, b in zip(first.SourceImageSequence, other.SourceImageSequence, strict=True))
+
+
 def test_fractions_are_stored_within_half_a_step(source: tuple[Volume, list[Dataset]]) -> None:
     phantom, headers = source
     smooth = replace(phantom, voxels=(phantom.voxels * np.float32(0.37) + np.float32(0.001)).astype(np.float32))
