@@ -27,8 +27,10 @@ FAILED_SEND: Final = Table(
     Column("stage", text(), nullable=False),
     Column("create_time", BigInteger, nullable=False),
     Column("update_time", BigInteger, nullable=False),
-    # When it is tried again by itself; null: given up. Put off while a replica is at it.
+    # When it is tried again by itself; null: given up.
     Column("next_try_time", BigInteger),
+    # Until then somebody is at it, and nobody else tries it.
+    Column("busy_until", BigInteger),
     UniqueConstraint("destination", "instance", name="one_a_destination_and_instance"),
     Index("failed_send_by_next_try", "next_try_time"),
 )

@@ -15,6 +15,7 @@ from gateway_svc.dimse.report_delivery import ReportDelivery
 from gateway_svc.http.server import HttpServer
 from gateway_svc.schema import TABLES
 from gateway_svc.sending.failed_sends import FailedSends, SendAgain
+from gateway_svc.sending.resender import Resender
 from gateway_svc.sending.sender import Sender
 from gateway_svc.servicer import GatewayServicer
 from gateway_svc.web_api.services import Services
@@ -43,11 +44,12 @@ class GatewayService:
             first_wait=timedelta(seconds=own.send_again_seconds), give_up_after=timedelta(hours=own.send_again_hours)
         )
         failed = FailedSends(self._database, again)
-        self._sender = Sender(settings, self._services.storage, failed, Patience())
+        sender = Sender(settings, self._services.storage, failed, Patience())
+        self._resender = Resender(settings, self._services.storage, failed)
         self._owed = OwedReports(self._database)
         self._delivery = ReportDelivery(self._services.storage, RemoteAes(settings), self._owed)
         self._work: list[asyncio.Task[None]] = []
-        self._servicer = GatewayServicer(settings, self._sender, failed)
+        self._servicer = GatewayServicer(settings, sender, self._resender, failed)
         self._server = RpcServer(
             settings.listen("gateway"),
             {SERVICE: lambda server: add_GatewayServiceServicer_to_server(self._servicer, server)},
@@ -74,7 +76,7 @@ class GatewayService:
             await self._owed.release_all()
         self._acceptors.start()
         self._work = [
-            asyncio.create_task(self._sender.run(), name="send-again"),
+            asyncio.create_task(self._resender.run(), name="send-again"),
             asyncio.create_task(self._delivery.run(), name="commitment-reports"),
         ]
         await self._server.set_serving(True)
@@ -91,12 +93,12 @@ class GatewayService:
 
     async def _end_work(self) -> None:
         """What is on its way to others is not broken off, if it does not take long."""
+        self._resender.end()
         self._delivery.end()
         if self._work:
-            sending, delivery = self._work
-            sending.cancel()
-            await asyncio.wait({delivery}, timeout=_DELIVERY_SECONDS)
-            delivery.cancel()
+            await asyncio.wait(self._work, timeout=_DELIVERY_SECONDS)
+            for work in self._work:
+                work.cancel()
             await asyncio.gather(*self._work, return_exceptions=True)
 
 

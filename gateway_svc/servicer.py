@@ -11,6 +11,7 @@ import grpc
 from gateway_svc.destinations import destination_messages, destination_of
 from gateway_svc.sending.echo import echo
 from gateway_svc.sending.failed_sends import FailedSends
+from gateway_svc.sending.resender import Resender
 from gateway_svc.sending.sender import Result, Sender
 from imaging.errors import ImagingError
 from imaging.gateway.v1 import gateway_service_pb2, gateway_service_pb2_grpc
@@ -25,9 +26,10 @@ Context = grpc.aio.ServicerContext[object, object]
 class GatewayServicer(gateway_service_pb2_grpc.GatewayServiceServicer):
     """Serves `imaging.gateway.v1.GatewayService`."""
 
-    def __init__(self, settings: Settings, sender: Sender, failed: FailedSends) -> None:
+    def __init__(self, settings: Settings, sender: Sender, resender: Resender, failed: FailedSends) -> None:
         self._settings = settings
         self._sender = sender
+        self._resender = resender
         self._failed = failed
         # Who asks again after failures wants them to be sent, not to be told of once more.
         self._work: RequestWork[Result] = RequestWork(keep=lambda result: not result.failures)
@@ -92,11 +94,7 @@ class GatewayServicer(gateway_service_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_service_pb2.RetryFailedSendRequest, context: Context
     ) -> gateway_service_pb2.RetryFailedSendResponse:
         """Nothing if it was sent, else how it failed again."""
-        found = await self._failed.get(request.name)
-        if found is not None:
-            await self._sender.send_again([found])
-            found = await self._failed.get(request.name)
-        return gateway_service_pb2.RetryFailedSendResponse(failed_send=found)
+        return gateway_service_pb2.RetryFailedSendResponse(failed_send=await self._resender.retry(request.name))
 
     async def DropFailedSend(
         self, request: gateway_service_pb2.DropFailedSendRequest, context: Context

@@ -30,15 +30,21 @@ async def send_by_dimse(
 ) -> None:
     """Send each instance; what fails for a reason that may pass is tried again, after the others.
 
+    Parameters
+    ----------
+    patience
+        With an AE that cannot be reached, is full, or breaks the association. Without any, each instance is tried once:
+        one that makes the AE break the association keeps no other from being sent.
+
     Raises
     ------
     ImagingError
         If the AE cannot be reached for longer than `patience`; the instances that were not told of are not sent.
     """
     attempts, tries = Attempts(patience), Counter[str]()
-    left = list(wanted)
+    left, again = list(wanted), dict[Wanted, ImagingError]()
     while left:
-        again: list[Wanted] = []
+        before = len(left)
         try:
             await _send_some(storage, remote, ae_title, left, on_outcome, attempts, tries, again)
         except AssociationLost as lost:
@@ -47,10 +53,17 @@ async def send_by_dimse(
             failure = error
         else:
             failure = Unavailable("The AE takes some instances not now", where=remote.ae_title)
+        if 0 < len(left) < before and not patience.give_up_after:
+            continue
         if again or left:
-            # `left` loses an instance when it is tried, so that both are never lost to an error.
-            left = [*left, *again]
-            await attempts.fail(failure)
+            try:
+                await attempts.fail(failure)
+            except ImagingError:
+                for item, why in again.items():
+                    on_outcome(item, why)
+                raise
+            left += again
+            again.clear()
 
 
 async def _send_some(
@@ -61,9 +74,12 @@ async def _send_some(
     on_outcome: OnOutcome,
     attempts: Attempts,
     tries: Counter[str],
-    again: list[Wanted],
+    again: dict[Wanted, ImagingError],
 ) -> None:
-    """Send what is left over one association; each is taken off the list, and what may pass goes to `again`."""
+    """Send what is left over one association; each is taken off the list, and what may pass goes to `again`.
+
+    An instance is in one of both or was told of, whatever is raised.
+    """
     association = await associate(remote, ae_title, proposed_contexts(left))
     scu = StoreScu(association)
     try:
@@ -74,14 +90,15 @@ async def _send_some(
                 try:
                     await scu.send(item, upcoming.take())
                 except (ImagingError, AssociationLost) as error:
-                    may_pass = isinstance(error, AssociationLost) or is_worth_retrying(error)
-                    if may_pass and tries[item.name] < MOST_TRIES:
-                        again.append(item)
-                    elif isinstance(error, ImagingError):
-                        on_outcome(item, error)
-                    else:
-                        on_outcome(item, Unavailable(f"The association was lost: {error}", where=item.name))
                     if isinstance(error, AssociationLost):
+                        why: ImagingError = Unavailable(f"The association was lost: {error}", where=item.name)
+                    else:
+                        why = error
+                    if is_worth_retrying(why) and tries[item.name] < MOST_TRIES:
+                        again[item] = why
+                    else:
+                        on_outcome(item, why)
+                    if why is not error:
                         raise
                 else:
                     on_outcome(item, None)

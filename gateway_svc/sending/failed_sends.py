@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
-from sqlalchemy import Connection, RowMapping, delete, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, delete, or_, select, update
 
 from gateway_svc.schema import FAILED_SEND
 from imaging.client.patience import is_worth_retrying
@@ -118,6 +118,7 @@ class FailedSends:
             "attempts": attempts,
             "error": to_status(error).SerializeToString(deterministic=True),
             "update_time": _microseconds(now),
+            "busy_until": None,
         }
         if is_again and known is not None:
             next_try = self._again.next_try(error, attempts, _time(known["create_time"]), now)
@@ -131,38 +132,60 @@ class FailedSends:
             which = FAILED_SEND.c.failed_send_id == row["failed_send_id"]
             connection.execute(update(FAILED_SEND).where(which).values(**values))
 
-    async def take_due(self, busy_for: timedelta, limit: int = 1000) -> list[gateway_pb2.FailedSend]:
-        """Those whose time has come, put off by `busy_for`, so that no other replica takes them meanwhile."""
-        now = self._clock()
+    async def due_destinations(self) -> list[str]:
+        """Destinations with a send whose time has come, and that nobody is at."""
+        query = select(FAILED_SEND.c.destination).where(*self._is_due()).distinct()
+        return await self._database.read(lambda connection: list(connection.execute(query).scalars()))
+
+    async def take_due(self, destination: str, busy_for: timedelta, limit: int) -> list[gateway_pb2.FailedSend]:
+        """Sends to a destination whose time has come; nobody else takes them for so long, or until `release`."""
         query = (
             select(FAILED_SEND)
-            .where(FAILED_SEND.c.next_try_time <= _microseconds(now))
-            .order_by(FAILED_SEND.c.next_try_time)
+            .where(FAILED_SEND.c.destination == destination, *self._is_due())
+            .order_by(FAILED_SEND.c.next_try_time, FAILED_SEND.c.sequence)
             .limit(limit)
         )
+        return await self._take(query, busy_for)
+
+    async def take(self, name: str, busy_for: timedelta) -> gateway_pb2.FailedSend | None:
+        """One of them, due or not; None if it is not in the list, or somebody is at it."""
+        query = select(FAILED_SEND).where(FAILED_SEND.c.failed_send_id == _id_of(name), self._is_free())
+        return next(iter(await self._take(query, busy_for)), None)
+
+    async def keep_busy(self, names: Collection[str], busy_for: timedelta) -> None:
+        """Who took these is still at them."""
+        await self._set_busy(names, _microseconds(self._clock() + busy_for))
+
+    async def release(self, names: Collection[str]) -> None:
+        """Who took these is at them no more, and has not tried them: they are as before."""
+        await self._set_busy(names, None)
+
+    async def _take(self, query: Select[Any], busy_for: timedelta) -> list[gateway_pb2.FailedSend]:
+        until = _microseconds(self._clock() + busy_for)
 
         def take(connection: Connection) -> list[gateway_pb2.FailedSend]:
             found = list(connection.execute(query.with_for_update(skip_locked=True)).mappings())
             if found:
-                connection.execute(
-                    update(FAILED_SEND)
-                    .where(FAILED_SEND.c.sequence.in_([row["sequence"] for row in found]))
-                    .values(next_try_time=_microseconds(now + busy_for))
-                )
+                taken = FAILED_SEND.c.sequence.in_([row["sequence"] for row in found])
+                connection.execute(update(FAILED_SEND).where(taken).values(busy_until=until))
             return [_message(row) for row in found]
 
-        if not await self._database.read(lambda connection: connection.execute(query.limit(1)).first()):
-            return []  # mostly: a write would be a commit for nothing
         return await self._database.write(take)
 
-    async def put_back(self, names: Collection[str]) -> None:
-        """Who took these is at them no more: those that are still to be tried are due."""
-        statement = (
-            update(FAILED_SEND)
-            .where(FAILED_SEND.c.failed_send_id.in_(map(_id_of, names)), FAILED_SEND.c.next_try_time.is_not(None))
-            .values(next_try_time=_microseconds(self._clock()))
-        )
-        await self._database.write(lambda connection: connection.execute(statement) and None)
+    async def _set_busy(self, names: Collection[str], until: int | None) -> None:
+        def write(connection: Connection) -> None:
+            for ids in _parts(sorted(map(_id_of, names))):
+                busy = FAILED_SEND.c.failed_send_id.in_(ids), FAILED_SEND.c.busy_until.is_not(None)
+                connection.execute(update(FAILED_SEND).where(*busy).values(busy_until=until))
+
+        if names:
+            await self._database.write(write)
+
+    def _is_due(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return FAILED_SEND.c.next_try_time <= _microseconds(self._clock()), self._is_free()
+
+    def _is_free(self) -> ColumnElement[bool]:
+        return or_(FAILED_SEND.c.busy_until.is_(None), FAILED_SEND.c.busy_until <= _microseconds(self._clock()))
 
     async def page(self, destination: str, size: int, token: str) -> tuple[list[gateway_pb2.FailedSend], str]:
         """Those of a destination (empty: of all), newest first, and the token of the next page.

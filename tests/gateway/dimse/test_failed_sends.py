@@ -151,13 +151,15 @@ async def test_waits_grow_until_a_failed_send_is_given_up(databases: Databases, 
         following = told.next_try_time.ToDatetime(UTC)
         waits.append((following - clock.now) / timedelta(minutes=1))
         clock.now = following - timedelta(seconds=1)
-        assert await failed.take_due(timedelta(minutes=1)) == []
+        assert await failed.take_due(PACS, timedelta(minutes=1), 50) == []
         clock.now = following
-        due = await failed.take_due(timedelta(minutes=1))
+        assert await failed.due_destinations() == [PACS]
+        due = await failed.take_due(PACS, timedelta(minutes=1), 50)
         assert sorted(one.instance for one in due) == ["a", "b"]
-        assert await failed.take_due(timedelta(minutes=1)) == []  # another replica keeps off
-        await failed.put_back([one.name for one in due])  # this one ends
-        assert len(await failed.take_due(timedelta(minutes=1))) == 2
+        assert await failed.due_destinations() == []  # another replica keeps off
+        assert await failed.take_due(PACS, timedelta(minutes=1), 50) == []
+        await failed.release([one.name for one in due])  # this one ends
+        assert len(await failed.take_due(PACS, timedelta(minutes=1), 50)) == 2
         await failed.record(PACS, (), {"a": AWAY, "b": AWAY}, is_again=True)
     assert waits == [1, 2, 4, 8, 10]
     assert told is not None
@@ -183,6 +185,33 @@ async def test_two_replicas_may_record_the_same(databases: Databases, tmp_path: 
     assert sorted(one.instance for one in listed) == names
     for database in replicas:
         await database.close()
+
+
+async def test_who_is_at_a_failed_send_has_it_alone_for_as_long_as_it_says_so(
+    databases: Databases, tmp_path: Path
+) -> None:
+    clock, minute = Clock(), timedelta(minutes=1)
+    database = Database.open(databases.access(tmp_path), TABLES)
+    failed = FailedSends(database, clock=clock)
+    await failed.record(PACS, (), {"a": AWAY, "given-up": REFUSED})
+    name, given_up = failed_send_name(PACS, "a"), failed_send_name(PACS, "given-up")
+    assert await failed.take(name, 2 * minute) is not None  # not due yet, but a person wants it
+    assert await failed.take(given_up, 2 * minute) is not None
+    for _ in range(3):
+        clock.now += 1.5 * minute
+        await failed.keep_busy([name], 2 * minute)
+        assert await failed.take(name, 2 * minute) is None
+        assert await failed.take_due(PACS, 2 * minute, 50) == []
+    assert await failed.take(given_up, 2 * minute) is not None  # who was at it has died
+    await failed.release([given_up])
+    still = await failed.get(given_up)
+    assert still is not None
+    assert not still.HasField("next_try_time")
+    # What was tried and written down is not busy any more, and does not become so.
+    await failed.record(PACS, (), {"a": AWAY}, is_again=True)
+    await failed.keep_busy([name], 2 * minute)
+    assert await failed.take(name, 2 * minute) is not None
+    await database.close()
 
 
 async def test_pages_give_every_failed_send_once(databases: Databases, tmp_path: Path) -> None:

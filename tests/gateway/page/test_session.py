@@ -15,6 +15,7 @@ from gateway_svc.http import session
 from gateway_svc.http.server import HttpServer
 from gateway_svc.schema import TABLES
 from gateway_svc.sending.failed_sends import FailedSends, SendAgain
+from gateway_svc.sending.resender import Resender
 from gateway_svc.sending.sender import Sender
 from gateway_svc.servicer import GatewayServicer
 from gateway_svc.web_api.services import Services
@@ -36,7 +37,8 @@ async def _door(tmp_path: Path, token: str) -> AsyncIterator[httpx.AsyncClient]:
     services = Services(settings)
     database = Database.open(database_access(settings, "gateway"), TABLES)
     failed = FailedSends(database, SendAgain(timedelta(minutes=1), timedelta(hours=1)))
-    gateway = GatewayServicer(settings, Sender(settings, services.storage, failed, Patience()), failed)
+    sender = Sender(settings, services.storage, failed, Patience())
+    gateway = GatewayServicer(settings, sender, Resender(settings, services.storage, failed), failed)
     server = HttpServer(ListenSettings("127.0.0.1:0"), web_app(settings, token, services, gateway))
     port = await server.start()
     try:
