@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file imaging/reporting/v1/reporting.proto.
  */
 export const file_imaging_reporting_v1_reporting: GenFile = /*@__PURE__*/
-  fileDesc("CiRpbWFnaW5nL3JlcG9ydGluZy92MS9yZXBvcnRpbmcucHJvdG8SFGltYWdpbmcucmVwb3J0aW5nLnYxIq0BCghEb2N1bWVudBI0CgZmb3JtYXQYASABKA4yJC5pbWFnaW5nLnJlcG9ydGluZy52MS5Eb2N1bWVudEZvcm1hdBISCgptZWRpYV90eXBlGAIgASgJEhEKCWZpbGVfbmFtZRgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgDEg4KBnNoYTI1NhgFIAEoCRIQCghpbnN0YW5jZRgGIAEoCRIOCgZudW1iZXIYByABKAUi3QIKBlJlcG9ydBIMCgRuYW1lGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSCwoDcnVuGAMgASgJEg0KBXN0dWR5GAQgASgJEhgKEG1hbmlmZXN0X3ZlcnNpb24YBSABKAMSDwoHdmVyc2lvbhgGIAEoBRITCgtwcmVkZWNlc3NvchgHIAEoCRIxCglkb2N1bWVudHMYCCADKAsyHi5pbWFnaW5nLnJlcG9ydGluZy52MS5Eb2N1bWVudBIvCgtjcmVhdGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNZmluZGluZ19jb3VudBgKIAEoBRIrCghyZWZ1c2FscxgLIAMoCzIZLmltYWdpbmcuc3RhZ2UudjEuUmVmdXNhbBItCgZjaGVja3MYDCADKAsyHS5pbWFnaW5nLnN0YWdlLnYxLk9iamVjdENoZWNrKrUBCg5Eb2N1bWVudEZvcm1hdBIfChtET0NVTUVOVF9GT1JNQVRfVU5TUEVDSUZJRUQQABIWChJET0NVTUVOVF9GT1JNQVRfU1IQARIXChNET0NVTUVOVF9GT1JNQVRfUERGEAISGAoURE9DVU1FTlRfRk9STUFUX0hUTUwQAxIdChlET0NVTUVOVF9GT1JNQVRfS0VZX0lNQUdFEAQSGAoURE9DVU1FTlRfRk9STUFUX0pTT04QBWIGcHJvdG8z", [file_google_protobuf_timestamp, file_imaging_stage_v1_stage]);
+  fileDesc("CiRpbWFnaW5nL3JlcG9ydGluZy92MS9yZXBvcnRpbmcucHJvdG8SFGltYWdpbmcucmVwb3J0aW5nLnYxIq0BCghEb2N1bWVudBI0CgZmb3JtYXQYASABKA4yJC5pbWFnaW5nLnJlcG9ydGluZy52MS5Eb2N1bWVudEZvcm1hdBISCgptZWRpYV90eXBlGAIgASgJEhEKCWZpbGVfbmFtZRgDIAEoCRISCgpzaXplX2J5dGVzGAQgASgDEg4KBnNoYTI1NhgFIAEoCRIQCghpbnN0YW5jZRgGIAEoCRIOCgZudW1iZXIYByABKAUiYAoMVmVyaWZpY2F0aW9uEhAKCG9ic2VydmVyGAEgASgJEhQKDG9yZ2FuaXphdGlvbhgCIAEoCRIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLbAwoGUmVwb3J0EgwKBG5hbWUYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRILCgNydW4YAyABKAkSDQoFc3R1ZHkYBCABKAkSGAoQbWFuaWZlc3RfdmVyc2lvbhgFIAEoAxIPCgd2ZXJzaW9uGAYgASgFEhMKC3ByZWRlY2Vzc29yGAcgASgJEjEKCWRvY3VtZW50cxgIIAMoCzIeLmltYWdpbmcucmVwb3J0aW5nLnYxLkRvY3VtZW50Ei8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1maW5kaW5nX2NvdW50GAogASgFEisKCHJlZnVzYWxzGAsgAygLMhkuaW1hZ2luZy5zdGFnZS52MS5SZWZ1c2FsEi0KBmNoZWNrcxgMIAMoCzIdLmltYWdpbmcuc3RhZ2UudjEuT2JqZWN0Q2hlY2sSMAoFc3RhdGUYDSABKA4yIS5pbWFnaW5nLnJlcG9ydGluZy52MS5SZXBvcnRTdGF0ZRI4Cgx2ZXJpZmljYXRpb24YDiABKAsyIi5pbWFnaW5nLnJlcG9ydGluZy52MS5WZXJpZmljYXRpb24SEAoIcmVwbGFjZXMYDyABKAkq6AEKDkRvY3VtZW50Rm9ybWF0Eh8KG0RPQ1VNRU5UX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhYKEkRPQ1VNRU5UX0ZPUk1BVF9TUhABEhcKE0RPQ1VNRU5UX0ZPUk1BVF9QREYQAhIYChRET0NVTUVOVF9GT1JNQVRfSFRNTBADEh0KGURPQ1VNRU5UX0ZPUk1BVF9LRVlfSU1BR0UQBBIYChRET0NVTUVOVF9GT1JNQVRfSlNPThAFEhgKFERPQ1VNRU5UX0ZPUk1BVF9GSElSEAYSFwoTRE9DVU1FTlRfRk9STUFUX0tPUxAHKnUKC1JlcG9ydFN0YXRlEhwKGFJFUE9SVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKElJFUE9SVF9TVEFURV9EUkFGVBABEhYKElJFUE9SVF9TVEFURV9GSU5BTBACEhgKFFJFUE9SVF9TVEFURV9BTUVOREVEEANiBnByb3RvMw", [file_google_protobuf_timestamp, file_imaging_stage_v1_stage]);
 
 /**
  * One document of a report.
@@ -60,14 +60,14 @@ export type Document = Message<"imaging.reporting.v1.Document"> & {
   sha256: string;
 
   /**
-   * The stored instance of an SR or an encapsulated PDF; empty otherwise.
+   * The stored instance of an SR, an encapsulated PDF or a Key Object Selection; empty otherwise.
    *
    * @generated from field: string instance = 6;
    */
   instance: string;
 
   /**
-   * Place among the documents of the same form, counted from 1.
+   * Place among the documents of the same form, counted from 1. Of SR and FHIR, 1 is the draft, 2 the verified one.
    *
    * @generated from field: int32 number = 7;
    */
@@ -80,6 +80,41 @@ export type Document = Message<"imaging.reporting.v1.Document"> & {
  */
 export const DocumentSchema: GenMessage<Document> = /*@__PURE__*/
   messageDesc(file_imaging_reporting_v1_reporting, 0);
+
+/**
+ * Who stands for a version of a report.
+ *
+ * @generated from message imaging.reporting.v1.Verification
+ */
+export type Verification = Message<"imaging.reporting.v1.Verification"> & {
+  /**
+   * The person, as a DICOM Person Name (PS3.5 6.2): `Family^Given`.
+   *
+   * @generated from field: string observer = 1;
+   */
+  observer: string;
+
+  /**
+   * The organization that the person answers for.
+   *
+   * @generated from field: string organization = 2;
+   */
+  organization: string;
+
+  /**
+   * Since when.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 3;
+   */
+  time?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message imaging.reporting.v1.Verification.
+ * Use `create(VerificationSchema)` to create a new message.
+ */
+export const VerificationSchema: GenMessage<Verification> = /*@__PURE__*/
+  messageDesc(file_imaging_reporting_v1_reporting, 1);
 
 /**
  * A version of the report of a study. A later manifest version gets a report of its own that names this one.
@@ -170,6 +205,27 @@ export type Report = Message<"imaging.reporting.v1.Report"> & {
    * @generated from field: repeated imaging.stage.v1.ObjectCheck checks = 12;
    */
   checks: ObjectCheck[];
+
+  /**
+   * What it is worth.
+   *
+   * @generated from field: imaging.reporting.v1.ReportState state = 13;
+   */
+  state: ReportState;
+
+  /**
+   * Who stands for it; absent for a draft.
+   *
+   * @generated from field: imaging.reporting.v1.Verification verification = 14;
+   */
+  verification?: Verification | undefined;
+
+  /**
+   * `reports/{id}` of the final version that an AMENDED one replaces; empty otherwise.
+   *
+   * @generated from field: string replaces = 15;
+   */
+  replaces: string;
 };
 
 /**
@@ -177,7 +233,7 @@ export type Report = Message<"imaging.reporting.v1.Report"> & {
  * Use `create(ReportSchema)` to create a new message.
  */
 export const ReportSchema: GenMessage<Report> = /*@__PURE__*/
-  messageDesc(file_imaging_reporting_v1_reporting, 1);
+  messageDesc(file_imaging_reporting_v1_reporting, 2);
 
 /**
  * The forms of a report.
@@ -226,6 +282,20 @@ export enum DocumentFormat {
    * @generated from enum value: DOCUMENT_FORMAT_JSON = 5;
    */
   JSON = 5,
+
+  /**
+   * FHIR R4 Bundle of DiagnosticReport, Observations, ImagingStudy, Patient and Device, `application/fhir+json`.
+   *
+   * @generated from enum value: DOCUMENT_FORMAT_FHIR = 6;
+   */
+  FHIR = 6,
+
+  /**
+   * Key Object Selection of the key images (PS3.3 A.35.4, TID 2010), `application/dicom`; also an instance in storage.
+   *
+   * @generated from enum value: DOCUMENT_FORMAT_KOS = 7;
+   */
+  KOS = 7,
 }
 
 /**
@@ -233,4 +303,45 @@ export enum DocumentFormat {
  */
 export const DocumentFormatSchema: GenEnum<DocumentFormat> = /*@__PURE__*/
   enumDesc(file_imaging_reporting_v1_reporting, 0);
+
+/**
+ * What a version of a report is worth.
+ *
+ * @generated from enum imaging.reporting.v1.ReportState
+ */
+export enum ReportState {
+  /**
+   * Not given.
+   *
+   * @generated from enum value: REPORT_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Made by software; nobody stands for it yet.
+   *
+   * @generated from enum value: REPORT_STATE_DRAFT = 1;
+   */
+  DRAFT = 1,
+
+  /**
+   * A person stands for it. It never changes.
+   *
+   * @generated from enum value: REPORT_STATE_FINAL = 2;
+   */
+  FINAL = 2,
+
+  /**
+   * As FINAL, and it replaces an earlier final version, which stays as it is.
+   *
+   * @generated from enum value: REPORT_STATE_AMENDED = 3;
+   */
+  AMENDED = 3,
+}
+
+/**
+ * Describes the enum imaging.reporting.v1.ReportState.
+ */
+export const ReportStateSchema: GenEnum<ReportState> = /*@__PURE__*/
+  enumDesc(file_imaging_reporting_v1_reporting, 1);
 

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file imaging/reporting/v1/reporting_service.proto.
  */
 export const file_imaging_reporting_v1_reporting_service: GenFile = /*@__PURE__*/
-  fileDesc("CixpbWFnaW5nL3JlcG9ydGluZy92MS9yZXBvcnRpbmdfc2VydmljZS5wcm90bxIUaW1hZ2luZy5yZXBvcnRpbmcudjEikgEKDFN0YWdlU3VtbWFyeRINCgVzdGFnZRgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEhEKCWFsZ29yaXRobRgDIAEoCRIOCgZzZXJpZXMYBCABKAkSDwoHb3V0cHV0cxgFIAMoCRIrCghyZWZ1c2FscxgGIAMoCzIZLmltYWdpbmcuc3RhZ2UudjEuUmVmdXNhbCL8AQoTQ3JlYXRlUmVwb3J0UmVxdWVzdBIvCgdjb250ZXh0GAEgASgLMh4uaW1hZ2luZy5zdGFnZS52MS5TdGFnZUNvbnRleHQSDQoFc3R1ZHkYAiABKAkSGAoQbWFuaWZlc3RfdmVyc2lvbhgDIAEoAxIQCgh0ZW1wbGF0ZRgEIAEoCRIyCgZzdGFnZXMYBSADKAsyIi5pbWFnaW5nLnJlcG9ydGluZy52MS5TdGFnZVN1bW1hcnkSNQoHb3V0cHV0cxgGIAMoDjIkLmltYWdpbmcucmVwb3J0aW5nLnYxLkRvY3VtZW50Rm9ybWF0Eg4KBnJlY2lwZRgHIAEoCSLgAQoUQ3JlYXRlUmVwb3J0UmVzcG9uc2USLgoIcHJvZ3Jlc3MYASABKAsyGi5pbWFnaW5nLnN0YWdlLnYxLlByb2dyZXNzSAASQwoGcmVzdWx0GAIgASgLMjEuaW1hZ2luZy5yZXBvcnRpbmcudjEuQ3JlYXRlUmVwb3J0UmVzcG9uc2UuUmVzdWx0SAAaSQoGUmVzdWx0EiwKBnJlcG9ydBgBIAEoCzIcLmltYWdpbmcucmVwb3J0aW5nLnYxLlJlcG9ydBIRCglpbnN0YW5jZXMYAiADKAlCCAoGdXBkYXRlIiwKFkNhbmNlbFJlcG9ydGluZ1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCSIZChdDYW5jZWxSZXBvcnRpbmdSZXNwb25zZSIWChRMaXN0VGVtcGxhdGVzUmVxdWVzdCIqChVMaXN0VGVtcGxhdGVzUmVzcG9uc2USEQoJdGVtcGxhdGVzGAEgAygJIiAKEEdldFJlcG9ydFJlcXVlc3QSDAoEbmFtZRgBIAEoCSJBChFHZXRSZXBvcnRSZXNwb25zZRIsCgZyZXBvcnQYASABKAsyHC5pbWFnaW5nLnJlcG9ydGluZy52MS5SZXBvcnQiSgoSTGlzdFJlcG9ydHNSZXF1ZXN0Eg0KBXN0dWR5GAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIl0KE0xpc3RSZXBvcnRzUmVzcG9uc2USLQoHcmVwb3J0cxgBIAMoCzIcLmltYWdpbmcucmVwb3J0aW5nLnYxLlJlcG9ydBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiaQoTUmVuZGVyUmVwb3J0UmVxdWVzdBIMCgRuYW1lGAEgASgJEjQKBmZvcm1hdBgCIAEoDjIkLmltYWdpbmcucmVwb3J0aW5nLnYxLkRvY3VtZW50Rm9ybWF0Eg4KBm51bWJlchgDIAEoBSJZChRSZW5kZXJSZXBvcnRSZXNwb25zZRIwCghkb2N1bWVudBgBIAEoCzIeLmltYWdpbmcucmVwb3J0aW5nLnYxLkRvY3VtZW50Eg8KB2NvbnRlbnQYAiABKAwygAUKEFJlcG9ydGluZ1NlcnZpY2USZwoMQ3JlYXRlUmVwb3J0EikuaW1hZ2luZy5yZXBvcnRpbmcudjEuQ3JlYXRlUmVwb3J0UmVxdWVzdBoqLmltYWdpbmcucmVwb3J0aW5nLnYxLkNyZWF0ZVJlcG9ydFJlc3BvbnNlMAESbgoPQ2FuY2VsUmVwb3J0aW5nEiwuaW1hZ2luZy5yZXBvcnRpbmcudjEuQ2FuY2VsUmVwb3J0aW5nUmVxdWVzdBotLmltYWdpbmcucmVwb3J0aW5nLnYxLkNhbmNlbFJlcG9ydGluZ1Jlc3BvbnNlEmgKDUxpc3RUZW1wbGF0ZXMSKi5pbWFnaW5nLnJlcG9ydGluZy52MS5MaXN0VGVtcGxhdGVzUmVxdWVzdBorLmltYWdpbmcucmVwb3J0aW5nLnYxLkxpc3RUZW1wbGF0ZXNSZXNwb25zZRJcCglHZXRSZXBvcnQSJi5pbWFnaW5nLnJlcG9ydGluZy52MS5HZXRSZXBvcnRSZXF1ZXN0GicuaW1hZ2luZy5yZXBvcnRpbmcudjEuR2V0UmVwb3J0UmVzcG9uc2USYgoLTGlzdFJlcG9ydHMSKC5pbWFnaW5nLnJlcG9ydGluZy52MS5MaXN0UmVwb3J0c1JlcXVlc3QaKS5pbWFnaW5nLnJlcG9ydGluZy52MS5MaXN0UmVwb3J0c1Jlc3BvbnNlEmcKDFJlbmRlclJlcG9ydBIpLmltYWdpbmcucmVwb3J0aW5nLnYxLlJlbmRlclJlcG9ydFJlcXVlc3QaKi5pbWFnaW5nLnJlcG9ydGluZy52MS5SZW5kZXJSZXBvcnRSZXNwb25zZTABYgZwcm90bzM", [file_imaging_reporting_v1_reporting, file_imaging_stage_v1_stage]);
+  fileDesc("CixpbWFnaW5nL3JlcG9ydGluZy92MS9yZXBvcnRpbmdfc2VydmljZS5wcm90bxIUaW1hZ2luZy5yZXBvcnRpbmcudjEikgEKDFN0YWdlU3VtbWFyeRINCgVzdGFnZRgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEhEKCWFsZ29yaXRobRgDIAEoCRIOCgZzZXJpZXMYBCABKAkSDwoHb3V0cHV0cxgFIAMoCRIrCghyZWZ1c2FscxgGIAMoCzIZLmltYWdpbmcuc3RhZ2UudjEuUmVmdXNhbCL8AQoTQ3JlYXRlUmVwb3J0UmVxdWVzdBIvCgdjb250ZXh0GAEgASgLMh4uaW1hZ2luZy5zdGFnZS52MS5TdGFnZUNvbnRleHQSDQoFc3R1ZHkYAiABKAkSGAoQbWFuaWZlc3RfdmVyc2lvbhgDIAEoAxIQCgh0ZW1wbGF0ZRgEIAEoCRIyCgZzdGFnZXMYBSADKAsyIi5pbWFnaW5nLnJlcG9ydGluZy52MS5TdGFnZVN1bW1hcnkSNQoHb3V0cHV0cxgGIAMoDjIkLmltYWdpbmcucmVwb3J0aW5nLnYxLkRvY3VtZW50Rm9ybWF0Eg4KBnJlY2lwZRgHIAEoCSLgAQoUQ3JlYXRlUmVwb3J0UmVzcG9uc2USLgoIcHJvZ3Jlc3MYASABKAsyGi5pbWFnaW5nLnN0YWdlLnYxLlByb2dyZXNzSAASQwoGcmVzdWx0GAIgASgLMjEuaW1hZ2luZy5yZXBvcnRpbmcudjEuQ3JlYXRlUmVwb3J0UmVzcG9uc2UuUmVzdWx0SAAaSQoGUmVzdWx0EiwKBnJlcG9ydBgBIAEoCzIcLmltYWdpbmcucmVwb3J0aW5nLnYxLlJlcG9ydBIRCglpbnN0YW5jZXMYAiADKAlCCAoGdXBkYXRlIiwKFkNhbmNlbFJlcG9ydGluZ1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCSIZChdDYW5jZWxSZXBvcnRpbmdSZXNwb25zZSIWChRMaXN0VGVtcGxhdGVzUmVxdWVzdCIqChVMaXN0VGVtcGxhdGVzUmVzcG9uc2USEQoJdGVtcGxhdGVzGAEgAygJIiAKEEdldFJlcG9ydFJlcXVlc3QSDAoEbmFtZRgBIAEoCSJBChFHZXRSZXBvcnRSZXNwb25zZRIsCgZyZXBvcnQYASABKAsyHC5pbWFnaW5nLnJlcG9ydGluZy52MS5SZXBvcnQiTQoVRmluYWxpemVSZXBvcnRSZXF1ZXN0EgwKBG5hbWUYASABKAkSEAoIb2JzZXJ2ZXIYAiABKAkSFAoMb3JnYW5pemF0aW9uGAMgASgJIkYKFkZpbmFsaXplUmVwb3J0UmVzcG9uc2USLAoGcmVwb3J0GAEgASgLMhwuaW1hZ2luZy5yZXBvcnRpbmcudjEuUmVwb3J0IkoKEkxpc3RSZXBvcnRzUmVxdWVzdBINCgVzdHVkeRgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJdChNMaXN0UmVwb3J0c1Jlc3BvbnNlEi0KB3JlcG9ydHMYASADKAsyHC5pbWFnaW5nLnJlcG9ydGluZy52MS5SZXBvcnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImkKE1JlbmRlclJlcG9ydFJlcXVlc3QSDAoEbmFtZRgBIAEoCRI0CgZmb3JtYXQYAiABKA4yJC5pbWFnaW5nLnJlcG9ydGluZy52MS5Eb2N1bWVudEZvcm1hdBIOCgZudW1iZXIYAyABKAUiWQoUUmVuZGVyUmVwb3J0UmVzcG9uc2USMAoIZG9jdW1lbnQYASABKAsyHi5pbWFnaW5nLnJlcG9ydGluZy52MS5Eb2N1bWVudBIPCgdjb250ZW50GAIgASgMMu0FChBSZXBvcnRpbmdTZXJ2aWNlEmcKDENyZWF0ZVJlcG9ydBIpLmltYWdpbmcucmVwb3J0aW5nLnYxLkNyZWF0ZVJlcG9ydFJlcXVlc3QaKi5pbWFnaW5nLnJlcG9ydGluZy52MS5DcmVhdGVSZXBvcnRSZXNwb25zZTABEm4KD0NhbmNlbFJlcG9ydGluZxIsLmltYWdpbmcucmVwb3J0aW5nLnYxLkNhbmNlbFJlcG9ydGluZ1JlcXVlc3QaLS5pbWFnaW5nLnJlcG9ydGluZy52MS5DYW5jZWxSZXBvcnRpbmdSZXNwb25zZRJoCg1MaXN0VGVtcGxhdGVzEiouaW1hZ2luZy5yZXBvcnRpbmcudjEuTGlzdFRlbXBsYXRlc1JlcXVlc3QaKy5pbWFnaW5nLnJlcG9ydGluZy52MS5MaXN0VGVtcGxhdGVzUmVzcG9uc2USXAoJR2V0UmVwb3J0EiYuaW1hZ2luZy5yZXBvcnRpbmcudjEuR2V0UmVwb3J0UmVxdWVzdBonLmltYWdpbmcucmVwb3J0aW5nLnYxLkdldFJlcG9ydFJlc3BvbnNlEmIKC0xpc3RSZXBvcnRzEiguaW1hZ2luZy5yZXBvcnRpbmcudjEuTGlzdFJlcG9ydHNSZXF1ZXN0GikuaW1hZ2luZy5yZXBvcnRpbmcudjEuTGlzdFJlcG9ydHNSZXNwb25zZRJrCg5GaW5hbGl6ZVJlcG9ydBIrLmltYWdpbmcucmVwb3J0aW5nLnYxLkZpbmFsaXplUmVwb3J0UmVxdWVzdBosLmltYWdpbmcucmVwb3J0aW5nLnYxLkZpbmFsaXplUmVwb3J0UmVzcG9uc2USZwoMUmVuZGVyUmVwb3J0EikuaW1hZ2luZy5yZXBvcnRpbmcudjEuUmVuZGVyUmVwb3J0UmVxdWVzdBoqLmltYWdpbmcucmVwb3J0aW5nLnYxLlJlbmRlclJlcG9ydFJlc3BvbnNlMAFiBnByb3RvMw", [file_imaging_reporting_v1_reporting, file_imaging_stage_v1_stage]);
 
 /**
  * Says what a stage of the run did, so that the report can tell it.
@@ -188,7 +188,7 @@ export type CreateReportResponse_Result = Message<"imaging.reporting.v1.CreateRe
   report?: Report | undefined;
 
   /**
-   * The stored instances: SR and encapsulated PDF.
+   * The stored instances: SR, encapsulated PDF, Key Object Selection.
    *
    * @generated from field: repeated string instances = 2;
    */
@@ -317,6 +317,62 @@ export const GetReportResponseSchema: GenMessage<GetReportResponse> = /*@__PURE_
   messageDesc(file_imaging_reporting_v1_reporting_service, 8);
 
 /**
+ * Names a version and who stands for it.
+ *
+ * @generated from message imaging.reporting.v1.FinalizeReportRequest
+ */
+export type FinalizeReportRequest = Message<"imaging.reporting.v1.FinalizeReportRequest"> & {
+  /**
+   * `reports/{id}`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The person, as `Family^Given`; at most 64 characters.
+   *
+   * @generated from field: string observer = 2;
+   */
+  observer: string;
+
+  /**
+   * The organization that the person answers for; at most 64 characters.
+   *
+   * @generated from field: string organization = 3;
+   */
+  organization: string;
+};
+
+/**
+ * Describes the message imaging.reporting.v1.FinalizeReportRequest.
+ * Use `create(FinalizeReportRequestSchema)` to create a new message.
+ */
+export const FinalizeReportRequestSchema: GenMessage<FinalizeReportRequest> = /*@__PURE__*/
+  messageDesc(file_imaging_reporting_v1_reporting_service, 9);
+
+/**
+ * The final version.
+ *
+ * @generated from message imaging.reporting.v1.FinalizeReportResponse
+ */
+export type FinalizeReportResponse = Message<"imaging.reporting.v1.FinalizeReportResponse"> & {
+  /**
+   * The report.
+   *
+   * @generated from field: imaging.reporting.v1.Report report = 1;
+   */
+  report?: Report | undefined;
+};
+
+/**
+ * Describes the message imaging.reporting.v1.FinalizeReportResponse.
+ * Use `create(FinalizeReportResponseSchema)` to create a new message.
+ */
+export const FinalizeReportResponseSchema: GenMessage<FinalizeReportResponse> = /*@__PURE__*/
+  messageDesc(file_imaging_reporting_v1_reporting_service, 10);
+
+/**
  * Asks for reports.
  *
  * @generated from message imaging.reporting.v1.ListReportsRequest
@@ -349,7 +405,7 @@ export type ListReportsRequest = Message<"imaging.reporting.v1.ListReportsReques
  * Use `create(ListReportsRequestSchema)` to create a new message.
  */
 export const ListReportsRequestSchema: GenMessage<ListReportsRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_reporting_v1_reporting_service, 9);
+  messageDesc(file_imaging_reporting_v1_reporting_service, 11);
 
 /**
  * A page of reports.
@@ -377,7 +433,7 @@ export type ListReportsResponse = Message<"imaging.reporting.v1.ListReportsRespo
  * Use `create(ListReportsResponseSchema)` to create a new message.
  */
 export const ListReportsResponseSchema: GenMessage<ListReportsResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_reporting_v1_reporting_service, 10);
+  messageDesc(file_imaging_reporting_v1_reporting_service, 12);
 
 /**
  * Asks for a document.
@@ -400,7 +456,7 @@ export type RenderReportRequest = Message<"imaging.reporting.v1.RenderReportRequ
   format: DocumentFormat;
 
   /**
-   * Which one of that form, counted from 1; 0: the first.
+   * Which one of that form, counted from 1; 0: the verified one where there is one, else the first.
    *
    * @generated from field: int32 number = 3;
    */
@@ -412,7 +468,7 @@ export type RenderReportRequest = Message<"imaging.reporting.v1.RenderReportRequ
  * Use `create(RenderReportRequestSchema)` to create a new message.
  */
 export const RenderReportRequestSchema: GenMessage<RenderReportRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_reporting_v1_reporting_service, 11);
+  messageDesc(file_imaging_reporting_v1_reporting_service, 13);
 
 /**
  * A part of a document.
@@ -440,7 +496,7 @@ export type RenderReportResponse = Message<"imaging.reporting.v1.RenderReportRes
  * Use `create(RenderReportResponseSchema)` to create a new message.
  */
 export const RenderReportResponseSchema: GenMessage<RenderReportResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_reporting_v1_reporting_service, 12);
+  messageDesc(file_imaging_reporting_v1_reporting_service, 14);
 
 /**
  * Makes reports.
@@ -511,6 +567,26 @@ export const ReportingService: GenService<{
     methodKind: "unary";
     input: typeof ListReportsRequestSchema;
     output: typeof ListReportsResponseSchema;
+  },
+  /**
+   * Makes a version of a report final, in the name of a person: it never changes from then on.
+   *
+   * Its structured report is stored once more, VERIFIED (PS3.3 C.17.2), as an instance of its own that names the draft.
+   * If an earlier version of the report of the study is final, this one becomes AMENDED and names that. Idempotent: of a
+   * version that is final already nothing changes, whoever asks; who, when and from where is kept.
+   *
+   * Errors:
+   * - INVALID_ARGUMENT: no person, or no organization.
+   * - NOT_FOUND: no such report.
+   * - FAILED_PRECONDITION: a later version is final already, or the version has no structured report.
+   * - UNAVAILABLE: storage does not answer.
+   *
+   * @generated from rpc imaging.reporting.v1.ReportingService.FinalizeReport
+   */
+  finalizeReport: {
+    methodKind: "unary";
+    input: typeof FinalizeReportRequestSchema;
+    output: typeof FinalizeReportResponseSchema;
   },
   /**
    * Streams a document of a report.
