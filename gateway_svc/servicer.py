@@ -32,7 +32,7 @@ class GatewayServicer(gateway_service_pb2_grpc.GatewayServiceServicer):
         self._resender = resender
         self._failed = failed
         # Who asks again after failures wants them to be sent, not to be told of once more.
-        self._work: RequestWork[Result] = RequestWork(keep=lambda result: not result.failures)
+        self._work: RequestWork[Result] = RequestWork(keep=lambda result: not result.failed_count)
 
     async def drain(self, grace: timedelta) -> None:
         """Let running work end."""

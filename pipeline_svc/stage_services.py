@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
@@ -23,6 +24,9 @@ from pipeline_svc.run_record import RunRecord, StageOutcome, StageRecord
 
 CANCEL_TIMEOUT_S = 5.0
 """For a cancel: a service that does not answer it ends the work by its orphan timer."""
+
+_NAMES_A_REQUEST: Final = 5000
+"""Of at most 215 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,12 @@ class ReportStages(_OfReplicas):
 
 
 class SendStages(_OfReplicas):
-    """Stages that send to a destination."""
+    """Stages that send to a destination: many names in several requests, for one is a message of 4 MiB at most."""
+
+    def __init__(self, replicas: Replicas) -> None:
+        super().__init__(replicas)
+        self._newest_part: dict[str, int] = {}
+        """By request id, of what is being sent: the number of the request, from 1."""
 
     async def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
         """Progress; the outcome if every instance was taken.
@@ -203,35 +212,58 @@ class SendStages(_OfReplicas):
         FailedPrecondition
             If one was not: the gateway has it in its list, and sends it again by itself if there is hope.
         """
-        request = gateway_service_pb2.SendInstancesRequest(
-            context=task.context, destination=f"destinations/{task.stage.plan.uses}", names=task.names
-        )
-        async with (
-            self._replicas.open(task.replica) as channel,
-            aclosing(_answers(_gateway(channel).SendInstances(request, timeout=timeout_s))) as responses,
-        ):
-            async for response in responses:
-                if response.WhichOneof("update") == "progress":
+        destination = f"destinations/{task.stage.plan.uses}"
+        until = time.monotonic() + timeout_s
+        sent = failed = 0
+        reason = ""
+        for number, start in enumerate(range(0, len(task.names), _NAMES_A_REQUEST), start=1):
+            request = gateway_service_pb2.SendInstancesRequest(
+                context=task.context, destination=destination, names=task.names[start : start + _NAMES_A_REQUEST]
+            )
+            request.context.request_id = _part(task.context.request_id, number)
+            self._newest_part[task.context.request_id] = number
+            result = None
+            async with (
+                self._replicas.open(task.replica) as channel,
+                aclosing(
+                    _answers(_gateway(channel).SendInstances(request, timeout=max(0.0, until - time.monotonic())))
+                ) as responses,
+            ):
+                async for response in responses:
+                    if response.WhichOneof("update") == "result":
+                        result = response.result
+                        continue
+                    if len(task.names) > _NAMES_A_REQUEST:
+                        response.progress.done += sent + failed
+                        response.progress.total = len(task.names)
                     yield response.progress
-                    continue
-                result = response.result
-                if result.failures:
-                    count = len(result.failures)
-                    raise FailedPrecondition(
-                        f"{count} of {count + result.sent_count} instances were not sent, the first because: "
-                        f"{result.failures[0].error.message}",
-                        where=request.destination,
-                        hint="`imaging destinations failed` tells which, why, and when they are tried again.",
-                    )
-                yield StageOutcome()
+            if result is None:
+                return
+            sent += result.sent_count
+            failed += max(result.failed_count, len(result.failures))  # a gateway of before tells no count
+            reason = reason or next((failure.error.message for failure in result.failures), "")
+        self._newest_part.pop(task.context.request_id, None)
+        if failed:
+            raise FailedPrecondition(
+                f"{failed} of {failed + sent} instances were not sent, the first because: {reason}",
+                where=destination,
+                hint="`imaging destinations failed` tells which, why, and when they are tried again.",
+            )
+        yield StageOutcome()
 
     async def cancel(self, request_id: str, replica: str) -> None:
-        """End the work of a request."""
+        """End the work of a request: of the part of it that was asked for last."""
+        part = _part(request_id, self._newest_part.pop(request_id, 1))
         with domain_errors("gateway"):
             async with self._replicas.open(replica) as channel:
                 await _gateway(channel).CancelSending(
-                    gateway_service_pb2.CancelSendingRequest(request_id=request_id), timeout=CANCEL_TIMEOUT_S
+                    gateway_service_pb2.CancelSendingRequest(request_id=part), timeout=CANCEL_TIMEOUT_S
                 )
+
+
+def _part(request_id: str, number: int) -> str:
+    """The id of one of the requests, the same one whenever the stage is called again."""
+    return request_id if number == 1 else f"{request_id}/{number}"
 
 
 def stage_services(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway_svc.dimse.wanted_instances import Wanted
 from gateway_svc.sending.failed_sends import FailedSends, failed_send_name
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
 
 Result = pb.SendInstancesResponse.Result
+
+
+MOST_TOLD: Final = 1000
+"""Failures of a result, which is one message; the list of failed sends has them all."""
 
 
 class Sender:
@@ -63,8 +67,10 @@ class Sender:
                     result.sent_count += 1
                     result.sent_bytes += item.size_bytes
                 else:
-                    name = failed_send_name(request.destination, item.name)
-                    result.failures.add(instance=item.name, error=to_status(error), failed_send=name)
+                    result.failed_count += 1
+                    if result.failed_count <= MOST_TOLD:
+                        name = failed_send_name(request.destination, item.name)
+                        result.failures.add(instance=item.name, error=to_status(error), failed_send=name)
                 report(done, len(wanted), "instances", "")
 
             await send_instances(self._storage, destination, self._settings, wanted, on_outcome, self._patience)

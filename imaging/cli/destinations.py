@@ -99,13 +99,15 @@ def send(
                 output.result({"instance": item.instance, "error": item.error.text, "reason": item.error.reason})
             else:
                 output.say(f"not sent  {item.instance}  {printable(item.error.text)}", "red")
+        if (more := last.failed_count - len(last.not_sent)) and not output.as_json:
+            output.say(f"and {more} more: imaging destinations failed {printable(destination)}", "red")
         if output.as_json:
-            summary = {"sent": last.sent_count, "sent_bytes": last.sent_bytes, "failed": len(last.not_sent)}
+            summary = {"sent": last.sent_count, "sent_bytes": last.sent_bytes, "failed": last.failed_count}
             output.result({"summary": summary})
         else:
-            failed = f", {len(last.not_sent)} not" if last.not_sent else ""
+            failed = f", {last.failed_count} not" if last.failed_count else ""
             output.console.print(f"{last.sent_count} instances sent, {size_text(last.sent_bytes)}{failed}")
-        return ExitCode.SOME_FAILED if last.not_sent else ExitCode.OK
+        return ExitCode.SOME_FAILED if last.failed_count else ExitCode.OK
 
     raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
 

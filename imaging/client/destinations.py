@@ -59,7 +59,10 @@ class Sending:
 
     sent_count: int = 0
     sent_bytes: int = 0
+    failed_count: int = 0
     not_sent: tuple[NotSent, ...] = ()
+    """Those that failed, the first 1000 of them; `failed` gives all."""
+
     has_ended: bool = False
 
 
@@ -138,8 +141,9 @@ class AsyncDestinations:
                     continue
                 result = update.result
                 failures = tuple(NotSent(item.instance, from_status(item.error)) for item in result.failures)
-                count = result.sent_count + len(failures)
-                yield Sending(count, count, result.sent_count, result.sent_bytes, failures, has_ended=True)
+                failed = max(result.failed_count, len(failures))  # a gateway of before tells no count
+                count = result.sent_count + failed
+                yield Sending(count, count, result.sent_count, result.sent_bytes, failed, failures, has_ended=True)
                 return
         raise Unavailable("The gateway has ended the stream without a result", where="gateway", hint="Ask again.")
 

@@ -11,14 +11,19 @@ from typing import Any
 
 import pytest
 
-from imaging.errors import FailedPrecondition, NotFound, Unavailable
+from imaging.errors import Cancelled, FailedPrecondition, NotFound, Unavailable
 from imaging.gateway.v1 import gateway_pb2, gateway_service_pb2, gateway_service_pb2_grpc
 from imaging.pipeline.v1 import pipeline_pb2
+from imaging.rpc.replicas import Replicas
 from imaging.rpc.server import ListenSettings, RpcServer
 from imaging.rpc.status import to_status
+from imaging.stage.v1.stage_pb2 import Progress, StageContext
 from imaging.work import Report, RequestWork
+from pipeline_svc.run_record import StageOutcome, StagePlan, StageRecord
+from pipeline_svc.stage_services import SendStages, StageTask
 from tests.pipeline.pipeline_client import PipelineClient
 from tests.pipeline.scripted_services import Gate, Scripted
+from tests.pipeline.test_stage_call import RUN
 
 Start = Callable[..., Awaitable[PipelineClient]]
 
@@ -43,6 +48,11 @@ class ScriptedGateway(gateway_service_pb2_grpc.GatewayServiceServicer):
         """Destination, names, run and stage."""
         self.refuses: set[str] = set()
         self.destinations = ["pacs", "research"]
+        self.stalls_at = ""
+        """The work of this request does not end by itself."""
+        self.stalls = asyncio.Event()
+        self.requests: list[str] = []
+        self.cancelled: list[str] = []
         self._work: RequestWork[Any] = RequestWork(keep=lambda result: not result.failures)
 
     async def ListDestinations(self, request: Any, context: Any) -> Any:
@@ -52,10 +62,15 @@ class ScriptedGateway(gateway_service_pb2_grpc.GatewayServiceServicer):
 
     async def SendInstances(self, request: Any, context: Any) -> AsyncIterator[Any]:
         async def send(report: Report) -> Any:
+            self.requests.append(request.context.request_id)
+            if request.context.request_id == self.stalls_at:
+                self.stalls.set()
+                await asyncio.Event().wait()
             result = gateway_service_pb2.SendInstancesResponse.Result()
             if request.destination in self.refuses:
                 error = to_status(FailedPrecondition("it does not like it"))
                 result.failures.add(instance=request.names[0], error=error)
+                result.failed_count = len(request.names)
             else:
                 result.sent_count = len(request.names)
                 names = list(request.names)
@@ -67,6 +82,11 @@ class ScriptedGateway(gateway_service_pb2_grpc.GatewayServiceServicer):
                 yield gateway_service_pb2.SendInstancesResponse(result=update)
             else:
                 yield gateway_service_pb2.SendInstancesResponse(progress=update)
+
+    async def CancelSending(self, request: Any, context: Any) -> Any:
+        self.cancelled.append(request.request_id)
+        self._work.cancel(request.request_id)
+        return gateway_service_pb2.CancelSendingResponse()
 
 
 @asynccontextmanager
@@ -120,7 +140,7 @@ async def test_what_is_refused_fails_the_run_unless_it_is_optional_and_a_retry_s
         run = await pipeline.ended_run_of("studies/1.2", 1)
         assert run.state == pipeline_pb2.STATE_FAILED
         assert run.report, "the report is there all the same"
-        assert "4-pacs: 1 of 1 instances were not sent" in run.reason
+        assert "4-pacs: 3 of 3 instances were not sent" in run.reason
         assert "it does not like it" in run.reason
         gateway.refuses = {"destinations/research"}
         effects = dict(scripted.stages.effects)
@@ -187,3 +207,56 @@ async def test_an_unknown_destination_keeps_the_service_from_taking_work_with_fi
             await asyncio.sleep(0.05)
     assert "No destination 'research' is known to the gateway service; did you mean 'reserch'" in refused.value.text
     assert refused.value.where.endswith("sent.yaml:9")
+
+
+UID = "2." + "1" * 62
+MANY = tuple(f"studies/{UID}/series/{UID}/instances/2.{number:062}" for number in range(23_000))
+"""More than a message of 4 MiB takes."""
+
+PLAN = StagePlan("4-pacs", "send", "pacs", {}, False, "", ("results",), "", ())
+
+
+def send_task(address: str) -> StageTask:
+    stage = StageRecord("7", 4, PLAN, "", pipeline_pb2.STATE_PENDING, 0, "", None, None, StageOutcome(), "")
+    return StageTask(StageContext(request_id=stage.request_id), RUN, stage, address, "", (), names=MANY)
+
+
+async def test_more_than_a_message_takes_is_sent_in_several_requests_the_same_ones_when_asked_again() -> None:
+    gateway = ScriptedGateway()
+    async with serving(gateway) as address:
+        stages = SendStages(Replicas(address))
+        for _ in range(2):
+            said = [update async for update in stages.call(send_task(address), 60)]
+            assert said[-1] == StageOutcome()
+            totals = {update.total for update in said if isinstance(update, Progress)}
+            assert totals <= {len(MANY)}
+    assert [name for _, names, *_ in gateway.sent for name in names] == list(MANY)
+    assert gateway.requests == ["7.4-pacs", *(f"7.4-pacs/{number}" for number in range(2, 6))]
+
+
+async def test_what_of_many_was_not_sent_is_counted_over_all_requests() -> None:
+    gateway = ScriptedGateway()
+    gateway.refuses = {"destinations/pacs"}
+    async with serving(gateway) as address:
+        with pytest.raises(FailedPrecondition, match=r"23000 of 23000 instances were not sent.*does not like it"):
+            async for _ in SendStages(Replicas(address)).call(send_task(address), 60):
+                pass
+
+
+async def test_a_cancel_ends_the_request_that_is_under_way() -> None:
+    gateway = ScriptedGateway()
+    gateway.stalls_at = "7.4-pacs/3"
+    async with serving(gateway) as address:
+        stages = SendStages(Replicas(address))
+
+        async def call() -> None:
+            async for _ in stages.call(send_task(address), 60):
+                pass
+
+        calling = asyncio.create_task(call())
+        await gateway.stalls.wait()
+        await stages.cancel("7.4-pacs", address)
+        with pytest.raises(Cancelled):
+            await calling
+    assert gateway.cancelled == ["7.4-pacs/3"]
+    assert len(gateway.sent) == 2

@@ -57,8 +57,8 @@ async function run(body, close, destination, names, signal) {
       fill(status, el("span", { class: "wrong" }, last.error.message));
       return;
     }
-    const failures = last.result?.failures || [];
-    fill(status, `${count(last.result?.sentCount || 0, "image")} sent${failures.length ? `, ${failures.length} not` : "."}`);
+    const { failures = [], failedCount = 0 } = last.result || {};
+    fill(status, `${count(last.result?.sentCount || 0, "image")} sent${failedCount ? `, ${failedCount} not` : "."}`);
     const reasons = [...new Set(failures.map((failure) => failure.error?.message || ""))];
     fill(bar, reasons.slice(0, 10).map((reason) => el("p", { class: "wrong" }, reason)));
   } catch (problem) {

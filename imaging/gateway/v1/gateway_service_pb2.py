@@ -28,7 +28,7 @@ from imaging.gateway.v1 import gateway_pb2 as imaging_dot_gateway_dot_v1_dot_gat
 from imaging.stage.v1 import stage_pb2 as imaging_dot_stage_dot_v1_dot_stage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(imaging/gateway/v1/gateway_service.proto\x12\x12imaging.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a imaging/gateway/v1/gateway.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x19\n\x17ListDestinationsRequest\"Q\n\x18ListDestinationsResponse\x12\x35\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32\x1f.imaging.gateway.v1.Destination\"&\n\x16\x45\x63hoDestinationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"l\n\x17\x45\x63hoDestinationResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12-\n\nround_trip\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"k\n\x14SendInstancesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\r\n\x05names\x18\x03 \x03(\t\"\xe1\x02\n\x15SendInstancesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x42\n\x06result\x18\x02 \x01(\x0b\x32\x30.imaging.gateway.v1.SendInstancesResponse.ResultH\x00\x1aS\n\x07\x46\x61ilure\x12\x10\n\x08instance\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x13\n\x0b\x66\x61iled_send\x18\x03 \x01(\t\x1au\n\x06Result\x12\x12\n\nsent_count\x18\x01 \x01(\x05\x12\x12\n\nsent_bytes\x18\x02 \x01(\x03\x12\x43\n\x08\x66\x61ilures\x18\x03 \x03(\x0b\x32\x31.imaging.gateway.v1.SendInstancesResponse.FailureB\x08\n\x06update\"*\n\x14\x43\x61ncelSendingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x17\n\x15\x43\x61ncelSendingResponse\"T\n\x16ListFailedSendsRequest\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x17ListFailedSendsResponse\x12\x34\n\x0c\x66\x61iled_sends\x18\x01 \x03(\x0b\x32\x1e.imaging.gateway.v1.FailedSend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x16RetryFailedSendRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"N\n\x17RetryFailedSendResponse\x12\x33\n\x0b\x66\x61iled_send\x18\x01 \x01(\x0b\x32\x1e.imaging.gateway.v1.FailedSend\"%\n\x15\x44ropFailedSendRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44ropFailedSendResponse2\xfa\x05\n\x0eGatewayService\x12m\n\x10ListDestinations\x12+.imaging.gateway.v1.ListDestinationsRequest\x1a,.imaging.gateway.v1.ListDestinationsResponse\x12j\n\x0f\x45\x63hoDestination\x12*.imaging.gateway.v1.EchoDestinationRequest\x1a+.imaging.gateway.v1.EchoDestinationResponse\x12\x66\n\rSendInstances\x12(.imaging.gateway.v1.SendInstancesRequest\x1a).imaging.gateway.v1.SendInstancesResponse0\x01\x12\x64\n\rCancelSending\x12(.imaging.gateway.v1.CancelSendingRequest\x1a).imaging.gateway.v1.CancelSendingResponse\x12j\n\x0fListFailedSends\x12*.imaging.gateway.v1.ListFailedSendsRequest\x1a+.imaging.gateway.v1.ListFailedSendsResponse\x12j\n\x0fRetryFailedSend\x12*.imaging.gateway.v1.RetryFailedSendRequest\x1a+.imaging.gateway.v1.RetryFailedSendResponse\x12g\n\x0e\x44ropFailedSend\x12).imaging.gateway.v1.DropFailedSendRequest\x1a*.imaging.gateway.v1.DropFailedSendResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(imaging/gateway/v1/gateway_service.proto\x12\x12imaging.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a imaging/gateway/v1/gateway.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x19\n\x17ListDestinationsRequest\"Q\n\x18ListDestinationsResponse\x12\x35\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32\x1f.imaging.gateway.v1.Destination\"&\n\x16\x45\x63hoDestinationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"l\n\x17\x45\x63hoDestinationResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12-\n\nround_trip\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"k\n\x14SendInstancesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\r\n\x05names\x18\x03 \x03(\t\"\xf8\x02\n\x15SendInstancesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x42\n\x06result\x18\x02 \x01(\x0b\x32\x30.imaging.gateway.v1.SendInstancesResponse.ResultH\x00\x1aS\n\x07\x46\x61ilure\x12\x10\n\x08instance\x18\x01 \x01(\t\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\x13\n\x0b\x66\x61iled_send\x18\x03 \x01(\t\x1a\x8b\x01\n\x06Result\x12\x12\n\nsent_count\x18\x01 \x01(\x05\x12\x12\n\nsent_bytes\x18\x02 \x01(\x03\x12\x43\n\x08\x66\x61ilures\x18\x03 \x03(\x0b\x32\x31.imaging.gateway.v1.SendInstancesResponse.Failure\x12\x14\n\x0c\x66\x61iled_count\x18\x04 \x01(\x05\x42\x08\n\x06update\"*\n\x14\x43\x61ncelSendingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x17\n\x15\x43\x61ncelSendingResponse\"T\n\x16ListFailedSendsRequest\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x17ListFailedSendsResponse\x12\x34\n\x0c\x66\x61iled_sends\x18\x01 \x03(\x0b\x32\x1e.imaging.gateway.v1.FailedSend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x16RetryFailedSendRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"N\n\x17RetryFailedSendResponse\x12\x33\n\x0b\x66\x61iled_send\x18\x01 \x01(\x0b\x32\x1e.imaging.gateway.v1.FailedSend\"%\n\x15\x44ropFailedSendRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44ropFailedSendResponse2\xfa\x05\n\x0eGatewayService\x12m\n\x10ListDestinations\x12+.imaging.gateway.v1.ListDestinationsRequest\x1a,.imaging.gateway.v1.ListDestinationsResponse\x12j\n\x0f\x45\x63hoDestination\x12*.imaging.gateway.v1.EchoDestinationRequest\x1a+.imaging.gateway.v1.EchoDestinationResponse\x12\x66\n\rSendInstances\x12(.imaging.gateway.v1.SendInstancesRequest\x1a).imaging.gateway.v1.SendInstancesResponse0\x01\x12\x64\n\rCancelSending\x12(.imaging.gateway.v1.CancelSendingRequest\x1a).imaging.gateway.v1.CancelSendingResponse\x12j\n\x0fListFailedSends\x12*.imaging.gateway.v1.ListFailedSendsRequest\x1a+.imaging.gateway.v1.ListFailedSendsResponse\x12j\n\x0fRetryFailedSend\x12*.imaging.gateway.v1.RetryFailedSendRequest\x1a+.imaging.gateway.v1.RetryFailedSendResponse\x12g\n\x0e\x44ropFailedSend\x12).imaging.gateway.v1.DropFailedSendRequest\x1a*.imaging.gateway.v1.DropFailedSendResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,27 +46,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENDINSTANCESREQUEST']._serialized_start=445
   _globals['_SENDINSTANCESREQUEST']._serialized_end=552
   _globals['_SENDINSTANCESRESPONSE']._serialized_start=555
-  _globals['_SENDINSTANCESRESPONSE']._serialized_end=908
+  _globals['_SENDINSTANCESRESPONSE']._serialized_end=931
   _globals['_SENDINSTANCESRESPONSE_FAILURE']._serialized_start=696
   _globals['_SENDINSTANCESRESPONSE_FAILURE']._serialized_end=779
-  _globals['_SENDINSTANCESRESPONSE_RESULT']._serialized_start=781
-  _globals['_SENDINSTANCESRESPONSE_RESULT']._serialized_end=898
-  _globals['_CANCELSENDINGREQUEST']._serialized_start=910
-  _globals['_CANCELSENDINGREQUEST']._serialized_end=952
-  _globals['_CANCELSENDINGRESPONSE']._serialized_start=954
-  _globals['_CANCELSENDINGRESPONSE']._serialized_end=977
-  _globals['_LISTFAILEDSENDSREQUEST']._serialized_start=979
-  _globals['_LISTFAILEDSENDSREQUEST']._serialized_end=1063
-  _globals['_LISTFAILEDSENDSRESPONSE']._serialized_start=1065
-  _globals['_LISTFAILEDSENDSRESPONSE']._serialized_end=1169
-  _globals['_RETRYFAILEDSENDREQUEST']._serialized_start=1171
-  _globals['_RETRYFAILEDSENDREQUEST']._serialized_end=1209
-  _globals['_RETRYFAILEDSENDRESPONSE']._serialized_start=1211
-  _globals['_RETRYFAILEDSENDRESPONSE']._serialized_end=1289
-  _globals['_DROPFAILEDSENDREQUEST']._serialized_start=1291
-  _globals['_DROPFAILEDSENDREQUEST']._serialized_end=1328
-  _globals['_DROPFAILEDSENDRESPONSE']._serialized_start=1330
-  _globals['_DROPFAILEDSENDRESPONSE']._serialized_end=1354
-  _globals['_GATEWAYSERVICE']._serialized_start=1357
-  _globals['_GATEWAYSERVICE']._serialized_end=2119
+  _globals['_SENDINSTANCESRESPONSE_RESULT']._serialized_start=782
+  _globals['_SENDINSTANCESRESPONSE_RESULT']._serialized_end=921
+  _globals['_CANCELSENDINGREQUEST']._serialized_start=933
+  _globals['_CANCELSENDINGREQUEST']._serialized_end=975
+  _globals['_CANCELSENDINGRESPONSE']._serialized_start=977
+  _globals['_CANCELSENDINGRESPONSE']._serialized_end=1000
+  _globals['_LISTFAILEDSENDSREQUEST']._serialized_start=1002
+  _globals['_LISTFAILEDSENDSREQUEST']._serialized_end=1086
+  _globals['_LISTFAILEDSENDSRESPONSE']._serialized_start=1088
+  _globals['_LISTFAILEDSENDSRESPONSE']._serialized_end=1192
+  _globals['_RETRYFAILEDSENDREQUEST']._serialized_start=1194
+  _globals['_RETRYFAILEDSENDREQUEST']._serialized_end=1232
+  _globals['_RETRYFAILEDSENDRESPONSE']._serialized_start=1234
+  _globals['_RETRYFAILEDSENDRESPONSE']._serialized_end=1312
+  _globals['_DROPFAILEDSENDREQUEST']._serialized_start=1314
+  _globals['_DROPFAILEDSENDREQUEST']._serialized_end=1351
+  _globals['_DROPFAILEDSENDRESPONSE']._serialized_start=1353
+  _globals['_DROPFAILEDSENDRESPONSE']._serialized_end=1377
+  _globals['_GATEWAYSERVICE']._serialized_start=1380
+  _globals['_GATEWAYSERVICE']._serialized_end=2142
 # @@protoc_insertion_point(module_scope)

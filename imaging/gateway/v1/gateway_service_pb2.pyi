@@ -172,13 +172,16 @@ class SendInstancesResponse(google.protobuf.message.Message):
         SENT_COUNT_FIELD_NUMBER: builtins.int
         SENT_BYTES_FIELD_NUMBER: builtins.int
         FAILURES_FIELD_NUMBER: builtins.int
+        FAILED_COUNT_FIELD_NUMBER: builtins.int
         sent_count: builtins.int
         """Instances that the destination acknowledged."""
         sent_bytes: builtins.int
         """Bytes of them."""
+        failed_count: builtins.int
+        """How many the others are."""
         @property
         def failures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SendInstancesResponse.Failure]:
-            """The others."""
+            """The others, the first 1000 of them; ListFailedSends gives all."""
 
         def __init__(
             self,
@@ -186,8 +189,9 @@ class SendInstancesResponse(google.protobuf.message.Message):
             sent_count: builtins.int = ...,
             sent_bytes: builtins.int = ...,
             failures: collections.abc.Iterable[Global___SendInstancesResponse.Failure] | None = ...,
+            failed_count: builtins.int = ...,
         ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["failures", b"failures", "sent_bytes", b"sent_bytes", "sent_count", b"sent_count"]) -> None: ...
+        def ClearField(self, field_name: typing.Literal["failed_count", b"failed_count", "failures", b"failures", "sent_bytes", b"sent_bytes", "sent_count", b"sent_count"]) -> None: ...
 
     PROGRESS_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int

@@ -128,7 +128,8 @@ class GatewayServiceServicer(object):
 
     def RetryFailedSend(self, request, context):
         """Tries a failed send again at once; it leaves the list when it succeeds. Idempotent: one that has left the list was
-        sent or dropped, and is not an error.
+        sent or dropped, and is not an error. One that is being sent is not sent twice: what becomes of that is waited for,
+        for a minute.
 
         Errors:
         - INVALID_ARGUMENT: not a name of a failed send.

@@ -239,7 +239,8 @@ class GatewayServiceStub(typing.Generic[_GatewayServiceListDestinationsType, _Ga
 
     RetryFailedSend: _GatewayServiceRetryFailedSendType
     """Tries a failed send again at once; it leaves the list when it succeeds. Idempotent: one that has left the list was
-    sent or dropped, and is not an error.
+    sent or dropped, and is not an error. One that is being sent is not sent twice: what becomes of that is waited for,
+    for a minute.
 
     Errors:
     - INVALID_ARGUMENT: not a name of a failed send.
@@ -351,7 +352,8 @@ class GatewayServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[imaging.gateway.v1.gateway_service_pb2.RetryFailedSendResponse, collections.abc.Awaitable[imaging.gateway.v1.gateway_service_pb2.RetryFailedSendResponse]]:
         """Tries a failed send again at once; it leaves the list when it succeeds. Idempotent: one that has left the list was
-        sent or dropped, and is not an error.
+        sent or dropped, and is not an error. One that is being sent is not sent twice: what becomes of that is waited for,
+        for a minute.
 
         Errors:
         - INVALID_ARGUMENT: not a name of a failed send.
