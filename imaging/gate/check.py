@@ -9,8 +9,9 @@ from typing import Final
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import parse_basic_offsets, parse_fragments
 
-from imaging.dicom.header_value import first_number
+from imaging.dicom.header_value import UNREADABLE, first_number
 from imaging.errors import ObjectRefused
 from imaging.gate.image_place import ExpectedPlaces, check_places, moved_attributes
 from imaging.gate.required_attributes import is_known, missing_attributes
@@ -77,7 +78,9 @@ def check_object(outgoing: Outgoing) -> Passed:
         allowed = set() if source is None else set(missing_attributes(source)[1])
         note("attributes", count, [fault for fault in missing if fault not in allowed])
     if "PixelData" in dataset:
-        note("pixels", *_pixel_length(dataset))
+        note("pixels", *_pixels(dataset))
+    elif source is not None:
+        note("pixels", 0, ["a copy of an image has no PixelData"])
     if "ContentTemplateSequence" in dataset or "ContentSequence" in dataset:
         note("template", *check_template(dataset))
     if outgoing.places is not None:
@@ -92,17 +95,29 @@ def check_object(outgoing: Outgoing) -> Passed:
     return Passed(sop_class_uid, compared, deviation)
 
 
-def _pixel_length(dataset: Dataset) -> tuple[int, list[str]]:
-    """Native pixel data is as long as the image (PS3.5 8.1.1)."""
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        return 0, []
+def _pixels(dataset: Dataset) -> tuple[int, list[str]]:
+    """Native pixel data is as long as the image (PS3.5 8.1.1); encapsulated, a frame is a fragment of ours (A.4)."""
     frames = int(first_number(dataset, "NumberOfFrames") or 1)
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        found = _fragment_count(dataset.PixelData)
+        return frames, [] if found == frames else [f"PixelData has {found} fragments for {frames} frames"]
     sizes = [int(first_number(dataset, name) or 0) for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
     bits = frames * sizes[0] * sizes[1] * sizes[2] * sizes[3]
     length = (bits + 7) // 8
     if len(dataset.PixelData) == length + length % 2:
         return frames, []
     return frames, [f"PixelData has {len(dataset.PixelData)} bytes and not {length}"]
+
+
+def _fragment_count(encapsulated: bytes) -> int:
+    """Those after the Basic Offset Table; 0 where there is none, or what is there is no sequence of fragments."""
+    file = BytesIO(encapsulated)
+    try:
+        parse_basic_offsets(file)
+        count: int = parse_fragments(file)[0]
+    except UNREADABLE:
+        return 0
+    return count
 
 
 def _refused(uid: str, sop_class_uid: str, faults: list[str]) -> ObjectRefused:

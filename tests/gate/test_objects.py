@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sr.codedict import codes
+from pydicom.uid import HTJ2KLosslessRPCL
 from scipy.spatial.transform import Rotation
 
 from analysis_svc import concepts
@@ -325,6 +327,34 @@ def test_the_table_is_that_of_the_standard() -> None:
         check=True,
     )
     assert made.stdout == generate.TABLE.read_text()
+
+
+def _encapsulated_copy(fragments: int, **changes: object) -> tuple[bytes, Dataset]:
+    """A copy, and the header of its source."""
+    copy = dcmread(BytesIO(_slice()[0]))
+    for keyword, value in changes.items():
+        setattr(copy, keyword, value)
+    source = dcmread(BytesIO(part10_bytes(copy)), stop_before_pixels=True)
+    copy.file_meta.TransferSyntaxUID = HTJ2KLosslessRPCL
+    copy.PixelData = encapsulate([b"bytes of a frame"] * fragments)
+    copy["PixelData"].VR = "OB"
+    copy["PixelData"].is_undefined_length = True
+    return part10_bytes(copy), source
+
+
+def test_a_copy_has_the_pixels_of_each_frame() -> None:
+    for frames in (1, 3):
+        content, source = _encapsulated_copy(frames, NumberOfFrames=frames)
+        assert check_object(Outgoing(content, copy_of=source)).compared["pixels"] == frames
+    content, source = _encapsulated_copy(2, NumberOfFrames=3)
+    with pytest.raises(ObjectRefused, match="pixels: PixelData has 2 fragments for 3 frames"):
+        check_object(Outgoing(content, copy_of=source))
+    for damage, told in (
+        (lambda d: d.__delattr__("PixelData"), "pixels: a copy of an image has no PixelData"),
+        (lambda d: setattr(d, "PixelData", encapsulate([b"ab"])[:12]), "pixels: PixelData has 0 fragments"),
+    ):
+        with pytest.raises(ObjectRefused, match=told):
+            check_object(Outgoing(_damaged(content, damage), copy_of=source))
 
 
 def _header_of_unknown_class(**changes: object) -> Dataset:
