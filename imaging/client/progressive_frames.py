@@ -50,7 +50,11 @@ async def _refined(
     stub: StorageStub, frames: Sequence[Frame], level: int, finer_level: int, pool: DecodePool, patience: Patience
 ) -> AsyncGenerator[Frame]:
     request = Request(
-        selections=[Request.Selection(instance=frame.instance, frame_numbers=[frame.frame_number]) for frame in frames],
+        # Storage reads an object once a selection.
+        selections=[
+            Request.Selection(instance=instance, frame_numbers=[frame.frame_number for frame in of_instance])
+            for instance, of_instance in groupby(frames, key=lambda frame: frame.instance)
+        ],
         accept_transfer_syntax_uids=PROGRESSIVE,
         resolution_level=finer_level,
         after_resolution_level=level,

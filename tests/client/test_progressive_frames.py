@@ -7,13 +7,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import imaging
+from imaging.client.patience import Patience
+from imaging.client.progressive_frames import refined_frames
+from imaging.client.storage import Selection, StorageClient, Upload
 from imaging.client.sync_client import Client
+from imaging.codecs.sandbox import DecodePool
+from imaging.rpc.channel import open_channel
+from imaging.storage.v1 import storage_service_pb2, storage_service_pb2_grpc
 from tests.ct_series import CtSeries, ct_series
+from tests.installation.in_process import services_in_process
+from tests.storage.test_retrieve import multiframe
 
 pytestmark = pytest.mark.xdist_group("client-storage")
 
@@ -54,6 +63,40 @@ def test_frames_grow_to_what_they_are_when_read_whole(client: Client, series: Ct
 def test_frames_that_are_whole_are_given_back_as_they_are(client: Client, series: CtSeries) -> None:
     whole = list(client.frames(series.series))
     assert [id(frame) for frame in client.refine(whole)] == [id(frame) for frame in whole]
+
+
+class _Recording:
+    """A stub that keeps what was asked for."""
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+        self.asked: list[storage_service_pb2.RetrieveFramesRequest] = []
+
+    def RetrieveFrames(self, request: storage_service_pb2.RetrieveFramesRequest) -> Any:
+        self.asked.append(request)
+        return self._stub.RetrieveFrames(request)
+
+
+async def test_the_frames_of_an_instance_are_asked_for_together(tmp_path: Path) -> None:
+    content, array = multiframe(6, 64, 64)
+    async with (
+        services_in_process(tmp_path, "storage") as settings,
+        open_channel(settings.storage.address) as channel,
+    ):
+        storage = StorageClient(channel)
+        (stored,) = [result async for result in storage.store([Upload("many", content)])]
+        assert stored.instance is not None
+        selections = [Selection(instance=stored.instance.name)]
+        small = [frame async for frame in storage.read_frames(selections=selections, resolution_level=2)]
+        stub: Any = _Recording(storage_service_pb2_grpc.StorageServiceStub(channel))
+        order = [small[index] for index in (4, 0, 1, 2, 3, 5)]
+        async with DecodePool() as pool:
+            finer = [frame async for frame in refined_frames(stub, order, 0, pool, Patience())]
+        await storage.close()
+    (asked,) = stub.asked
+    assert [list(selection.frame_numbers) for selection in asked.selections] == [[5, 1, 2, 3, 4, 6]]
+    assert [frame.frame_number for frame in finer] == [5, 1, 2, 3, 4, 6]
+    assert all(np.array_equal(frame.pixels, array[frame.frame_number - 1]) for frame in finer)
 
 
 def test_the_example_of_the_docs_runs(storage_address: str, series: CtSeries) -> None:
