@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from imaging.errors import InvalidArgument, NotFound
+from imaging.errors import InvalidArgument, NotFound, VolumeRefused
 from imaging.phantom.ct_chest import ct_chest_phantom
 from imaging.volume.volume import SourceFrame, Volume
 from processing_svc.steps.noise_level import noise_level
@@ -262,6 +262,35 @@ def test_clahe_spreads_a_weak_contrast_and_keeps_the_order_within_a_tile() -> No
     low = _apply("clahe", _volume(np.full((1, 8, 8), 3, dtype=np.int16)))
     assert (low.voxels == 0).all()
     assert low.units == "1"
+
+
+def test_clahe_keeps_black_and_white_where_they_were_asked_for() -> None:
+    values = np.random.RandomState(7).normal(100, 1.0, (2, 32, 32)).astype(np.float32)
+    values[1, 16:] = 900.0
+    grey = _apply("clahe", _volume(values), lowest=0, highest=1000).voxels
+    expected = np.rint([[plane.min() * 4.095, plane.max() * 4.095] for plane in values])
+    assert np.abs(expected - [[plane.min(), plane.max()] for plane in grey]).max() <= 1
+
+
+@pytest.mark.parametrize("limit", [{"lowest": 99.0}, {"highest": 0.0}])
+def test_clahe_refuses_a_range_without_values(limit: dict[str, float]) -> None:
+    ramp = np.tile(np.linspace(0, 99, 32), (1, 32, 1)).astype(np.float32)
+    with pytest.raises(VolumeRefused, match="nothing between"):
+        _apply("clahe", _volume(ramp), **limit)
+
+
+def test_clahe_takes_no_percentile_of_padding() -> None:
+    values = np.full((1, 32, 32), -2000, dtype=np.int16)
+    values[0, 8:24, 8:24] = np.arange(256).reshape(16, 16)
+    padded = replace(_volume(values), attributes={"PixelPaddingValue": "-2000"})
+    low, high = np.percentile(values[0, 8:24:2, 8:24:2], (0.5, 99.5))
+    given = _apply("clahe", _volume(values), lowest=low, highest=high).voxels
+    assert np.array_equal(_apply("clahe", padded).voxels, given)
+
+
+def test_clahe_makes_no_tile_smaller_than_8_pixels() -> None:
+    volume = _volume(np.random.RandomState(8).normal(0, 100, (1, 48, 48)).astype(np.float32))
+    assert np.array_equal(_apply("clahe", volume, tile_mm=1).voxels, _apply("clahe", volume, tile_mm=8).voxels)
 
 
 def test_clahe_leaves_even_grey_levels_nearly_even() -> None:
