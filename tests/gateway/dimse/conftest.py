@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import gc
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -39,3 +41,12 @@ async def archive(start: Start) -> AsyncIterator[Archive]:
     """One with the settings that everybody starts with."""
     async with start() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def broken_associations() -> Iterator[None]:
+    """pynetdicom leaves the socket of an association that broke to the garbage collector: here it comes at once."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
