@@ -11,6 +11,7 @@ from pydicom.sr.codedict import codes
 from skimage.filters import unsharp_mask
 
 from imaging.derived.derivation import Derivation
+from imaging.errors import VolumeRefused
 from imaging.volume.volume import Volume
 from processing_svc.steps.each_slice import each_slice
 from processing_svc.steps.step import Progress, Step, StepParameters
@@ -37,8 +38,22 @@ class UnsharpMask(Step[UnsharpMaskParameters]):
     Parameters = UnsharpMaskParameters
 
     def apply(self, volume: Volume, parameters: UnsharpMaskParameters, progress: Progress) -> Volume:
-        """The sharpened volume, see `each_slice`."""
+        """The sharpened volume, see `each_slice`.
+
+        Raises
+        ------
+        VolumeRefused
+            Rule `radius_beyond_slice`.
+        """
         radius = [parameters.radius_mm / spacing for spacing in volume.spacing_mm[1:]]
+        # Its time grows with the radius, and over half a slice nothing is left to compare with.
+        if any(pixels > side / 2 for pixels, side in zip(radius, volume.voxels.shape[1:], strict=True)):
+            raise VolumeRefused(
+                f"A radius of {parameters.radius_mm:g} mm is more than half a slice",
+                where="radius_mm",
+                hint="Choose a smaller one, and look at the pixel spacing of the images.",
+                metadata={"rule": "radius_beyond_slice"},
+            )
 
         def sharpened(plane: NDArray[np.float64]) -> NDArray[Any]:
             made: NDArray[Any] = unsharp_mask(  # type: ignore[no-untyped-call]

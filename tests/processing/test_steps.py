@@ -241,6 +241,11 @@ def test_the_unsharp_mask_adds_the_difference_to_the_gaussian() -> None:
     assert np.array_equal(_apply("unsharp-mask", flat).voxels, flat.voxels)
 
 
+def test_an_unsharp_mask_of_more_than_half_a_slice_is_refused() -> None:
+    with pytest.raises(VolumeRefused, match="more than half a slice"):
+        _apply("unsharp-mask", _volume(np.zeros((2, 10, 10), np.int16)), radius_mm=50.0)
+
+
 def test_the_unsharp_mask_stays_within_16_bits() -> None:
     voxels = np.full((1, 9, 9), -32768, dtype=np.int16)
     voxels[0, 4, 4] = 32767
