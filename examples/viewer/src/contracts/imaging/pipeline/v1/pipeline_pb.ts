@@ -479,7 +479,7 @@ export type AlertDelivery = Message<"imaging.pipeline.v1.AlertDelivery"> & {
   state: AlertDelivery_State;
 
   /**
-   * Attempts so far.
+   * Attempts since it was raised, or since RedeliverAlert.
    *
    * @generated from field: int32 attempts = 3;
    */

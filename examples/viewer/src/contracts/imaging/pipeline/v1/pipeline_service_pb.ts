@@ -725,7 +725,7 @@ export const PipelineService: GenService<{
     output: typeof AcknowledgeAlertResponseSchema;
   },
   /**
-   * Tells an alert anew to the webhooks that have not taken it. Idempotent.
+   * Tells an alert anew to the webhooks that have not taken it, with waits as if it were new. Idempotent.
    *
    * Errors:
    * - NOT_FOUND: it is not there.

@@ -660,7 +660,8 @@ export const ProcessingService: GenService<{
   },
   /**
    * Applies a step to frames that the caller has, one by one, and gives them back; nothing is read or kept. For viewers and
-   * benchmarks. Only steps that work within a slice serve.
+   * benchmarks. Only steps that work within a slice serve. Parameters that are not given and are estimated of the pixels
+   * (as `noise_sigma` of denoise-nlm, `lowest` of clahe) are so of each frame, by ProcessSeries of the whole series.
    *
    * The first message says the step, those after it bring frames. Answers come in the order of the frames, as soon as each
    * is done. A frame that cannot be processed is answered with its status, and the stream goes on. No more frames are read

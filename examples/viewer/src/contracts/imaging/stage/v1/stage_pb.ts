@@ -257,14 +257,14 @@ export type FrameValues = Message<"imaging.stage.v1.FrameValues"> & {
   sampleType: FrameValues_SampleType;
 
   /**
-   * Distance of the middles of rows in millimetres; 0: 1 mm.
+   * Distance of the middles of rows in millimetres, 0.001 to 1000; 0: 1 mm.
    *
    * @generated from field: double row_spacing_mm = 4;
    */
   rowSpacingMm: number;
 
   /**
-   * Distance of the middles of columns in millimetres; 0: 1 mm.
+   * Distance of the middles of columns in millimetres, 0.001 to 1000; 0: 1 mm.
    *
    * @generated from field: double column_spacing_mm = 5;
    */
