@@ -29,9 +29,7 @@ from imaging.cli.program import main
 
 COMMANDS = (
     *("up", "serve", "demo", "store", "search", "retrieve", "runs", "storage", "db", "report", "backup", "restore"),
-    "destinations",
-    "doctor",
-    "front",
+    *("reports", "alerts", "destinations", "doctor", "front"),
 )
 
 
