@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pydicom
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, KeyObjectSelectionDocumentStorage, SegmentationStorage
 
-PROMISED: Final = ("report.pdf", "report.html", "report.sr.dcm", "report.json", "key-image-1.png")
+PROMISED: Final = ("report.pdf", "report.html", "report.sr.dcm", "report.json", "report.fhir.json", "key-image-1.png")
 
 
 def problems_of(folder: Path) -> tuple[list[str], list[str]]:
@@ -105,6 +105,11 @@ def _of_dicom(path: Path) -> Iterator[str]:
             yield f"it is a {dataset.SOPClassUID.name}, not a structured report"
         elif not dataset.ContentSequence:
             yield "it has no content"
+    elif path.name.endswith(".kos.dcm"):
+        if dataset.SOPClassUID != KeyObjectSelectionDocumentStorage:
+            yield f"it is a {dataset.SOPClassUID.name}, not a selection of key images"
+        elif not any(item.ValueType == "IMAGE" for item in dataset.ContentSequence):
+            yield "it names no image"
     elif dataset.SOPClassUID != SegmentationStorage:
         yield f"it is a {dataset.SOPClassUID.name}, not a segmentation"
     elif dataset.pixel_array.max() < 1:
