@@ -125,7 +125,7 @@ def report(message: reporting_pb2.Report) -> run_results.Report:
         refusals=_refusals(message.refusals),
         create_time=_time(message, "create_time"),
         checks=_checks(message.checks),
-        state=cast("Any", reporting_pb2.ReportState.Name(message.state).removeprefix("REPORT_STATE_")),
+        state=cast("Any", enum_word(reporting_pb2.ReportState, message.state, "REPORT_STATE_")),
         verification=_verification(message.verification) if message.HasField("verification") else None,
         replaces=message.replaces,
     )

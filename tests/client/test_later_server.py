@@ -77,6 +77,7 @@ async def test_states_and_formats_of_a_later_release_are_unspecified_and_nothing
         )
         assert [seen.state async for seen in client.runs.watch("runs/1")] == ["UNSPECIFIED"]
         (report,) = await client.reports.list("studies/1.2.3")
+        assert report.state == "UNSPECIFIED"
         assert [document.format for document in report.documents] == ["UNSPECIFIED"]
         assert len(await client.findings(study="studies/1.2.3")) == 1
         assert len(await client.search_studies()) == 1
