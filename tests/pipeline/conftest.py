@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from imaging.settings import load_settings
 from pipeline_svc.service import build
 from tests.database.databases import Databases
-from tests.pipeline.pipeline_client import PipelineClient
+from tests.pipeline.pipeline_client import PipelineClient, Start
 from tests.pipeline.scripted_services import Scripted, scripted_services
 
 
@@ -19,9 +19,7 @@ async def scripted() -> AsyncIterator[Scripted]:
 
 
 @pytest.fixture
-async def start_pipeline(
-    scripted: Scripted, tmp_path: Path, databases: Databases
-) -> AsyncIterator[Callable[..., Awaitable[PipelineClient]]]:
+async def start_pipeline(scripted: Scripted, tmp_path: Path, databases: Databases) -> AsyncIterator[Start]:
     """Starts the pipeline service on the same data folder, with settings.
 
     Each start ends those before, or goes on beside them as another replica.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import timedelta
 from typing import Any
 
@@ -87,3 +87,7 @@ class PipelineClient:
     async def ended_run_of(self, study: str, manifest_version: int = 1) -> pipeline_pb2.Run:
         """The first run of a manifest version, when it has ended."""
         return await self.watch_until((await self.run_of(study, manifest_version)).name)
+
+
+Start = Callable[..., Awaitable[PipelineClient]]
+"""Starts a pipeline service with the settings given, as the fixture `start_pipeline` does."""

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,10 +34,10 @@ from pipeline_svc.alerts.webhooks import check_webhooks
 from pipeline_svc.recipe import AlertRule
 from pipeline_svc.schema import TABLES
 from tests.database.databases import Databases
-from tests.pipeline.pipeline_client import PipelineClient
-from tests.pipeline.scripted_services import Scripted, refuse_with
+from tests.pipeline.pipeline_client import PipelineClient, Start
+from tests.pipeline.scripted_services import Scripted
+from tests.pipeline.scripted_stages import refuse_with
 
-Start = Callable[..., Awaitable[PipelineClient]]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "alerts.md"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 STUDY = "studies/1.2"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,8 @@ import pytest
 from imaging.errors import FailedPrecondition, SettingsInvalid, Unavailable
 from imaging.pipeline.v1 import pipeline_pb2
 from pipeline_svc.recipe_book import BUILT_IN
-from tests.pipeline.pipeline_client import PipelineClient
+from tests.pipeline.pipeline_client import Start
 from tests.pipeline.scripted_services import Scripted
-
-Start = Callable[..., Awaitable[PipelineClient]]
 
 
 async def test_it_does_not_serve_before_the_other_services_answer(scripted: Scripted, start_pipeline: Start) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -36,11 +36,12 @@ from pipeline_svc.stage_call import StageCalls
 from pipeline_svc.stage_services import StageService, StageTask, stage_services
 from pipeline_svc.watcher import Watcher
 from tests.database.databases import Databases
-from tests.pipeline.pipeline_client import PipelineClient
-from tests.pipeline.scripted_services import Gate, Scripted, ct_series, scripted_services
+from tests.pipeline.pipeline_client import Start
+from tests.pipeline.scripted_services import Scripted, scripted_services
+from tests.pipeline.scripted_stages import Gate
+from tests.pipeline.scripted_storage import ct_series
 
 T = TypeVar("T")
-Start = Callable[..., Awaitable[PipelineClient]]
 
 STUDY = "studies/1.2.3"
 

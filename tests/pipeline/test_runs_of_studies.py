@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -23,10 +22,10 @@ from imaging.pipeline.v1 import pipeline_pb2
 from imaging.stage.v1.stage_pb2 import Refusal, StageContext
 from imaging.storage.v1 import storage_pb2
 from imaging.work import Report
-from tests.pipeline.pipeline_client import PipelineClient
-from tests.pipeline.scripted_services import TRACEPARENT, Gate, Scripted, ct_series, refuse_with
-
-Start = Callable[..., Awaitable[PipelineClient]]
+from tests.pipeline.pipeline_client import Start
+from tests.pipeline.scripted_services import Scripted
+from tests.pipeline.scripted_stages import Gate, refuse_with
+from tests.pipeline.scripted_storage import TRACEPARENT, ct_series
 
 STUDY = "studies/1.2.3"
 CHEST_STAGES = [

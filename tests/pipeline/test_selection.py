@@ -15,7 +15,8 @@ from pipeline_svc.fit import first_that_fits, fitting_series, is_excluded_image_
 from pipeline_svc.recipe import Recipe, parse_recipe
 from pipeline_svc.recipe_book import load_recipe_book
 from pipeline_svc.select import Selection, largest_stack, select_series
-from tests.pipeline.scripted_services import Scripted, ScriptedSeries, ct_series, slice_header
+from tests.pipeline.scripted_services import Scripted
+from tests.pipeline.scripted_storage import ScriptedSeries, ct_series, slice_header
 
 STUDY = "studies/1.2.3"
 RECIPES = [loaded.recipe for loaded in load_recipe_book(None)]

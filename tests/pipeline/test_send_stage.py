@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,11 +21,10 @@ from imaging.stage.v1.stage_pb2 import Progress, StageContext
 from imaging.work import Report, RequestWork
 from pipeline_svc.run_record import StageOutcome, StagePlan, StageRecord
 from pipeline_svc.stage_services import SendStages, StageTask
-from tests.pipeline.pipeline_client import PipelineClient
-from tests.pipeline.scripted_services import Gate, Scripted
+from tests.pipeline.pipeline_client import Start
+from tests.pipeline.scripted_services import Scripted
+from tests.pipeline.scripted_stages import Gate
 from tests.pipeline.test_stage_call import RUN
-
-Start = Callable[..., Awaitable[PipelineClient]]
 
 RECIPE = """\
 name: ct-sent

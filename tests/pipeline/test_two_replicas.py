@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,12 +18,13 @@ from imaging.pipeline.v1 import pipeline_pb2
 from pipeline_svc.runs import Runs
 from pipeline_svc.schema import LEASE, TABLES
 from tests.database.databases import Databases
-from tests.pipeline.pipeline_client import ENDED, PipelineClient
-from tests.pipeline.scripted_services import Gate, Scripted, ct_series
+from tests.pipeline.pipeline_client import ENDED, PipelineClient, Start
+from tests.pipeline.scripted_services import Scripted
+from tests.pipeline.scripted_stages import Gate
+from tests.pipeline.scripted_storage import ct_series
 
 pytestmark = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 
-Start = Callable[..., Awaitable[PipelineClient]]
 STUDY = "studies/1.2.3"
 
 
