@@ -9,15 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import pytest
-
 from imaging.database import Database
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.settings.webhook import Webhook
 from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.alerts.webhooks import WebhookDelivery
-from pipeline_svc.schema import TABLES
-from tests.database.databases import Databases
 
 TRIED_AGAIN = pipeline_pb2.AlertDelivery.STATE_PENDING
 DELIVERED = pipeline_pb2.AlertDelivery.STATE_DELIVERED
@@ -42,21 +38,6 @@ async def answering(*, drips: bool) -> AsyncIterator[str]:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-
-
-@pytest.fixture
-async def database(databases: Databases, tmp_path: Path) -> AsyncIterator[Database]:
-    opened = Database.open(databases.access(tmp_path), TABLES)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    file = tmp_path / "secret"
-    file.write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    file.chmod(0o600)
-    return file
 
 
 @asynccontextmanager
@@ -91,9 +72,9 @@ async def tried(table: AlertTable, alert: str, webhook: str) -> Any:
             await asyncio.sleep(0.02)
 
 
-async def test_one_that_drips_keeps_no_other_waiting(database: Database, secret: Path) -> None:
+async def test_one_that_drips_keeps_no_other_waiting(database: Database, secret_file: Path) -> None:
     async with answering(drips=True) as slow, answering(drips=False) as good:
-        webhooks = {name: Webhook(url=url, secret_file=secret) for name, url in (("slow", slow), ("good", good))}
+        webhooks = {name: Webhook(url=url, secret_file=secret_file) for name, url in (("slow", slow), ("good", good))}
         async with telling(database, webhooks) as table:
             for number in range(2):
                 alert = await raise_alert(table, number)
@@ -102,15 +83,15 @@ async def test_one_that_drips_keeps_no_other_waiting(database: Database, secret:
     assert waiting == {"good": 1, "slow": 0}
 
 
-async def test_one_that_drips_has_so_long_for_all_of_its_answer(database: Database, secret: Path) -> None:
+async def test_one_that_drips_has_so_long_for_all_of_its_answer(database: Database, secret_file: Path) -> None:
     async with answering(drips=True) as slow:
-        webhooks = {"slow": Webhook(url=slow, secret_file=secret)}
+        webhooks = {"slow": Webhook(url=slow, secret_file=secret_file)}
         async with telling(database, webhooks, timedelta(seconds=0.3)) as table:
             delivery = await tried(table, await raise_alert(table, 1), "slow")
     assert (delivery.state, delivery.error) == (TRIED_AGAIN, "It has not answered within 0.3 s")
 
 
-async def test_what_was_just_taken_when_the_service_ends_is_due_at_once(database: Database, secret: Path) -> None:
+async def test_what_was_just_taken_when_the_service_ends_is_due_at_once(database: Database, secret_file: Path) -> None:
     taken, may_go_on = asyncio.Event(), asyncio.Event()
 
     class Table(AlertTable):
@@ -120,7 +101,7 @@ async def test_what_was_just_taken_when_the_service_ends_is_due_at_once(database
             await may_go_on.wait()
             return due
 
-    webhooks = {"ward": Webhook(url="http://127.0.0.1:1/", secret_file=secret)}
+    webhooks = {"ward": Webhook(url="http://127.0.0.1:1/", secret_file=secret_file)}
     table, storage = Table(database, webhooks), cast("Any", None)
     alert = await raise_alert(table, 1)
     task = asyncio.create_task(WebhookDelivery(table, webhooks, storage, timedelta(seconds=0.02)).run())
@@ -132,10 +113,10 @@ async def test_what_was_just_taken_when_the_service_ends_is_due_at_once(database
     assert [one.name for one in due] == [alert]
 
 
-async def test_an_unforeseen_error_is_shown_and_tried_again_as_any_other(database: Database, secret: Path) -> None:
+async def test_an_unforeseen_error_is_shown_and_tried_again_as_any_other(database: Database, secret_file: Path) -> None:
     # The settings refuse it: what they cannot foresee looks like this.
     hostless = Webhook.model_construct(
-        url="https://xn--.example/", secret_file=secret, include=frozenset(), ca_file=None
+        url="https://xn--.example/", secret_file=secret_file, include=frozenset(), ca_file=None
     )
     async with telling(database, {"odd": hostless}) as table:
         delivery = await tried(table, await raise_alert(table, 1), "odd")

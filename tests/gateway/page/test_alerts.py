@@ -5,21 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from imaging.settings import SERVICE_NAMES
+from tests.alerting_recipe import alerting_recipe
 from tests.ct_series import ct_series
 from tests.gateway.page.conftest import browser, ended_run, store
 from tests.installation.in_process import services_in_process
 
-RECIPE = """\
-name: ct-alerts
-version: 1
-match: {Modality: CT}
-stages:
-  - {analyze: image-statistics}
-  - {report: quantitative}
-alerts:
-  - {alert: anything-at-all, finding: "*", above: -100000, severity: low}
-  - {alert: nothing, finding: "*", above: 1.0e+9}
-"""
+RECIPE = alerting_recipe(
+    '{alert: anything-at-all, finding: "*", above: -100000, severity: low}',
+    '{alert: nothing, finding: "*", above: 1.0e+9}',
+)
 
 
 async def test_a_run_raises_the_alerts_of_its_recipe_and_somebody_sees_them(tmp_path: Path) -> None:
