@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from analysis_svc.schema import FINDING, RESULT, TABLES
 from imaging.analysis.v1 import analysis_pb2, analysis_service_pb2
-from imaging.database import Database, DatabaseAccess
+from imaging.database import Database, DatabaseAccess, clock
 from imaging.errors import InvalidArgument, NotFound
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 
@@ -66,7 +66,7 @@ class FindingsTable:
                     model=result.algorithm.rpartition(" ")[0],
                     model_version=model_version,
                     message=result.SerializeToString(deterministic=True),
-                    create_time=int(now.timestamp() * 1_000_000),
+                    create_time=clock.to_microseconds(now),
                 )
             )
             rows = [

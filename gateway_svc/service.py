@@ -14,7 +14,7 @@ from gateway_svc.dimse.remote_aes import RemoteAes
 from gateway_svc.dimse.report_delivery import ReportDelivery
 from gateway_svc.http.server import HttpServer
 from gateway_svc.schema import TABLES
-from gateway_svc.sending.failed_sends import FailedSends, SendAgain
+from gateway_svc.sending.failed_sends import FailedSends
 from gateway_svc.sending.resender import Resender
 from gateway_svc.sending.sender import Sender
 from gateway_svc.servicer import GatewayServicer
@@ -26,6 +26,7 @@ from imaging.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServic
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
 from imaging.settings.database import database_access
+from imaging.work.try_again import TryAgain
 
 SERVICE: Final = "imaging.gateway.v1.GatewayService"
 
@@ -40,7 +41,7 @@ class GatewayService:
         self._services = Services(settings)
         self._database = Database.open(database_access(settings, "gateway"), TABLES)
         own = settings.gateway
-        again = SendAgain(
+        again = TryAgain(
             first_wait=timedelta(seconds=own.send_again_seconds), give_up_after=timedelta(hours=own.send_again_hours)
         )
         failed = FailedSends(self._database, again)

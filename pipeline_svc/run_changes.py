@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, select, true, update
 from sqlalchemy.exc import IntegrityError
 
+from imaging.database import clock
 from imaging.pipeline.v1 import pipeline_pb2
 from pipeline_svc.new_run import NewRun, new_run_id
 from pipeline_svc.run_queries import find_run, newer_run_id, stages_of
@@ -26,7 +27,6 @@ from pipeline_svc.run_record import (
     State,
     outcome_values,
     plan_values,
-    to_microseconds,
 )
 from pipeline_svc.schema import CURSOR, RUNS, STAGES
 
@@ -51,7 +51,7 @@ def create_run(connection: Connection, new: NewRun) -> tuple[RunRecord, bool]:
     if there is not None:
         return there, False
     run_id = new_run_id(connection, new)
-    time_us = to_microseconds(new.create_time)
+    time_us = clock.to_microseconds(new.create_time)
     # Changes may be looked at late: a newer manifest version may have its run already.
     newer = newer_run_id(connection, new.study, new.manifest_version)
     state = pipeline_pb2.STATE_PENDING
@@ -118,7 +118,7 @@ def _retire(
 
 def end_run(connection: Connection, run_id: str, reason: str, now: datetime) -> EndedRun | None:
     """End a going run as CANCELLED from outside; None if it does not go on."""
-    time_us = to_microseconds(now)
+    time_us = clock.to_microseconds(now)
     ended = connection.execute(
         update(RUNS)
         .where(RUNS.c.id == run_id, RUNS.c.state.in_(GOING))
@@ -203,7 +203,7 @@ def begin_attempt(connection: Connection, run_id: str, position: int, series: st
             attempts=stage.attempts + 1,
             series=series,
             replica=replica,
-            start_time_us=stage.start_time_us if stage.start_time_us is not None else to_microseconds(now),
+            start_time_us=stage.start_time_us if stage.start_time_us is not None else clock.to_microseconds(now),
         )
     )
     return int(stage.attempts) + 1
@@ -217,7 +217,7 @@ def end_stage(
     connection.execute(
         update(STAGES)
         .where(STAGES.c.run_id == stage.run_id, STAGES.c.position == stage.position)
-        .values(state=state, error=error, end_time_us=to_microseconds(now), **outcome_values(outcome))
+        .values(state=state, error=error, end_time_us=clock.to_microseconds(now), **outcome_values(outcome))
     )
 
 
@@ -225,7 +225,9 @@ def finish_run(connection: Connection, run_id: str, state: State, reason: str, n
     """The run ends by itself: SUCCEEDED, FAILED or SKIPPED."""
     set_running(connection, run_id)
     connection.execute(
-        update(RUNS).where(RUNS.c.id == run_id).values(state=state, reason=reason, end_time_us=to_microseconds(now))
+        update(RUNS)
+        .where(RUNS.c.id == run_id)
+        .values(state=state, reason=reason, end_time_us=clock.to_microseconds(now))
     )
 
 

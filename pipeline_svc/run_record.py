@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from google.protobuf import json_format
 from sqlalchemy import RowMapping
 
+from imaging.database import clock
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.stage.v1.stage_pb2 import ObjectCheck, Refusal
 from pipeline_svc.recipe import Kind, Parameter
@@ -137,8 +138,8 @@ def run_record(row: RowMapping, stages: Sequence[RowMapping]) -> RunRecord:
         is_planned=row["is_planned"],
         reason=row["reason"],
         traceparent=row["traceparent"],
-        create_time=from_microseconds(row["create_time_us"]),
-        end_time=from_microseconds(row["end_time_us"]) if row["end_time_us"] is not None else None,
+        create_time=clock.from_microseconds(row["create_time_us"]),
+        end_time=clock.from_microseconds(row["end_time_us"]) if row["end_time_us"] is not None else None,
         superseded_by=row["superseded_by"],
         report=row["report"],
         stages=tuple(_stage_record(stage) for stage in stages),
@@ -165,8 +166,8 @@ def _stage_record(row: RowMapping) -> StageRecord:
         state=row["state"],
         attempts=row["attempts"],
         replica=row["replica"],
-        start_time=from_microseconds(start) if start is not None else None,
-        end_time=from_microseconds(end) if end is not None else None,
+        start_time=clock.from_microseconds(start) if start is not None else None,
+        end_time=clock.from_microseconds(end) if end is not None else None,
         outcome=StageOutcome(
             series=row["output_series"],
             instances=tuple(json.loads(row["outputs_json"])),
@@ -211,14 +212,3 @@ def outcome_values(outcome: StageOutcome) -> dict[str, Any]:
         "report": outcome.report,
         "checks_json": json.dumps([json_format.MessageToDict(check) for check in outcome.checks]),
     }
-
-
-def from_microseconds(microseconds: int) -> datetime:
-    """The UTC time so many microseconds after 1970."""
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(microsecond=microseconds % 1_000_000)
-
-
-def to_microseconds(time: datetime) -> int:
-    """Microseconds after 1970, exactly."""
-    whole = time.replace(microsecond=0)
-    return int(whole.timestamp()) * 1_000_000 + time.microsecond

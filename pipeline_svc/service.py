@@ -17,7 +17,8 @@ from imaging.rpc.replicas import Replicas
 from imaging.rpc.server import RpcServer
 from imaging.settings import ServiceName, Settings
 from imaging.settings.database import database_access
-from pipeline_svc.alerts.alert_table import AlertTable, TellAgain
+from imaging.work.try_again import TryAgain
+from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.alerts.run_alerts import RunAlerts
 from pipeline_svc.alerts.webhooks import WebhookDelivery, check_webhooks
 from pipeline_svc.duty import Duty
@@ -56,7 +57,7 @@ class PipelineService:
         self._storage = StorageClient(storage)
         self._database = Database.open(database_access(settings, "pipeline"), TABLES)
         own = settings.pipeline
-        again = TellAgain(
+        again = TryAgain(
             first_wait=timedelta(seconds=own.webhook_again_seconds),
             give_up_after=timedelta(hours=own.webhook_give_up_hours),
         )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.errors import FailedPrecondition
 from imaging.reporting.v1 import reporting_pb2
-from reporting_svc.report_table import DocumentContent
-from reporting_svc.schema import DOCUMENT, FINALIZATION, REPORT
+from reporting_svc.report_table import DocumentContent, keep_documents
+from reporting_svc.schema import FINALIZATION, REPORT
 from reporting_svc.verified_report import Verification
 
 
@@ -50,7 +48,7 @@ class Finalizations:
                     organization=organization,
                     peer=peer,
                     replaces_id=newest["report_id"] if newest is not None else "",
-                    create_time=int(datetime.now(UTC).timestamp() * 1_000_000),
+                    create_time=clock.now(),
                     instance="",
                 )
             )
@@ -82,16 +80,7 @@ class Finalizations:
                 .where(REPORT.c.report_id == verification.report_id)
                 .values(message=report.SerializeToString(deterministic=True))
             )
-            rows: list[dict[str, Any]] = [
-                {
-                    "report_id": verification.report_id,
-                    "format": each.document.format,
-                    "number": each.document.number,
-                    "content": each.content,
-                }
-                for each in documents
-            ]
-            connection.execute(insert(DOCUMENT), rows)
+            keep_documents(connection, verification.report_id, documents)
 
         await self._database.write(write)
 
@@ -125,7 +114,7 @@ def _verification(connection: Connection, report_id: str) -> Verification | None
         report_id=row["report_id"],
         observer=row["observer"],
         organization=row["organization"],
-        time=datetime.fromtimestamp(row["create_time"] / 1_000_000, UTC),
+        time=clock.from_microseconds(row["create_time"]),
         replaces=f"reports/{row['replaces_id']}" if row["replaces_id"] else "",
         replaced_sr=replaced["instance"] if replaced is not None else "",
     )

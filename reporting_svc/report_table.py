@@ -12,7 +12,7 @@ from typing import Final
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from imaging.database import Database, DatabaseAccess
+from imaging.database import Database, DatabaseAccess, clock
 from imaging.errors import NotFound
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
@@ -102,7 +102,7 @@ class ReportTable:
                     predecessor_id=finished or "",
                     message=b"",
                     instances="",
-                    create_time=_now(),
+                    create_time=clock.now(),
                 )
             )
 
@@ -131,16 +131,7 @@ class ReportTable:
                 .values(message=report.SerializeToString(deterministic=True), instances="\n".join(instances))
             )
             if changed.rowcount and documents:
-                rows = [
-                    {
-                        "report_id": report_id,
-                        "format": each.document.format,
-                        "number": each.document.number,
-                        "content": each.content,
-                    }
-                    for each in documents
-                ]
-                connection.execute(insert(DOCUMENT), rows)
+                keep_documents(connection, report_id, documents)
 
         await self._database.write(write)
         kept = await self.result(report.request_id)
@@ -209,15 +200,25 @@ class ReportTable:
         return page, encode_token([rows[size - 1][0]], digest) if len(rows) > size else ""
 
 
+def keep_documents(connection: Connection, report_id: str, documents: Sequence[DocumentContent]) -> None:
+    """Add documents, at least one, to those of a report."""
+    rows = [
+        {
+            "report_id": report_id,
+            "format": each.document.format,
+            "number": each.document.number,
+            "content": each.content,
+        }
+        for each in documents
+    ]
+    connection.execute(insert(DOCUMENT), rows)
+
+
 def _report(message: bytes) -> reporting_pb2.Report:
     """A report as it is kept; those of releases without states are drafts."""
     report = reporting_pb2.Report.FromString(message)
     report.state = report.state or reporting_pb2.REPORT_STATE_DRAFT
     return report
-
-
-def _now() -> int:
-    return int(datetime.now(UTC).timestamp() * 1_000_000)
 
 
 def _result(connection: Connection, request_id: str) -> Result | None:

@@ -11,10 +11,10 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from sqlalchemy import Connection
 
+from imaging.database.clock import timestamp
 from imaging.objectstore import ObjectStat
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
-from storage_svc.clock import timestamp
 from storage_svc.kept_objects import IS_DAMAGED, kept_object, kept_objects
 from storage_svc.names import parse_name
 from storage_svc.orphans import Swept

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from imaging.database import clock
 from imaging.dicom.byte_source import Buffer
 from imaging.dicom.pixel_description import PixelDescription
-from storage_svc import clock
 from storage_svc.examine import Examined, mapped
 from storage_svc.intake.arena import Slot
 from storage_svc.names import Name

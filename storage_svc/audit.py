@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from imaging.database import clock
 from imaging.errors import InvalidArgument
 from imaging.storage.v1 import storage_admin_pb2
-from storage_svc import clock
 from storage_svc.schema import AUDIT
 
 LONGEST_REASON = 500

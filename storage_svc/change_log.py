@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Connection, bindparam, delete, insert, select, update
 
-from imaging.database import Database, defer
+from imaging.database import Database, clock, defer
 from imaging.errors import RevisionTooOld
 from imaging.storage.v1 import storage_pb2
-from storage_svc import clock
 from storage_svc.schema import CHANGE, CHANGE_HEAD
 
 T = TypeVar("T")

@@ -10,9 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.errors import FailedPrecondition, NotFound, Unavailable
-from storage_svc import clock
 from storage_svc.change_log import ChangeLog
 from storage_svc.index_studies import lock_studies
 from storage_svc.manifest import Expectation, complete_study

@@ -8,8 +8,8 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, update
 
+from imaging.database import clock
 from imaging.storage.v1 import storage_pb2
-from storage_svc import clock
 from storage_svc.change_log import ChangeLog, record_change
 from storage_svc.kept_name import kept_name
 from storage_svc.kept_objects import kept_objects

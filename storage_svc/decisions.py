@@ -12,11 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.errors import DataLoss, FailedPrecondition, ImagingError, NotFound
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_pb2
-from storage_svc import clock
 from storage_svc.arrival import Arrival
 from storage_svc.audit import Action, Asked, record_audit
 from storage_svc.change_log import ChangeLog, record_change

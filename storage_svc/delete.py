@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
+from imaging.database import clock
 from imaging.errors import FailedPrecondition
 from imaging.storage.v1 import storage_pb2
-from storage_svc import clock
 from storage_svc.audit import Action, Asked, record_audit
 from storage_svc.change_log import record_change
 from storage_svc.index_studies import opened_manifest, recount

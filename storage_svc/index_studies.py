@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, tuple_, update
 
+from imaging.database import clock
 from imaging.database.insert_new import insert_new
 from imaging.storage.v1 import storage_pb2
-from storage_svc import clock
 from storage_svc.arrival import Arrival
 from storage_svc.change_log import record_change
 from storage_svc.names import study_name

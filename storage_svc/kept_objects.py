@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, literal_column, select
 
+from imaging.database.clock import timestamp
 from imaging.storage.v1 import storage_admin_pb2
-from storage_svc.clock import timestamp
 from storage_svc.kept_name import kept_name
 from storage_svc.names import Name, instance_name
 from storage_svc.schema import INSTANCE, KEPT_OBJECT, QUARANTINE

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
+from imaging.database import clock
 from imaging.errors import OnHold
 from imaging.storage.v1 import storage_pb2
-from storage_svc import clock
 from storage_svc.audit import Action, Asked, record_audit
 from storage_svc.change_log import record_change
 from storage_svc.index_studies import lock_studies

@@ -10,11 +10,12 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from sqlalchemy import Connection
 
+from imaging.database import clock
 from imaging.errors import FailedPrecondition, InvalidArgument
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from imaging.storage.v1 import storage_service_pb2_grpc as pb_grpc
-from storage_svc import clock, resources
+from storage_svc import resources
 from storage_svc.caller import asked_by
 from storage_svc.change_log import ChangeLog
 from storage_svc.delete import delete, restore

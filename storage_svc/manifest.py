@@ -12,11 +12,11 @@ from opentelemetry import trace
 from opentelemetry.trace import Link
 from sqlalchemy import Connection, insert, select, update
 
+from imaging.database import clock
 from imaging.dicom.uid import validate_uid
 from imaging.errors import FailedPrecondition
 from imaging.rpc.tracing import context_of, traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
-from storage_svc import clock
 from storage_svc.change_log import record_change
 from storage_svc.index_studies import lock_studies
 from storage_svc.names import Name, study_name

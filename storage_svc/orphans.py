@@ -10,9 +10,8 @@ from functools import partial
 
 from sqlalchemy import Connection, select
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.objectstore import ObjectStat, ObjectStore
-from storage_svc import clock
 from storage_svc.schema import KEPT_OBJECT
 
 ORPHAN_GRACE = timedelta(hours=1)

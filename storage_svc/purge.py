@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, exists, func, select
 
+from imaging.database import clock
 from imaging.storage.v1 import storage_pb2
-from storage_svc import clock
 from storage_svc.audit import BY_ITSELF, Action, record_audit
 from storage_svc.change_log import record_change
 from storage_svc.index_studies import lock_studies

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from imaging.database.clock import timestamp
 from imaging.storage.v1 import storage_pb2
-from storage_svc.clock import timestamp
 from storage_svc.names import instance_name, study_name
 
 Row = Mapping[str, Any]

@@ -11,10 +11,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.errors import ImagingError, Unavailable
 from imaging.objectstore import ObjectStore
-from storage_svc import clock
 from storage_svc.condition_record import ConditionRecord
 from storage_svc.object_check import Checked, Pace, check_content
 from storage_svc.scrub_queue import Amount, ScrubState, head_of_queue, kept_amount, scrub_state, want

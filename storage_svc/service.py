@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from imaging.codecs.sandbox import DecodePool
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.objectstore import FolderObjectStore, MeasuredObjectStore, ObjectStore
 from imaging.rpc.server import RpcServer
 from imaging.settings import Settings
@@ -23,7 +23,6 @@ from imaging.storage.v1 import (
     storage_service_pb2,
     storage_service_pb2_grpc,
 )
-from storage_svc import clock
 from storage_svc.admin_parts import AdminParts
 from storage_svc.admin_servicer import StorageAdminServicer
 from storage_svc.change_log import ChangeLog, commit_changes

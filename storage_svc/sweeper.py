@@ -13,9 +13,8 @@ from functools import partial
 
 from sqlalchemy import Connection, delete, func, select
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.objectstore import ObjectStat, ObjectStore
-from storage_svc import clock
 from storage_svc.change_log import ChangeLog
 from storage_svc.orphans import ORPHAN_GRACE, Swept, sweep_orphans
 from storage_svc.purge import due_for_purge, purge

@@ -7,11 +7,10 @@ from contextlib import suppress
 
 from sqlalchemy import Connection, insert
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.errors import ImagingError
 from imaging.rpc.status import to_status
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc import clock
 from storage_svc.schema import REJECTION
 
 MAX_IN_FLIGHT = 128

@@ -16,12 +16,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.database.insert_new import insert_new
 from imaging.dicom.uid import is_valid_uid
 from imaging.errors import FailedPrecondition, ImagingError, StorageFull
 from imaging.objectstore.os_failure import os_failures
-from storage_svc import clock
 from storage_svc.open_uploads import OpenUploads
 from storage_svc.schema import UPLOAD
 from storage_svc.spooled_upload import SpooledUpload

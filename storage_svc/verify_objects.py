@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select, true
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
-from storage_svc import clock
 from storage_svc.condition_record import ConditionRecord
 from storage_svc.kept_objects import is_below, kept_object, kept_objects
 from storage_svc.names import Name

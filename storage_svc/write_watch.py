@@ -14,11 +14,10 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.errors import ImagingError, Internal
 from imaging.objectstore import ObjectStore
 from imaging.objectstore.os_failure import os_failures
-from storage_svc import clock
 from storage_svc.schema import UPLOAD
 
 WRITES: Final = "writes"

@@ -7,21 +7,19 @@ import json
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, select, tuple_, update
 
 from gateway_svc.dimse.commitment import CommitmentRequest
 from gateway_svc.schema import COMMITMENT
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.database.insert_or_update import insert_or_update
+from imaging.work.try_again import TryAgain
 
-WAITS: Final = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 120, 600, 3600))
-"""Before each further try; the last one again and again."""
-
-GIVE_UP_AFTER: Final = timedelta(hours=24)
-"""An SCU that got no report for so long asks anew (PS3.4 J.3.2)."""
+AGAIN: Final = TryAgain(first_wait=timedelta(seconds=5))
+"""An SCU that got no report for a day asks anew (PS3.4 J.3.2)."""
 
 HELD_FOR: Final = timedelta(minutes=2)
 """A report that an acceptor is at is nobody else's for so long, and renewed while it is at it."""
@@ -47,21 +45,21 @@ class OwedReports:
         Is set when one may have become due.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime] = clock.utc_now) -> None:
         self._database = database
-        self._clock = clock
+        self._now = now
         self.due = asyncio.Event()
 
     async def keep(self, ae_title: str, request: CommitmentRequest) -> Owed:
         """A report is owed from now on; who calls is at it."""
-        owed, now = Owed(ae_title, request.transaction_uid), self._clock()
+        owed, now = Owed(ae_title, request.transaction_uid), self._now()
         row = {
             "ae_title": owed.ae_title,
             "transaction_uid": owed.transaction_uid,
             "instances": zlib.compress(json.dumps(request.references).encode("ascii"), 1),
             "attempts": 0,
-            "create_time": _microseconds(now),
-            "next_try_time": _microseconds(now + HELD_FOR),
+            "create_time": clock.to_microseconds(now),
+            "next_try_time": clock.to_microseconds(now + HELD_FOR),
         }
         await self._database.write(lambda connection: insert_or_update(connection, COMMITMENT, row))
         return owed
@@ -72,24 +70,24 @@ class OwedReports:
 
     async def hold(self, held: Collection[Owed]) -> None:
         """Who was at these is still."""
-        await self._put_off(held, self._clock() + HELD_FOR)
+        await self._put_off(held, self._now() + HELD_FOR)
 
     async def release(self, held: Collection[Owed]) -> None:
         """Nobody is at these any more: they are due."""
-        await self._put_off(held, self._clock())
+        await self._put_off(held, self._now())
         self.due.set()
 
     async def release_all(self) -> None:
         """Nobody is at any: a start of the only gateway that there is."""
-        values = {"next_try_time": _microseconds(self._clock())}
+        values = {"next_try_time": clock.to_microseconds(self._now())}
         await self._database.write(lambda connection: _none(connection.execute(update(COMMITMENT).values(**values))))
 
     async def take_due(self, busy_for: timedelta, limit: int = 16) -> list[tuple[Owed, CommitmentRequest]]:
         """Those whose time has come, put off by `busy_for`, so that no other replica takes them meanwhile."""
-        now = self._clock()
+        now = self._now()
         query = (
             select(COMMITMENT)
-            .where(COMMITMENT.c.next_try_time <= _microseconds(now))
+            .where(COMMITMENT.c.next_try_time <= clock.to_microseconds(now))
             .order_by(COMMITMENT.c.next_try_time)
             .limit(limit)
         )
@@ -97,7 +95,7 @@ class OwedReports:
         def take(connection: Connection) -> list[RowMapping]:
             found = list(connection.execute(query.with_for_update(skip_locked=True)).mappings())
             for row in found:
-                values = {"next_try_time": _microseconds(now + busy_for)}
+                values = {"next_try_time": clock.to_microseconds(now + busy_for)}
                 connection.execute(update(COMMITMENT).where(_is(_owed(row))).values(**values))
             return found
 
@@ -106,18 +104,19 @@ class OwedReports:
         return [(_owed(row), _request(row)) for row in await self._database.write(take)]
 
     async def fail(self, owed: Owed) -> bool:
-        """A try has failed: there is a next one, or after `GIVE_UP_AFTER` none any more (False)."""
-        now = self._clock()
+        """A try has failed: there is a next one, or after a day none any more (False)."""
+        now = self._now()
 
         def write(connection: Connection) -> bool:
             row = connection.execute(select(COMMITMENT).where(_is(owed))).mappings().first()
             if row is None:
                 return True
-            following = now + WAITS[min(row["attempts"], len(WAITS) - 1)]
-            if _microseconds(following) > row["create_time"] + GIVE_UP_AFTER // timedelta(microseconds=1):
+            attempts = row["attempts"] + 1
+            following = AGAIN.next_try(attempts, clock.from_microseconds(row["create_time"]), now)
+            if following is None:
                 connection.execute(delete(COMMITMENT).where(_is(owed)))
                 return False
-            values = {"attempts": row["attempts"] + 1, "next_try_time": _microseconds(following)}
+            values = {"attempts": attempts, "next_try_time": clock.to_microseconds(following)}
             connection.execute(update(COMMITMENT).where(_is(owed)).values(**values))
             return True
 
@@ -130,7 +129,7 @@ class OwedReports:
         def write(connection: Connection) -> None:
             for start in range(0, len(keys), _AT_ONCE):
                 which = key.in_(keys[start : start + _AT_ONCE])
-                connection.execute(update(COMMITMENT).where(which).values(next_try_time=_microseconds(until)))
+                connection.execute(update(COMMITMENT).where(which).values(next_try_time=clock.to_microseconds(until)))
 
         if keys:
             await self._database.write(write)
@@ -151,7 +150,3 @@ def _request(row: RowMapping) -> CommitmentRequest:
 
 def _none(_: Any) -> None:
     """For writes that have nothing to give back."""
-
-
-def _microseconds(time: datetime) -> int:
-    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

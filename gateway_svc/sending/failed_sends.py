@@ -4,44 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, delete, or_, select, update
 
 from gateway_svc.schema import FAILED_SEND
 from imaging.client.patience import is_worth_retrying
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.database.insert_new import insert_new
 from imaging.errors import ImagingError, InvalidArgument
 from imaging.gateway.v1 import gateway_pb2
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from imaging.rpc.status import to_status
+from imaging.work.try_again import TryAgain
 
 _AT_ONCE: Final = 500
 """Names in one statement: SQLite takes some thousands of parameters."""
 
 
-@dataclass(frozen=True, slots=True)
-class SendAgain:
-    """When a failed send is tried again by itself."""
-
-    first_wait: timedelta = timedelta(minutes=1)
-    longest_wait: timedelta = timedelta(hours=1)
-    """The wait doubles from the first to this one."""
-
-    give_up_after: timedelta = timedelta(hours=24)
-    """Since it failed first."""
-
-    def next_try(self, error: ImagingError, attempts: int, since: datetime, now: datetime) -> datetime | None:
-        """When, after so many attempts; None if it would fail again, or has for too long."""
-        wait = min(self.first_wait * 2.0 ** min(attempts - 1, 30), self.longest_wait)
-        if not is_worth_retrying(error) or now + wait - since > self.give_up_after:
-            return None
-        return now + wait
+DEFAULT_AGAIN: Final = TryAgain(first_wait=timedelta(minutes=1))
 
 
 def failed_send_name(destination: str, instance: str) -> str:
@@ -55,12 +38,12 @@ class FailedSends:
     def __init__(
         self,
         database: Database,
-        again: SendAgain | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        again: TryAgain = DEFAULT_AGAIN,
+        now: Callable[[], datetime] = clock.utc_now,
     ) -> None:
         self._database = database
-        self._again = again or SendAgain()
-        self._clock = clock
+        self._again = again
+        self._now = now
 
     async def record(
         self,
@@ -84,7 +67,7 @@ class FailedSends:
             It was one of failed sends: they keep the time when they failed first, and one that was dropped meanwhile
             stays so. Otherwise the time in which they are tried by themselves begins anew.
         """
-        now = self._clock()
+        now = self._now()
         of_destination = FAILED_SEND.c.destination == destination
 
         def write(connection: Connection) -> None:
@@ -117,15 +100,18 @@ class FailedSends:
         values: dict[str, Any] = {
             "attempts": attempts,
             "error": to_status(error).SerializeToString(deterministic=True),
-            "update_time": _microseconds(now),
+            "update_time": clock.to_microseconds(now),
             "busy_until": None,
         }
         if is_again and known is not None:
-            next_try = self._again.next_try(error, attempts, _time(known["create_time"]), now)
+            next_try = self._again.next_try(attempts, clock.from_microseconds(known["create_time"]), now)
         else:
-            next_try = self._again.next_try(error, 1, now, now)
-            values |= {"run": run, "stage": stage, "create_time": _microseconds(now)}
-        values["next_try_time"] = None if next_try is None else _microseconds(next_try)
+            next_try = self._again.next_try(1, now, now)
+            values |= {"run": run, "stage": stage, "create_time": clock.to_microseconds(now)}
+        if next_try is None or not is_worth_retrying(error):
+            values["next_try_time"] = None
+        else:
+            values["next_try_time"] = clock.to_microseconds(next_try)
         row = {"failed_send_id": _id(destination, instance), "destination": destination, "instance": instance}
         # Another replica may list the same one at this moment.
         if known is not None or not insert_new(connection, FAILED_SEND, [row | values]):
@@ -154,14 +140,14 @@ class FailedSends:
 
     async def keep_busy(self, names: Collection[str], busy_for: timedelta) -> None:
         """Who took these is still at them."""
-        await self._set_busy(names, _microseconds(self._clock() + busy_for))
+        await self._set_busy(names, clock.to_microseconds(self._now() + busy_for))
 
     async def release(self, names: Collection[str]) -> None:
         """Who took these is at them no more, and has not tried them: they are as before."""
         await self._set_busy(names, None)
 
     async def _take(self, query: Select[Any], busy_for: timedelta) -> list[gateway_pb2.FailedSend]:
-        until = _microseconds(self._clock() + busy_for)
+        until = clock.to_microseconds(self._now() + busy_for)
 
         def take(connection: Connection) -> list[gateway_pb2.FailedSend]:
             found = list(connection.execute(query.with_for_update(skip_locked=True)).mappings())
@@ -182,10 +168,10 @@ class FailedSends:
             await self._database.write(write)
 
     def _is_due(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-        return FAILED_SEND.c.next_try_time <= _microseconds(self._clock()), self._is_free()
+        return FAILED_SEND.c.next_try_time <= clock.to_microseconds(self._now()), self._is_free()
 
     def _is_free(self) -> ColumnElement[bool]:
-        return or_(FAILED_SEND.c.busy_until.is_(None), FAILED_SEND.c.busy_until <= _microseconds(self._clock()))
+        return or_(FAILED_SEND.c.busy_until.is_(None), FAILED_SEND.c.busy_until <= clock.to_microseconds(self._now()))
 
     async def page(self, destination: str, size: int, token: str) -> tuple[list[gateway_pb2.FailedSend], str]:
         """Those of a destination (empty: of all), newest first, and the token of the next page.
@@ -254,25 +240,11 @@ def _message(row: RowMapping) -> gateway_pb2.FailedSend:
         instance=row["instance"],
         attempts=row["attempts"],
         error=Status.FromString(row["error"]),
-        create_time=_timestamp(row["create_time"]),
-        update_time=_timestamp(row["update_time"]),
+        create_time=clock.timestamp(row["create_time"]),
+        update_time=clock.timestamp(row["update_time"]),
         run=row["run"],
         stage=row["stage"],
     )
     if row["next_try_time"] is not None:
-        message.next_try_time.CopyFrom(_timestamp(row["next_try_time"]))
+        message.next_try_time.CopyFrom(clock.timestamp(row["next_try_time"]))
     return message
-
-
-def _timestamp(microseconds: int) -> Timestamp:
-    message = Timestamp()
-    message.FromMicroseconds(microseconds)
-    return message
-
-
-def _microseconds(time: datetime) -> int:
-    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _time(microseconds: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)

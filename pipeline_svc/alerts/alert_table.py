@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
-from imaging.database import Database
+from imaging.database import Database, clock
 from imaging.errors import NotFound
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
-from pipeline_svc.run_record import to_microseconds
+from imaging.work.try_again import TryAgain
 from pipeline_svc.schema import ALERT_DELIVERIES, ALERTS
 
 _PENDING: Final = pipeline_pb2.AlertDelivery.STATE_PENDING
@@ -22,13 +20,7 @@ _DELIVERED: Final = pipeline_pb2.AlertDelivery.STATE_DELIVERED
 _GIVEN_UP: Final = pipeline_pb2.AlertDelivery.STATE_GIVEN_UP
 
 
-@dataclass(frozen=True, slots=True)
-class TellAgain:
-    """When an alert is told again to a webhook that has not taken it."""
-
-    first_wait: timedelta = timedelta(seconds=5)
-    longest_wait: timedelta = timedelta(hours=1)
-    give_up_after: timedelta = timedelta(hours=24)
+DEFAULT_AGAIN: Final = TryAgain(first_wait=timedelta(seconds=5))
 
 
 class AlertTable:
@@ -46,19 +38,19 @@ class AlertTable:
         self,
         database: Database,
         webhooks: Collection[str] = (),
-        again: TellAgain | None = None,
+        again: TryAgain = DEFAULT_AGAIN,
         on_duty: Callable[[Connection], None] = lambda _: None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = clock.utc_now,
     ) -> None:
         self._on_duty = on_duty
         self._database = database
         self._webhooks = sorted(webhooks)
-        self._again = again or TellAgain()
-        self._clock = clock
+        self._again = again
+        self._now = now
 
     async def raise_all(self, alerts: Iterable[pipeline_pb2.Alert]) -> int:
         """Keep alerts, each once, whoever raises it again; the number of new ones."""
-        wanted, now_us = list(alerts), to_microseconds(self._clock())
+        wanted, now_us = list(alerts), clock.to_microseconds(self._now())
 
         def write(connection: Connection) -> int:
             self._on_duty(connection)
@@ -133,7 +125,7 @@ class AlertTable:
         statement = (
             update(ALERTS)
             .where(ALERTS.c.id == _id(name), ALERTS.c.acknowledge_time_us.is_(None))
-            .values(acknowledge_time_us=to_microseconds(self._clock()))
+            .values(acknowledge_time_us=clock.to_microseconds(self._now()))
         )
         await self._database.write(lambda connection: _none(connection.execute(statement)))
         return await self.get(name)
@@ -147,7 +139,7 @@ class AlertTable:
             If it is not there.
         """
         await self.get(name)
-        now_us = to_microseconds(self._clock())
+        now_us = clock.to_microseconds(self._now())
         statement = (
             update(ALERT_DELIVERIES)
             .where(ALERT_DELIVERIES.c.alert_id == _id(name), ALERT_DELIVERIES.c.state != _DELIVERED)
@@ -158,10 +150,10 @@ class AlertTable:
 
     async def take_due(self, webhook: str, busy_for: timedelta, limit: int = 32) -> list[pipeline_pb2.Alert]:
         """Alerts that a webhook is to be told now, put off so that no other replica takes them too."""
-        now = self._clock()
+        now = self._now()
         query = (
             select(ALERT_DELIVERIES)
-            .where(ALERT_DELIVERIES.c.webhook == webhook, ALERT_DELIVERIES.c.next_try_us <= to_microseconds(now))
+            .where(ALERT_DELIVERIES.c.webhook == webhook, ALERT_DELIVERIES.c.next_try_us <= clock.to_microseconds(now))
             .order_by(ALERT_DELIVERIES.c.next_try_us)
             .limit(limit)
         )
@@ -169,7 +161,7 @@ class AlertTable:
         def take(connection: Connection) -> list[pipeline_pb2.Alert]:
             rows = list(connection.execute(query.with_for_update(skip_locked=True)).mappings())
             for row in rows:
-                here, until_us = _key(row["alert_id"], webhook), to_microseconds(now + busy_for)
+                here, until_us = _key(row["alert_id"], webhook), clock.to_microseconds(now + busy_for)
                 connection.execute(update(ALERT_DELIVERIES).where(*here).values(next_try_us=until_us))
             alerts = select(ALERTS).where(ALERTS.c.id.in_([row["alert_id"] for row in rows]))
             messages = {row["id"]: _message(row, ()) for row in connection.execute(alerts).mappings()}
@@ -181,7 +173,7 @@ class AlertTable:
 
     async def put_back(self, webhook: str, taken: Iterable[pipeline_pb2.Alert]) -> None:
         """Who took these is at them no more: those that the webhook is still to be told are due."""
-        now_us = to_microseconds(self._clock())
+        now_us = clock.to_microseconds(self._now())
 
         def write(connection: Connection) -> None:
             for alert in taken:
@@ -201,21 +193,21 @@ class AlertTable:
 
     async def told(self, alert: str, webhook: str, error: str, *, is_final: bool = False) -> None:
         """What became of a try; an empty error: it was taken. `is_final`: it would fail again."""
-        now = self._clock()
+        now = self._now()
 
         def write(connection: Connection) -> None:
             here = _key(_id(alert), webhook)
             row = connection.execute(select(ALERT_DELIVERIES).where(*here)).mappings().one()
             attempts = row["attempts"] + 1
-            values: dict[str, Any] = {"attempts": attempts, "error": error, "update_time_us": to_microseconds(now)}
-            wait = min(self._again.first_wait * 2.0 ** min(attempts - 1, 30), self._again.longest_wait)
-            latest_us = row["since_us"] + self._again.give_up_after // timedelta(microseconds=1)
+            update_us = clock.to_microseconds(now)
+            values: dict[str, Any] = {"attempts": attempts, "error": error, "update_time_us": update_us}
+            next_try = self._again.next_try(attempts, clock.from_microseconds(row["since_us"]), now)
             if not error:
                 values |= {"state": _DELIVERED, "next_try_us": None}
-            elif is_final or to_microseconds(now + wait) > latest_us:
+            elif is_final or next_try is None:
                 values |= {"state": _GIVEN_UP, "next_try_us": None}
             else:
-                values |= {"state": _PENDING, "next_try_us": to_microseconds(now + wait)}
+                values |= {"state": _PENDING, "next_try_us": clock.to_microseconds(next_try)}
             connection.execute(update(ALERT_DELIVERIES).where(*here).values(**values))
 
         await self._database.write(write)
@@ -245,21 +237,15 @@ def _none(_: Any) -> None:
 def _message(row: RowMapping, deliveries: Sequence[RowMapping]) -> pipeline_pb2.Alert:
     alert = pipeline_pb2.Alert.FromString(row["message"])
     alert.revision = row["number"]
-    alert.create_time.CopyFrom(_timestamp(row["create_time_us"]))
+    alert.create_time.CopyFrom(clock.timestamp(row["create_time_us"]))
     if row["acknowledge_time_us"] is not None:
-        alert.acknowledge_time.CopyFrom(_timestamp(row["acknowledge_time_us"]))
+        alert.acknowledge_time.CopyFrom(clock.timestamp(row["acknowledge_time_us"]))
     for one in deliveries:
         delivery = alert.deliveries.add(
             webhook=one["webhook"], state=one["state"], attempts=one["attempts"], error=one["error"]
         )
         if one["next_try_us"] is not None:
-            delivery.next_try_time.CopyFrom(_timestamp(one["next_try_us"]))
+            delivery.next_try_time.CopyFrom(clock.timestamp(one["next_try_us"]))
         if one["update_time_us"] is not None:
-            delivery.update_time.CopyFrom(_timestamp(one["update_time_us"]))
+            delivery.update_time.CopyFrom(clock.timestamp(one["update_time_us"]))
     return alert
-
-
-def _timestamp(microseconds: int) -> Timestamp:
-    message = Timestamp()
-    message.FromMicroseconds(microseconds)
-    return message

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from storage_svc import clock
+from imaging.database import clock
 from storage_svc.metadata.gzip_stream import Deflated
 from storage_svc.metadata.segment import Entry, Segment, content_name, entries_from_bytes, entries_to_bytes
 from storage_svc.names import Name

@@ -7,7 +7,8 @@ from typing import Any
 
 from imaging.database import Database
 from imaging.pipeline.v1 import pipeline_pb2
-from pipeline_svc.alerts.alert_table import AlertTable, TellAgain
+from imaging.work.try_again import TryAgain
+from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.alerts.rules import alerts_of
 from pipeline_svc.recipe import AlertRule
 from tests.pipeline.alerted_runs import OneRun, finding
@@ -15,8 +16,8 @@ from tests.pipeline.alerted_runs import OneRun, finding
 
 async def test_waits_grow_until_a_delivery_is_given_up(database: Database) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    again = TellAgain(timedelta(seconds=5), timedelta(seconds=20), timedelta(minutes=1))
-    table = AlertTable(database, ["ward"], again, clock=lambda: now)
+    again = TryAgain(timedelta(seconds=5), timedelta(seconds=20), timedelta(minutes=1))
+    table = AlertTable(database, ["ward"], again, now=lambda: now)
     run: Any = OneRun
     rules = [AlertRule(alert="a", finding="*", above=1)]
     assert await table.raise_all(alerts_of(run, rules, [finding()])) == 1

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from imaging.database import clock
 from imaging.errors import NotFound, Unavailable
 from imaging.objectstore import FolderObjectStore
 from imaging.storage.v1 import storage_admin_pb2, storage_pb2
-from storage_svc import clock
 from storage_svc.object_check import Pace
 from storage_svc.schema import KEPT_OBJECT
 from tests.storage.storage_under_test import Storage, chunks, ct

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from gateway_svc.schema import TABLES
-from gateway_svc.sending.failed_sends import FailedSends, SendAgain, failed_send_name
+from gateway_svc.sending.failed_sends import FailedSends, failed_send_name
 from imaging.cli.exit_codes import ExitCode
 from imaging.client.destinations import AsyncDestinations, FailedSend
 from imaging.client.storage_admin import AsyncStorageAdmin
 from imaging.database import Database
 from imaging.errors import FailedPrecondition, InvalidArgument, Overloaded, Unavailable
 from imaging.rpc.channel import open_channel
+from imaging.work.try_again import TryAgain
 from tests.database.databases import Databases
 from tests.gateway.dimse.archive import free_port
 from tests.gateway.dimse.conftest import Start
@@ -142,7 +143,7 @@ class Clock:
 
 async def test_waits_grow_until_a_failed_send_is_given_up(databases: Databases, tmp_path: Path) -> None:
     clock = Clock()
-    again = SendAgain(timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=30))
+    again = TryAgain(timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=30))
     database = Database.open(databases.access(tmp_path), TABLES)
     failed = FailedSends(database, again, clock)
     await failed.record(PACS, (), {"a": AWAY, "b": Overloaded("full"), "c": REFUSED}, run="runs/1", stage="5-pacs")
@@ -192,7 +193,7 @@ async def test_who_is_at_a_failed_send_has_it_alone_for_as_long_as_it_says_so(
 ) -> None:
     clock, minute = Clock(), timedelta(minutes=1)
     database = Database.open(databases.access(tmp_path), TABLES)
-    failed = FailedSends(database, clock=clock)
+    failed = FailedSends(database, now=clock)
     await failed.record(PACS, (), {"a": AWAY, "given-up": REFUSED})
     name, given_up = failed_send_name(PACS, "a"), failed_send_name(PACS, "given-up")
     assert await failed.take(name, 2 * minute) is not None  # not due yet, but a person wants it

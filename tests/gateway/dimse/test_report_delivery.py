@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from gateway_svc.dimse import report_delivery
 from gateway_svc.dimse.commitment import CommitmentReport, CommitmentRequest, read_back
-from gateway_svc.dimse.owed_reports import GIVE_UP_AFTER, HELD_FOR, Owed, OwedReports
+from gateway_svc.dimse.owed_reports import AGAIN, HELD_FOR, Owed, OwedReports
 from gateway_svc.dimse.remote_aes import RemoteAes
 from gateway_svc.dimse.report_delivery import ReportDelivery
 from gateway_svc.schema import COMMITMENT, TABLES
@@ -180,7 +180,7 @@ async def test_a_report_that_always_meets_a_defect_is_given_up(
         raise ValueError("a defect")
 
     monkeypatch.setattr(RemoteAes, "by_ae_title", defect)
-    world.clock.now += GIVE_UP_AFTER
+    world.clock.now += AGAIN.give_up_after
     async with delivering(world, modality, tmp_path):
         await until_none_is_owed(world)
 

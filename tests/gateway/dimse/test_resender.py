@@ -18,7 +18,7 @@ from gateway_svc.dimse.wanted_instances import Wanted
 from gateway_svc.schema import TABLES
 from gateway_svc.sending import resender as resender_module
 from gateway_svc.sending import written_down as written_down_module
-from gateway_svc.sending.failed_sends import FailedSends, SendAgain, failed_send_name
+from gateway_svc.sending.failed_sends import FailedSends, failed_send_name
 from gateway_svc.sending.resender import Resender
 from gateway_svc.sending.sender import Sender
 from gateway_svc.sending.written_down import written_down
@@ -30,6 +30,7 @@ from imaging.gateway.v1 import gateway_service_pb2 as pb
 from imaging.rpc.channel import open_channel
 from imaging.settings import Settings
 from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
+from imaging.work.try_again import TryAgain
 from tests.gateway.dimse.archive import free_port
 from tests.gateway.dimse.conftest import Start
 from tests.gateway.dimse.test_c_find import keep
@@ -101,7 +102,7 @@ async def world(start: Start, tmp_path: Path) -> AsyncIterator[World]:
     async with start(gateway__destinations=destinations, gateway__send_again_seconds=0.05) as archive:
         await keep(archive, *(ct(sop=uid) for uid in UIDS))
         async with open_channel(archive.settings.storage.address) as channel:
-            failed = FailedSends(database, SendAgain(first_wait=timedelta(minutes=1)), clock)
+            failed = FailedSends(database, TryAgain(first_wait=timedelta(minutes=1)), clock)
             yield World(archive.settings, StorageServiceStub(channel), failed, clock, ports)
     await database.close()
 

@@ -14,7 +14,7 @@ import pytest
 from gateway_svc.http import session
 from gateway_svc.http.server import HttpServer
 from gateway_svc.schema import TABLES
-from gateway_svc.sending.failed_sends import FailedSends, SendAgain
+from gateway_svc.sending.failed_sends import FailedSends
 from gateway_svc.sending.resender import Resender
 from gateway_svc.sending.sender import Sender
 from gateway_svc.servicer import GatewayServicer
@@ -25,6 +25,7 @@ from imaging.database import Database
 from imaging.rpc.server import ListenSettings
 from imaging.settings import load_settings
 from imaging.settings.database import database_access
+from imaging.work.try_again import TryAgain
 
 TOKEN = "a-token-of-this-installation"
 
@@ -36,7 +37,7 @@ async def _door(tmp_path: Path, token: str) -> AsyncIterator[httpx.AsyncClient]:
     settings = load_settings(env={}, overrides={"data_dir": data_dir, "storage.address": "127.0.0.1:1"})
     services = Services(settings)
     database = Database.open(database_access(settings, "gateway"), TABLES)
-    failed = FailedSends(database, SendAgain(timedelta(minutes=1), timedelta(hours=1)))
+    failed = FailedSends(database, TryAgain(timedelta(minutes=1), timedelta(hours=1)))
     sender = Sender(settings, services.storage, failed, Patience())
     gateway = GatewayServicer(settings, sender, Resender(settings, services.storage, failed), failed)
     server = HttpServer(ListenSettings("127.0.0.1:0"), web_app(settings, token, services, gateway))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now() -> int:
@@ -21,6 +24,16 @@ def utc_now() -> datetime:
 def microseconds(span: timedelta) -> int:
     """A span of time."""
     return span // timedelta(microseconds=1)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """A time that knows its zone, as it is kept; exact."""
+    return microseconds(moment - _EPOCH)
+
+
+def from_microseconds(time_us: int) -> datetime:
+    """A time that is kept, in UTC; exact."""
+    return _EPOCH + timedelta(microseconds=time_us)
 
 
 def timestamp(time_us: int) -> Timestamp:
