@@ -20,7 +20,7 @@ from imaging.analysis.v1 import analysis_service_pb2 as pb
 from imaging.errors import ImagingError, InvalidArgument, MeasurementRefused
 from imaging.rpc.status import to_status
 from imaging.volume.volume import SourceFrame
-from imaging.work.frame_values import BrokenFrame, LooseFrame, LooseFrameAssembly
+from imaging.work.frame_values import BrokenFrame, LooseFrame, frames_after_setup
 from imaging.work.ordered_answers import ordered_answers
 
 AT_A_TIME: Final = os.cpu_count() or 1
@@ -93,20 +93,9 @@ async def analyze_frames(
         except ImagingError as error:
             return pb.AnalyzeFramesResponse(frame_id=frame.frame_id, error=to_status(error))
 
-    async with aclosing(ordered_answers(_frames(requests), measured, most=AT_A_TIME)) as answers:
+    async with aclosing(ordered_answers(frames_after_setup(requests), measured, most=AT_A_TIME)) as answers:
         async for answer in answers:
             yield answer
-
-
-async def _frames(requests: AsyncIterator[pb.AnalyzeFramesRequest]) -> AsyncGenerator[LooseFrame | BrokenFrame]:
-    assembly = LooseFrameAssembly()
-    async for request in requests:
-        if request.HasField("setup"):
-            raise InvalidArgument("A second setup", where="setup", hint="Open another stream for another model.")
-        frame = assembly.add(request.frame_id, request.values)
-        if frame is not None:
-            yield frame
-    assembly.finish()
 
 
 def _answer(frame_id: int, analysis: Analysis, model: Model) -> pb.AnalyzeFramesResponse:

@@ -16,7 +16,7 @@ from imaging.errors import ImagingError, Internal, InvalidArgument
 from imaging.processing.v1 import processing_service_pb2 as pb
 from imaging.rpc.status import to_status
 from imaging.volume.volume import SourceFrame, Volume
-from imaging.work.frame_values import BrokenFrame, LooseFrame, LooseFrameAssembly, Values, frame_parts
+from imaging.work.frame_values import BrokenFrame, LooseFrame, Values, frame_parts, frames_after_setup
 from imaging.work.ordered_answers import ordered_answers
 from imaging.work.stage_parameters import stage_parameters
 from processing_svc.steps.registry import STEPS, step_named
@@ -54,24 +54,13 @@ async def process_frames(requests: AsyncIterator[pb.ProcessFramesRequest]) -> As
             return frame.frame_id, frame.error, (1.0, 1.0)
         return frame.frame_id, await asyncio.to_thread(_applied, step, parameters, frame), frame.spacing_mm
 
-    async with aclosing(ordered_answers(_frames(requests), processed, most=AT_A_TIME)) as answers:
+    async with aclosing(ordered_answers(frames_after_setup(requests), processed, most=AT_A_TIME)) as answers:
         async for frame_id, answer, spacing_mm in answers:
             if isinstance(answer, ImagingError):
                 yield pb.ProcessFramesResponse(frame_id=frame_id, error=to_status(answer))
             else:
                 for part in frame_parts(answer, spacing_mm):
                     yield pb.ProcessFramesResponse(frame_id=frame_id, values=part)
-
-
-async def _frames(requests: AsyncIterator[pb.ProcessFramesRequest]) -> AsyncGenerator[LooseFrame | BrokenFrame]:
-    assembly = LooseFrameAssembly()
-    async for request in requests:
-        if request.HasField("setup"):
-            raise InvalidArgument("A second setup", where="setup", hint="Open another stream for another step.")
-        frame = assembly.add(request.frame_id, request.values)
-        if frame is not None:
-            yield frame
-    assembly.finish()
 
 
 def _applied(step: Step[Any], parameters: Any, frame: LooseFrame) -> Values | ImagingError:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging.analysis.v1.analysis_service_pb2 import AnalyzeFramesRequest
 from imaging.errors import InvalidArgument, LimitExceeded
+from imaging.processing.v1.processing_service_pb2 import ProcessFramesRequest
 from imaging.stage.v1.stage_pb2 import FrameValues
 
 PART_BYTES: Final = 3_500_000
@@ -122,6 +124,26 @@ class LooseFrameAssembly:
     def _broken(self, frame_id: int, error: InvalidArgument) -> BrokenFrame:
         self._broken_id = frame_id
         return BrokenFrame(frame_id, error)
+
+
+async def frames_after_setup(
+    requests: AsyncIterator[ProcessFramesRequest] | AsyncIterator[AnalyzeFramesRequest],
+) -> AsyncGenerator[LooseFrame | BrokenFrame]:
+    """The frames of a stream, each when it is whole.
+
+    Raises
+    ------
+    InvalidArgument
+        If messages are out of order, or the stream ends in a frame.
+    """
+    assembly = LooseFrameAssembly()
+    async for request in requests:
+        if request.HasField("setup"):
+            raise InvalidArgument("A second setup", where="setup", hint="Open another stream for it.")
+        frame = assembly.add(request.frame_id, request.values)
+        if frame is not None:
+            yield frame
+    assembly.finish()
 
 
 def frame_parts(values: NDArray[Any], spacing_mm: tuple[float, float] = (1.0, 1.0)) -> Iterator[FrameValues]:

@@ -28,9 +28,11 @@ def rarest(connection: Connection, conditions: Sequence[str]) -> list[str]:
 
     In a list that is no longer than the sample all are asked for.
     """
+    if len(conditions) < 2:
+        return list(conditions)
     position = STUDY_LIST.c.position
     edge = connection.execute(select(position).order_by(position).limit(1).offset(_SAMPLE)).scalar()
-    if edge is None or len(conditions) < 2:
+    if edge is None:
         return list(conditions)
     left = _hits(connection, conditions[:_MOST], edge)
     first = min(left, key=lambda condition: len(left[condition]))
