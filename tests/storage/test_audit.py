@@ -6,9 +6,9 @@ import pytest
 
 from imaging.errors import InvalidArgument
 from imaging.storage.v1 import storage_admin_pb2
+from tests.storage.kept_objects import INSTANCE, OTHER_PIXELS, quarantined
 from tests.storage.storage_under_test import Storage, ct
 from tests.storage.test_legal_hold import STUDY, hold, release
-from tests.storage.test_quarantine import INSTANCE, OTHER_PIXELS, quarantined
 
 Action = storage_admin_pb2.AuditEntry.Action
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from imaging.cli.commands import app
 from imaging.cli.exit_codes import ExitCode, exit_code_of
 from imaging.errors import ImagingError
+from tests.storage.kept_objects import INSTANCE, OTHER_PIXELS, quarantined
 from tests.storage.storage_under_test import Storage, ct
-from tests.storage.test_quarantine import INSTANCE, OTHER_PIXELS, quarantined
 
 pytestmark = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 FIRST, CORRECTED, OTHER = ct(), ct(PatientName="Corrected^Name"), ct(PatientName="Other^Name", pixels=OTHER_PIXELS)

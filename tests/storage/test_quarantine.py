@@ -8,29 +8,16 @@ import pytest
 
 from imaging.errors import DataLoss, InvalidArgument, NotFound
 from imaging.storage.v1 import storage_admin_pb2
+from tests.storage.kept_objects import INSTANCE, OTHER_PIXELS, content_of, quarantined
 from tests.storage.storage_under_test import Storage, ct
 
 Reason = storage_admin_pb2.QuarantinedInstance.Reason
-INSTANCE = "studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
-OTHER_PIXELS = bytes(128 * 128 * 2)
 CONTRADICTIONS: list[tuple[dict[str, Any], Any]] = [
     ({"study": "1.2.4"}, Reason.REASON_OTHER_STUDY),
     ({"series": "1.2.3.2"}, Reason.REASON_OTHER_SERIES),
     ({"PatientID": "another"}, Reason.REASON_OTHER_PATIENT),
     ({"pixels": OTHER_PIXELS}, Reason.REASON_OTHER_CONTENT),
 ]
-
-
-async def quarantined(storage: Storage, parent: str = "", **fields: Any) -> list[storage_admin_pb2.QuarantinedInstance]:
-    answer = await storage.admin("ListQuarantinedInstances", parent=parent, **fields)
-    return list(answer.quarantined_instances)
-
-
-async def content_of(storage: Storage, name: str) -> bytes:
-    messages = await storage.admin("ReadObject", name=name)
-    assert messages[0].HasField("header")
-    assert messages[-1].HasField("finish")
-    return b"".join(message.data.content for message in messages)
 
 
 @pytest.mark.parametrize(("other", "reason"), CONTRADICTIONS, ids=["study", "series", "patient", "pixels"])

@@ -1,23 +1,19 @@
-"""Versions of an instance: the older ones are listed and can be looked at."""
+"""Versions of an instance: the older ones are listed, can be looked at and be served again."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from sqlalchemy import update
 
 from imaging.errors import InvalidArgument, NotFound
 from imaging.storage.v1 import storage_admin_pb2, storage_pb2
+from storage_svc.schema import KEPT_OBJECT
+from tests.storage.decisions import STUDY, audited, restore
+from tests.storage.kept_objects import INSTANCE, content_of, served, versions
 from tests.storage.storage_under_test import Storage, chunks, ct, origin
-from tests.storage.test_quarantine import INSTANCE, content_of
 from tests.storage.test_store_instances import large
 
 Reason = storage_admin_pb2.InstanceVersion.Reason
-
-
-async def versions(storage: Storage, parent: str = INSTANCE, **fields: Any) -> list[storage_admin_pb2.InstanceVersion]:
-    answer = await storage.admin("ListInstanceVersions", parent=parent, **fields)
-    return list(answer.instance_versions)
 
 
 async def test_all_versions_are_listed_newest_first_and_each_can_be_read(storage: Storage) -> None:
@@ -66,3 +62,39 @@ async def test_a_large_object_comes_in_chunks_of_1_mib(storage: Storage) -> None
     messages = await storage.admin("ReadObject", name=f"{answer.stored.instance.name}/versions/1")
     assert max(len(message.data.content) for message in messages) == 1 << 20
     assert b"".join(message.data.content for message in messages) == content
+
+
+async def test_an_older_version_is_served_again_and_numbers_are_never_used_twice(storage: Storage) -> None:
+    contents = [ct(PatientName=name) for name in ("First", "Second", "Third", "Fourth")]
+    for content in contents[:3]:
+        await storage.store_one(content)
+    manifest = await storage.complete("1.2.3")
+    instance = await restore(storage, 1, reason="the corrections were wrong")
+    assert (instance.version, instance.name) == (1, INSTANCE)
+    assert await served(storage) == contents[0]
+    study = (await storage.call("GetStudy", name=STUDY)).study
+    assert (study.patient_name, study.manifest.open) == ("First", True)
+    assert (await storage.complete("1.2.3")).version == manifest.version + 1
+    assert await restore(storage, 1) == instance  # nothing more happens
+    assert await audited(storage) == [("RESTORE_VERSION", f"{INSTANCE}/versions/1", "the corrections were wrong")]
+    assert (await storage.store_one(contents[3])).instance.version == 4
+    found = await versions(storage)
+    assert [(item.object.version, item.object.served) for item in found] == [
+        (4, True),
+        (3, False),
+        (2, False),
+        (1, False),
+    ]
+    assert (await restore(storage, 3)).version == 3
+    assert await served(storage) == contents[2]
+
+
+async def test_a_version_without_a_checksum_is_proven_by_its_digest(storage: Storage) -> None:
+    """The first release kept no checksum of what it had replaced."""
+    await storage.store_one(ct())
+    await storage.store_one(ct(PatientName="Corrected"))
+    forget = update(KEPT_OBJECT).where(KEPT_OBJECT.c.version == 1).values(object_crc32c=None, piece_checksums=None)
+    await storage.service._database.write(lambda c: c.execute(forget))
+    assert (await restore(storage, 1)).version == 1
+    assert await served(storage) == ct()
+    assert await content_of(storage, f"{INSTANCE}/versions/1") == ct()
