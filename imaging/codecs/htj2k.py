@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import imagecodecs
@@ -23,6 +24,8 @@ from imaging.errors import PixelDataInvalid
 _TILE_PARTS_BY_RESOLUTION = 1
 _lock = threading.Lock()
 """One decoding at a time in a process: `_ignored_errors` replaces a hook that is global."""
+_first = threading.Lock()
+"""One thread alone fills OpenJPH's tables."""
 
 
 def decode(
@@ -51,6 +54,7 @@ def decode(
             where="Pixel Data (7FE0,0010)",
             hint=f"{syntax.name} needs high-throughput block coding: the transfer syntax is wrong.",
         )
+    _prepare()
     with _lock, _ignored_errors() as ignored:
         if resolution_level:
             samples = imagecodecs.htj2k_decode(frame_bytes, planar=False, skipres=resolution_level, resilient=True)
@@ -77,6 +81,7 @@ def encode(samples: NDArray[Any], syntax: TransferSyntax, pixels: PixelDescripti
         If the samples have more than 16 bits.
     """
     check_encodable(pixels)
+    _prepare()
     codestream = imagecodecs.htj2k_encode(
         np.ascontiguousarray(samples),
         reversible=True,
@@ -86,6 +91,21 @@ def encode(samples: NDArray[Any], syntax: TransferSyntax, pixels: PixelDescripti
         tilepart=_TILE_PARTS_BY_RESOLUTION,
     )
     return bytes(codestream)
+
+
+def _prepare() -> None:
+    """Have OpenJPH fill its tables before threads share them.
+
+    Up to version 0.26.3 its first call does so without a lock: of frames that several threads encoded at that moment,
+    one in some hundred held wrong codewords, and decoded to an error or to other pixels.
+    """
+    with _first:
+        _fill_tables()
+
+
+@cache
+def _fill_tables() -> None:
+    imagecodecs.htj2k_encode(np.zeros((1, 1), np.uint8), reversible=True)
 
 
 def _prefix(frame_bytes: bytes, syntax: TransferSyntax, resolution_level: int) -> bytes:
