@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from gateway_svc.dimse.requestor import RemoteAe, associate
 from imaging.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from imaging.errors import SettingsInvalid, Unavailable
 from imaging.settings import Settings, load_settings
-from tests.gateway.dimse.archive import c_store, data_set_of
+from tests.gateway.dimse.archive import c_store, data_set_of, free_port
 from tests.installation.storage_process import storage_process
 from tests.storage.storage_under_test import ct
 
@@ -30,14 +32,10 @@ CT = [(CTImageStorage, [ExplicitVRLittleEndian])]
 
 
 def settings(data_dir: Path, storage: str = "", **gateway: object) -> Settings:
+    """A gateway's, without storage if no address is given."""
     own = {"gateway.dimse_address": "127.0.0.1:0", **{f"gateway.{name}": value for name, value in gateway.items()}}
-    return load_settings(env={}, overrides={"data_dir": data_dir, "storage.address": storage or unused(), **own})
-
-
-def unused() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    address = storage or f"127.0.0.1:{free_port()}"
+    return load_settings(env={}, overrides={"data_dir": data_dir, "storage.address": address, **own})
 
 
 async def no_ledger(end: socket.socket) -> None:
@@ -59,18 +57,34 @@ async def echo(port: int) -> int | None:
     return answer.command.status
 
 
-async def test_an_acceptor_that_is_killed_comes_again_and_connections_wait_for_it(tmp_path: Path) -> None:
-    acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1), no_ledger)
+@asynccontextmanager
+async def accepting(
+    own: Settings, ledger: Callable[[socket.socket], Awaitable[None]] = no_ledger
+) -> AsyncIterator[Acceptors]:
+    """Acceptors, started; stopped at the end."""
+    acceptors = Acceptors(own, ledger)
     acceptors.start()
     try:
-        (port,) = acceptors.ports
-        assert await echo(port) == status.SUCCESS
-        (pid,) = acceptors.pids
-        os.kill(pid, signal.SIGKILL)
-        assert await echo(port) == status.SUCCESS
-        assert acceptors.pids != [pid]
+        yield acceptors
     finally:
         await acceptors.stop(timedelta(seconds=1))
+
+
+async def kill_and_reach_again(acceptors: Acceptors) -> int:
+    """The process ID that the only acceptor had; another one answers at its port."""
+    (port,) = acceptors.ports
+    assert await echo(port) == status.SUCCESS
+    (pid,) = acceptors.pids
+    os.kill(pid, signal.SIGKILL)
+    assert await echo(port) == status.SUCCESS
+    assert acceptors.pids != [pid]
+    return pid
+
+
+async def test_an_acceptor_that_is_killed_comes_again_and_connections_wait_for_it(tmp_path: Path) -> None:
+    async with accepting(settings(tmp_path, dimse_acceptors=1)) as acceptors:
+        (port,) = acceptors.ports
+        pid = await kill_and_reach_again(acceptors)
     assert not psutil.pid_exists(pid)
     with pytest.raises(Unavailable):
         await reach(port, [(Verification, [EXPLICIT_VR_LITTLE_ENDIAN])])
@@ -81,39 +95,24 @@ async def test_an_acceptor_whose_ledger_fails_comes_again_too(tmp_path: Path) ->
         end.close()
         raise RuntimeError("a defect")
 
-    acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1), failing_ledger)
-    acceptors.start()
-    try:
-        (port,) = acceptors.ports
-        assert await echo(port) == status.SUCCESS
-        (pid,) = acceptors.pids
-        os.kill(pid, signal.SIGKILL)
-        assert await echo(port) == status.SUCCESS
-        assert acceptors.pids != [pid]
-    finally:
-        await acceptors.stop(timedelta(seconds=1))
+    async with accepting(settings(tmp_path, dimse_acceptors=1), failing_ledger) as acceptors:
+        await kill_and_reach_again(acceptors)
 
 
 async def test_without_storage_a_sender_is_told_to_send_again_and_its_association_goes_on(tmp_path: Path) -> None:
-    acceptors = Acceptors(settings(tmp_path, dimse_acceptors=1, dimse_answer_seconds=1.5), no_ledger)
-    acceptors.start()
-    try:
+    async with accepting(settings(tmp_path, dimse_acceptors=1, dimse_answer_seconds=1.5)) as acceptors:
         association = await reach(acceptors.ports[0], CT)
         for size in (1, 300):  # whole, and in chunks
             data = data_set_of(ct(ImageComments="x" * 20_000 * size))
             async with asyncio.timeout(10):
                 assert await c_store(association, CTImageStorage, "1.2.3.1.1", data) == status.OUT_OF_RESOURCES
         await association.release()
-    finally:
-        await acceptors.stop(timedelta(seconds=1))
 
 
 async def test_storage_may_be_killed_or_stopped_in_the_middle_of_an_association(tmp_path: Path) -> None:
     with storage_process(tmp_path / "storage") as storage:
         own = settings(tmp_path, storage.address, dimse_acceptors=1, dimse_answer_seconds=90)
-        acceptors = Acceptors(own, no_ledger)
-        acceptors.start()
-        try:
+        async with accepting(own) as acceptors:
             association = await reach(acceptors.ports[0], CT)
             assert await c_store(association, CTImageStorage, "1.2.3.1.1", data_set_of(ct())) == status.SUCCESS
             storage.kill()
@@ -122,23 +121,19 @@ async def test_storage_may_be_killed_or_stopped_in_the_middle_of_an_association(
             assert await c_store(association, CTImageStorage, "1.2.3.1.2", data) == status.SUCCESS
             await restart
             await association.release()
-        finally:
-            await acceptors.stop(timedelta(seconds=1))
-        acceptors = Acceptors(settings(tmp_path, storage.address, dimse_acceptors=1, dimse_answer_seconds=4), no_ledger)
-        acceptors.start()
-        try:
+        own = settings(tmp_path, storage.address, dimse_acceptors=1, dimse_answer_seconds=4)
+        async with accepting(own) as acceptors:
             association = await reach(acceptors.ports[0], CT)
             os.kill(storage.pid, signal.SIGSTOP)
-            data = data_set_of(ct(sop="1.2.3.1.3"))
-            async with asyncio.timeout(15):
-                answered = await c_store(association, CTImageStorage, "1.2.3.1.3", data)
-            assert answered == status.OUT_OF_RESOURCES
-            os.kill(storage.pid, signal.SIGCONT)
+            try:
+                data = data_set_of(ct(sop="1.2.3.1.3"))
+                async with asyncio.timeout(15):
+                    answered = await c_store(association, CTImageStorage, "1.2.3.1.3", data)
+                assert answered == status.OUT_OF_RESOURCES
+            finally:
+                os.kill(storage.pid, signal.SIGCONT)
             assert await c_store(association, CTImageStorage, "1.2.3.1.3", data) == status.SUCCESS
             await association.release()
-        finally:
-            os.kill(storage.pid, signal.SIGCONT)
-            await acceptors.stop(timedelta(seconds=1))
 
 
 async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

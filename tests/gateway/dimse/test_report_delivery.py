@@ -28,7 +28,7 @@ from imaging.database.access import DatabaseAccess
 from imaging.rpc.channel import open_channel
 from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from tests.gateway.dimse.archive import free_port
-from tests.gateway.dimse.test_acceptors import settings, unused
+from tests.gateway.dimse.test_acceptors import settings
 from tests.gateway.dimse.test_owed_reports import INSTANCES, Clock
 from tests.installation.in_process import services_in_process
 
@@ -110,7 +110,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def delivering(world: World, modality: Modality, data_dir: Path, storage: str = "") -> AsyncIterator[None]:
     """A gateway's delivery; cancelled at the end."""
     there = {"ct": {"ae_title": "MODALITY", "address": f"127.0.0.1:{modality.port}"}}
-    own = settings(data_dir, storage or unused(), destinations=there)
+    own = settings(data_dir, storage, destinations=there)
     async with open_channel(own.storage.address) as channel:
         delivery = ReportDelivery(StorageServiceStub(channel), RemoteAes(own), world.reports, hold_every_seconds=0.02)
         running = asyncio.create_task(delivery.run())
@@ -119,6 +119,14 @@ async def delivering(world: World, modality: Modality, data_dir: Path, storage: 
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def storage_beside(modality: Modality, data_dir: Path) -> AsyncIterator[str]:
+    """The address of storage, while it and the modality are on."""
+    async with services_in_process(data_dir, "storage") as running:
+        with modality.listening():
+            yield running.storage.address
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -151,26 +159,23 @@ async def until_held(world: World) -> None:
 async def test_others_keep_off_a_report_however_long_it_is_on_its_way(
     world: World, modality: Modality, tmp_path: Path
 ) -> None:
-    async with services_in_process(tmp_path, "storage") as running:
-        with modality.listening():
-            async with delivering(world, modality, tmp_path, running.storage.address):
-                assert await asyncio.to_thread(modality.asked.wait, 30)
-                for _ in range(3):
-                    world.clock.now += HELD_FOR - timedelta(seconds=1)
-                    await until_held(world)
-                    assert await world.taken_by_another() == []
-                modality.may_answer.set()
-                await until_none_is_owed(world)
+    async with storage_beside(modality, tmp_path) as storage, delivering(world, modality, tmp_path, storage):
+        assert await asyncio.to_thread(modality.asked.wait, 30)
+        for _ in range(3):
+            world.clock.now += HELD_FOR - timedelta(seconds=1)
+            await until_held(world)
+            assert await world.taken_by_another() == []
+        modality.may_answer.set()
+        await until_none_is_owed(world)
 
 
 async def test_a_report_whose_delivery_is_broken_off_is_due_at_once(
     world: World, modality: Modality, tmp_path: Path
 ) -> None:
-    async with services_in_process(tmp_path, "storage") as running:
-        with modality.listening():
-            async with delivering(world, modality, tmp_path, running.storage.address):
-                assert await asyncio.to_thread(modality.asked.wait, 30)
-            assert await world.taken_by_another() == [world.owed]
+    async with storage_beside(modality, tmp_path) as storage:
+        async with delivering(world, modality, tmp_path, storage):
+            assert await asyncio.to_thread(modality.asked.wait, 30)
+        assert await world.taken_by_another() == [world.owed]
 
 
 async def test_a_report_that_always_meets_a_defect_is_given_up(
@@ -213,9 +218,7 @@ async def test_a_modality_that_does_not_like_to_wait_is_called_again(
 
     monkeypatch.setattr(report_delivery, "read_back", slowly)
     modality.may_answer.set()
-    async with services_in_process(tmp_path, "storage") as running:
-        with modality.listening():
-            async with delivering(world, modality, tmp_path, running.storage.address):
-                await until_none_is_owed(world)
+    async with storage_beside(modality, tmp_path) as storage, delivering(world, modality, tmp_path, storage):
+        await until_none_is_owed(world)
     assert len(modality.associations) == 2
     assert not [record for record in caplog.records if "was not taken" in record.message]
