@@ -10,14 +10,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import psutil
 import pytest
 
 from imaging.cli.exit_codes import ExitCode
+from imaging.pipeline.v1.pipeline_service_pb2 import ListRunsRequest
+from imaging.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceStub
+from imaging.rpc.channel import open_channel
+from imaging.storage.v1 import storage_service_pb2 as messages
+from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from tests.ct_series import ct_series
 from tests.installation.running import Installation, running_installation
 
@@ -69,13 +75,50 @@ def test_it_is_started_again_and_ends_when_the_supervisor_is_killed(installation
     _until(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_it_ends_with_the_others(installation: Installation) -> None:
-    front = _front(installation)
-    assert front is not None
-    installation.supervisor.send_signal(signal.SIGINT)
-    assert installation.supervisor.wait(60) == ExitCode.INTERRUPTED
-    assert not front.is_running()
-    assert not list((installation.data_dir).glob("endpoints.json"))
+async def test_while_the_services_drain_what_runs_through_it_ends_well_and_new_callers_are_told(
+    installation: Installation,
+) -> None:
+    front = installation.endpoints["front"]
+    process = _front(installation)
+    assert process is not None
+    series = ct_series("front-drain", slices=2, size=64)
+    first, second = (b"--b\r\nContent-Type: application/dicom\r\n\r\n" + each for each in series.instances.values())
+    go_on = asyncio.Event()
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield first + b"\r\n--b"
+        await go_on.wait()
+        yield second.removeprefix(b"--b") + b"\r\n--b--\r\n"
+
+    kind = {"content-type": 'multipart/related; type="application/dicom"; boundary=b'}
+    async with (
+        httpx.AsyncClient(base_url=f"http://{front}", timeout=60) as web,
+        open_channel(front) as channel,
+    ):
+        storage = StorageServiceStub(channel)
+        watch = storage.WatchChanges(messages.WatchChangesRequest(start_revision=1))
+        upload = asyncio.create_task(web.post("/dicom-web/studies", content=parts(), headers=kind))
+        while not (await watch.read()).changes:  # until the first instance is stored: both are under way
+            pass
+        installation.supervisor.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            while (status := (await web.get("/dicom-web/studies?limit=1")).status_code) == 200:
+                pass
+        assert status in (502, 503)
+        with pytest.raises(grpc.aio.AioRpcError) as told:
+            await PipelineServiceStub(channel).ListRuns(ListRunsRequest(), timeout=10)
+        assert told.value.code() == grpc.StatusCode.UNAVAILABLE
+        # Who takes work is there for as long as who gives it.
+        await storage.GetStudy(messages.GetStudyRequest(name=series.study), timeout=10)
+        go_on.set()
+        answer = await upload
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["00081199"]["Value"]) == 2
+        with pytest.raises(grpc.aio.AioRpcError, match="Watch again from revision"):
+            while await watch.read() is not grpc.aio.EOF:
+                pass
+    assert await asyncio.to_thread(installation.supervisor.wait, 60) == ExitCode.INTERRUPTED
+    assert not process.is_running()
 
 
 def _up(tmp_path: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
