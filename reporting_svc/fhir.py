@@ -7,17 +7,17 @@ another by `urn:uuid:` URLs, which follow from the report, so that the same repo
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from imaging.derived.equipment import product_equipment
 from imaging.dicom.uid import derived_uid
 from reporting_svc.fhir_observations import group_observations, refusal_observation
-from reporting_svc.fhir_types import codeable, coding, identifier_of_uid
+from reporting_svc.fhir_types import codeable, coding, identifier_of_uid, instant
 from reporting_svc.report_content import CodedConcept, ReportContent, SeriesUse
+from reporting_svc.report_json import json_bytes
 
 MEDIA_TYPE: Final = "application/fhir+json"
 
@@ -62,10 +62,10 @@ def render_fhir(content: ReportContent, series: Sequence[SeriesUse], pdf: bytes 
     bundle = {
         "resourceType": "Bundle",
         "type": "collection",
-        "timestamp": _instant(content.effective_time),
+        "timestamp": instant(content.effective_time),
         "entry": [{"fullUrl": url, "resource": resource} for url, resource in resources],
     }
-    return (json.dumps(bundle, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8", "replace")
+    return json_bytes(bundle)
 
 
 def _diagnostic_report(
@@ -78,7 +78,7 @@ def _diagnostic_report(
         "category": [codeable(_RADIOLOGY)],
         "code": {"coding": [coding(_STUDY_REPORT), coding(_MEASUREMENT_REPORT)], "text": content.title},
         "subject": {"reference": patient},
-        "issued": _instant(content.effective_time),
+        "issued": instant(content.effective_time),
         "imagingStudy": [{"reference": study}],
     }
     if effective:
@@ -172,7 +172,3 @@ def _date_time(date: str) -> str:
         return datetime.strptime(date, "%Y%m%d").date().isoformat() if len(date) == 8 else ""
     except ValueError:
         return ""
-
-
-def _instant(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

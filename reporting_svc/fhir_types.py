@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from reporting_svc.report_content import CodedConcept
@@ -41,6 +42,11 @@ def quantity(value: float, unit: CodedConcept | None) -> dict[str, Any]:
     if unit.scheme == "UCUM":
         told |= {"system": _SYSTEMS["UCUM"], "code": unit.value}
     return told
+
+
+def instant(time: datetime) -> str:
+    """An instant, to the millisecond."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def identifier_of_uid(uid: str) -> dict[str, Any]:

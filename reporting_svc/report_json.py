@@ -13,7 +13,17 @@ from reporting_svc.report_content import DISCLAIMER, KeyImage, ReportContent
 
 def render_json(content: ReportContent) -> bytes:
     """UTF-8 JSON with full precision and coded concepts; pictures are named, not contained."""
-    data = {"disclaimer": DISCLAIMER, **_plain(content)}
+    return json_bytes({"disclaimer": DISCLAIMER, **_plain(content)})
+
+
+def json_bytes(data: Any) -> bytes:
+    """The same data as the same UTF-8 bytes, for documents that people read, too.
+
+    Raises
+    ------
+    ValueError
+        For a number that JSON does not have.
+    """
     return (json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8", "replace")
 
 

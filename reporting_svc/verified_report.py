@@ -14,6 +14,8 @@ from pydicom.sequence import Sequence
 from imaging.derived.deterministic import part10_bytes
 from imaging.derived.dicom_time import da_value, dt_value, tm_value
 from imaging.dicom.uid import derived_uid
+from reporting_svc.fhir_types import instant
+from reporting_svc.report_json import json_bytes
 from reporting_svc.study_identity import name_value, text_value, uids_of_name
 
 _INSTANCE_NUMBERS = 1000
@@ -73,13 +75,12 @@ def verified_fhir(draft: bytes, verification: Verification) -> bytes:
     """The Bundle with the status of all its resources `final` or `amended`, and who says so."""
     bundle = json.loads(draft)
     status = "amended" if verification.replaces else "final"
-    time = verification.time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     for entry in bundle["entry"]:
         resource = entry["resource"]
         if resource["resourceType"] in ("DiagnosticReport", "Observation"):
             resource["status"] = status
         if resource["resourceType"] == "DiagnosticReport":
-            resource["issued"] = time
+            resource["issued"] = instant(verification.time)
             resource["resultsInterpreter"] = [
                 {"display": f"{_readable(verification.observer)}, {verification.organization}"}
             ]
@@ -90,7 +91,7 @@ def verified_fhir(draft: bytes, verification: Verification) -> bytes:
                         "valueReference": {"identifier": {"value": verification.replaces}},
                     }
                 ]
-    return (json.dumps(bundle, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode("utf-8", "replace")
+    return json_bytes(bundle)
 
 
 def _readable(name: str) -> str:
