@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import secrets
 from collections.abc import Sequence
@@ -172,63 +171,53 @@ def _documents(request: ReportRequest, content: ReportContent, inputs: ReportInp
     pdf: bytes | None = None
     if reporting_pb2.DOCUMENT_FORMAT_SR in wanted:
         objects[reporting_pb2.DOCUMENT_FORMAT_SR] = sr = structured_report(content, inputs.sources, uids)
-        documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_SR, "application/dicom", "report.sr.dcm", sr))
+        documents.append(DocumentContent.of(reporting_pb2.DOCUMENT_FORMAT_SR, "application/dicom", "report.sr.dcm", sr))
     if reporting_pb2.DOCUMENT_FORMAT_PDF in wanted:
         pdf = render_pdf(content)
         objects[reporting_pb2.DOCUMENT_FORMAT_PDF] = encapsulated_pdf(
             content, pdf, inputs.sources.identity, _sources(inputs), uids
         )
-        documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_PDF, "application/pdf", "report.pdf", pdf))
+        documents.append(DocumentContent.of(reporting_pb2.DOCUMENT_FORMAT_PDF, "application/pdf", "report.pdf", pdf))
     if reporting_pb2.DOCUMENT_FORMAT_HTML in wanted:
         documents.append(
-            _document(
+            DocumentContent.of(
                 reporting_pb2.DOCUMENT_FORMAT_HTML, "text/html; charset=utf-8", "report.html", render_html(content)
             )
         )
     if reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE in wanted:
         documents += [
-            _document(
-                reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE, "image/png", f"key-image-{number}.png", image.png, number
+            DocumentContent.of(
+                reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE,
+                "image/png",
+                f"key-image-{number}.png",
+                image.png,
+                number=number,
             )
             for number, image in enumerate(content.key_images, start=1)
         ]
     if reporting_pb2.DOCUMENT_FORMAT_JSON in wanted:
         documents.append(
-            _document(reporting_pb2.DOCUMENT_FORMAT_JSON, "application/json", "report.json", render_json(content))
+            DocumentContent.of(
+                reporting_pb2.DOCUMENT_FORMAT_JSON, "application/json", "report.json", render_json(content)
+            )
         )
     if reporting_pb2.DOCUMENT_FORMAT_FHIR in wanted:
         bundle = render_fhir(content, list(inputs.series.values()), pdf)
-        documents.append(_document(reporting_pb2.DOCUMENT_FORMAT_FHIR, MEDIA_TYPE, "report.fhir.json", bundle))
+        documents.append(DocumentContent.of(reporting_pb2.DOCUMENT_FORMAT_FHIR, MEDIA_TYPE, "report.fhir.json", bundle))
     if reporting_pb2.DOCUMENT_FORMAT_KOS in wanted:
         selection = key_object_selection(content, inputs.sources.instances, inputs.sources.identity, uids)
         if selection is not None:
             objects[reporting_pb2.DOCUMENT_FORMAT_KOS] = selection
             documents.append(
-                _document(reporting_pb2.DOCUMENT_FORMAT_KOS, "application/dicom", "key-images.kos.dcm", selection)
+                DocumentContent.of(
+                    reporting_pb2.DOCUMENT_FORMAT_KOS, "application/dicom", "key-images.kos.dcm", selection
+                )
             )
     return _Made(tuple(documents), objects)
 
 
 def _sources(inputs: ReportInputs) -> Sequence[Dataset]:
     return collect_references(inputs.groups, inputs.sources.segmentations, inputs.sources.identity)
-
-
-def _document(
-    document_format: reporting_pb2.DocumentFormat.ValueType,
-    media_type: str,
-    file_name: str,
-    content: bytes,
-    number: int = 1,
-) -> DocumentContent:
-    document = reporting_pb2.Document(
-        format=document_format,
-        media_type=media_type,
-        file_name=file_name,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        number=number,
-    )
-    return DocumentContent(document, content)
 
 
 def _report(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import Final
 
 from imaging.client.storage import StorageClient
@@ -72,12 +71,12 @@ class ReportFinalizer:
             attempt=1,
         )
         stored = await store_derived(self._storage, [Outgoing(content)], origin, source="reporting")
-        documents = [_document(draft.document, content, "report.verified.sr.dcm", stored.instances[0].name)]
+        documents = [_beside(draft.document, "report.verified.sr.dcm", content, stored.instances[0].name)]
         for each in report.documents:
             if each.format == reporting_pb2.DOCUMENT_FORMAT_FHIR:
                 fhir = await self._table.document(report.name, each.format, 1)
                 bundle = verified_fhir(fhir.content, verification)
-                documents.append(_document(fhir.document, bundle, "report.final.fhir.json"))
+                documents.append(_beside(fhir.document, "report.final.fhir.json", bundle))
         await self._finalizations.finish(verification, documents, stored.instances[0].name)
         return await self._table.get(report.name)
 
@@ -89,14 +88,6 @@ def _checked(value: str, where: str, hint: str) -> str:
     return told
 
 
-def _document(draft: reporting_pb2.Document, content: bytes, file_name: str, instance: str = "") -> DocumentContent:
-    document = reporting_pb2.Document(
-        format=draft.format,
-        media_type=draft.media_type,
-        file_name=file_name,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        instance=instance,
-        number=2,
-    )
-    return DocumentContent(document, content)
+def _beside(draft: reporting_pb2.Document, file_name: str, content: bytes, instance: str = "") -> DocumentContent:
+    """What a document of the draft has become."""
+    return DocumentContent.of(draft.format, draft.media_type, file_name, content, number=2, instance=instance)

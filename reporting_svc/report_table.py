@@ -46,6 +46,29 @@ class DocumentContent:
     document: reporting_pb2.Document
     content: bytes
 
+    @classmethod
+    def of(
+        cls,
+        document_format: reporting_pb2.DocumentFormat.ValueType,
+        media_type: str,
+        file_name: str,
+        content: bytes,
+        *,
+        number: int = 1,
+        instance: str = "",
+    ) -> DocumentContent:
+        """The document of some bytes; `instance`: the resource name under which storage has them."""
+        document = reporting_pb2.Document(
+            format=document_format,
+            media_type=media_type,
+            file_name=file_name,
+            size_bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            instance=instance,
+            number=number,
+        )
+        return cls(document, content)
+
 
 class ReportTable:
     """Reports and their documents."""

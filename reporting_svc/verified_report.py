@@ -46,14 +46,12 @@ def verified_sr(draft: bytes, verification: Verification) -> bytes:
     """
     dataset = dcmread(BytesIO(draft))
     time = verification.time.astimezone(UTC)
-    before = Dataset()
-    before.StudyInstanceUID, before.SeriesInstanceUID = dataset.StudyInstanceUID, dataset.SeriesInstanceUID
-    predecessors = [_predecessor(before.StudyInstanceUID, before.SeriesInstanceUID, dataset)]
+    kind = dataset.SOPClassUID
+    drafted = (dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
+    predecessors = [_predecessor(kind, *drafted)]
     if verification.replaced_sr:
         uids = uids_of_name(verification.replaced_sr)
-        replaced = Dataset()
-        replaced.SOPClassUID, replaced.SOPInstanceUID = dataset.SOPClassUID, uids["instances"]
-        predecessors.append(_predecessor(uids["studies"], uids["series"], replaced))
+        predecessors.append(_predecessor(kind, uids["studies"], uids["series"], uids["instances"]))
     dataset.PredecessorDocumentsSequence = Sequence(predecessors)
     dataset.SOPInstanceUID = derived_uid("verified report", verification.report_id)
     dataset.InstanceNumber = int(dataset.InstanceNumber) + _INSTANCE_NUMBERS
@@ -100,10 +98,12 @@ def _readable(name: str) -> str:
     return " ".join(part for part in (given.replace("^", " ").strip(), family) if part)
 
 
-def _predecessor(study_instance_uid: str, series_instance_uid: str, instance: Dataset) -> Dataset:
+def _predecessor(
+    sop_class_uid: str, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
+) -> Dataset:
     """An item of PredecessorDocumentsSequence (PS3.3 C.17.2.1)."""
     reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = instance.SOPClassUID, instance.SOPInstanceUID
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
     series = Dataset()
     series.SeriesInstanceUID = series_instance_uid
     series.ReferencedSOPSequence = [reference]
