@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,10 @@ def stage_context(request_id: str, stage: str, attempt: int = 1) -> stage_pb2.St
     )
 
 
-@pytest.fixture
-async def services(tmp_path: Path) -> AsyncIterator[Services]:
+@asynccontextmanager
+async def clients_of(settings: Settings) -> AsyncIterator[Services]:
+    """Clients of services that run."""
     async with (
-        services_in_process(tmp_path, "storage", "analysis", "reporting") as settings,
         open_channel(settings.storage.address) as storage,
         open_channel(settings.analysis.address) as analysis,
         open_channel(settings.reporting.address) as reporting,
@@ -102,3 +103,12 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
             reporting_service_pb2_grpc.ReportingServiceStub(reporting),
         )
         await client.close()
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    async with (
+        services_in_process(tmp_path, "storage", "analysis", "reporting") as settings,
+        clients_of(settings) as clients,
+    ):
+        yield clients

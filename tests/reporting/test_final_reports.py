@@ -14,11 +14,20 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from pydicom import dcmread
 
-from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
+from imaging.client.storage import StorageClient
+from imaging.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
+from imaging.rpc.channel import open_channel
 from imaging.rpc.status import domain_errors
+from imaging.settings.database import database_access
+from imaging.storage.v1 import storage_pb2
+from reporting_svc.finalizations import Finalizations
+from reporting_svc.finalize_report import ReportFinalizer
+from reporting_svc.report_table import DocumentContent, ReportTable
+from reporting_svc.verified_report import Verification
 from tests.ct_series import ct_series
-from tests.reporting.conftest import Services, stage_context
+from tests.installation.in_process import services_in_process
+from tests.reporting.conftest import Services, clients_of, stage_context
 
 SR, FHIR = reporting_pb2.DOCUMENT_FORMAT_SR, reporting_pb2.DOCUMENT_FORMAT_FHIR
 
@@ -86,6 +95,62 @@ async def test_nothing_changes_a_final_version_whoever_asks(services: Services) 
     assert (await _draft(services)).name == draft.name  # the same request again
     request = reporting_service_pb2.GetReportRequest(name=draft.name)
     assert (await services.reporting.GetReport(request)).report == first
+
+
+class _CutOff(Finalizations):
+    """Ends before the verified documents are kept, as a process does that dies there."""
+
+    async def finish(self, verification: Verification, documents: list[DocumentContent], instance: str) -> None:
+        raise Unavailable("The process has died")
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["before-it-is-stored", "before-it-is-kept"])
+async def test_what_was_cut_off_is_ended_by_the_next_call_in_the_name_of_the_first(
+    tmp_path: Path, is_stored: bool
+) -> None:
+    async with services_in_process(tmp_path, "storage", "analysis") as others:
+        addresses: dict[str, object] = {
+            f"{name}.address": getattr(others, name).address for name in ("storage", "analysis")
+        }
+        async with (
+            services_in_process(tmp_path, "reporting", overrides=addresses) as settings,
+            clients_of(settings) as services,
+        ):
+            draft = await _draft(services)
+        reached = settings.storage.address if is_stored else "127.0.0.1:1"
+        await _cut_off(ReportTable.open(database_access(settings, "reporting")), reached, draft.name)
+        async with (
+            services_in_process(tmp_path, "reporting", overrides=addresses) as settings,
+            clients_of(settings) as services,
+        ):
+            before = await _verified(services, draft)
+            assert len(before) == is_stored
+            final = await _finalize(services, draft.name, "Roe^Richard", "Elsewhere")
+            assert (final.verification.observer, final.verification.organization) == ("Doe^Jane", "City Hospital")
+            (after,) = await _verified(services, draft)
+            assert after in before or not is_stored  # the same bytes again: they were stored once
+            sr = dcmread(BytesIO(await services.render(draft.name, SR)))
+            assert sr.SOPInstanceUID == after.sop_instance_uid
+
+
+async def _cut_off(table: ReportTable, storage_address: str, name: str) -> None:
+    async with open_channel(storage_address) as channel:
+        storage = StorageClient(channel)
+        finalizer = ReportFinalizer(storage, table, _CutOff(table.database))
+        request = reporting_service_pb2.FinalizeReportRequest(
+            name=name, observer="Doe^Jane", organization="City Hospital"
+        )
+        with pytest.raises(Unavailable):
+            await finalizer.finalize(request, "127.0.0.1")
+        await storage.close()
+    await table.close()
+
+
+async def _verified(services: Services, draft: Any) -> list[storage_pb2.Instance]:
+    """What is stored beside the structured report of the draft, in its series."""
+    own = next(each.instance for each in draft.documents if each.format == SR)
+    found = services.storage.search_instances(own.partition("/instances/")[0])
+    return [instance async for instance in found if instance.name != own]
 
 
 async def test_a_later_version_amends_the_final_one_and_names_it(services: Services) -> None:
