@@ -17,7 +17,7 @@ from sqlalchemy.dialects import sqlite
 from imaging.database import DatabaseAccess
 from imaging.database.migration import migrate
 from imaging.database.opening import open_backend
-from storage_svc.origin import RECEIVED
+from storage_svc.ingest.origin import RECEIVED
 from storage_svc.schema import SERIES, STUDY, STUDY_LIST, TABLES
 from storage_svc.search.list_position import span
 from storage_svc.search.study_list import list_entry

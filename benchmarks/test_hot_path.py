@@ -18,8 +18,8 @@ from imaging.dicom.scanner import scan
 from imaging.storage.v1 import storage_service_pb2 as pb
 from imaging.volume.resample import resample
 from imaging.volume.volume import SourceFrame, Volume
-from storage_svc.examine import Expected, examine
-from storage_svc.wire_message import data_message
+from storage_svc.ingest.examine import Expected, examine
+from storage_svc.retrieve.wire_message import data_message
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Final
 
 from imaging.database.lease import Lease, LeaseLost
 from imaging.errors import ImagingError
-from pipeline_svc.engine import RunEngine
+from pipeline_svc.runs.engine import RunEngine
 from pipeline_svc.watcher import Watcher
 
 _log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from imaging.errors import FailedPrecondition, ImagingError, Unavailable
-from pipeline_svc.recipe_book import RecipeBook
-from pipeline_svc.recipe_check import Capabilities, check_recipes
+from pipeline_svc.recipes.book import RecipeBook
+from pipeline_svc.recipes.check import Capabilities, check_recipes
 
 _log = logging.getLogger(__name__)
 

@@ -22,18 +22,18 @@ from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.alerts.run_alerts import RunAlerts
 from pipeline_svc.alerts.webhooks import WebhookDelivery, check_webhooks
 from pipeline_svc.duty import Duty
-from pipeline_svc.embedded_engine import EmbeddedEngine
 from pipeline_svc.readiness import Readiness
-from pipeline_svc.recipe_book import load_recipe_book
-from pipeline_svc.recipe_check import ask_capabilities
-from pipeline_svc.run_carrier import RunCarrier
-from pipeline_svc.run_control import RunControl
-from pipeline_svc.run_metrics import RunMetrics
-from pipeline_svc.runs import Runs
+from pipeline_svc.recipes.book import load_recipe_book
+from pipeline_svc.recipes.check import ask_capabilities
+from pipeline_svc.runs.carrier import RunCarrier
+from pipeline_svc.runs.control import RunControl
+from pipeline_svc.runs.embedded_engine import EmbeddedEngine
+from pipeline_svc.runs.metrics import RunMetrics
+from pipeline_svc.runs.runs import Runs
+from pipeline_svc.runs.stage_call import StageCalls
+from pipeline_svc.runs.stage_services import stage_services
 from pipeline_svc.schema import LEASE, TABLES
 from pipeline_svc.servicer import PipelineServicer
-from pipeline_svc.stage_call import StageCalls
-from pipeline_svc.stage_services import stage_services
 from pipeline_svc.watcher import Watcher
 
 _log = logging.getLogger(__name__)

@@ -14,15 +14,15 @@ from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_ser
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.readiness import Readiness
-from pipeline_svc.recipe import LoadedRecipe
-from pipeline_svc.recipe_book import RecipeBook
-from pipeline_svc.run_control import RunControl
-from pipeline_svc.run_creation import new_run, read_series
-from pipeline_svc.runs import LOOK_AGAIN_S, Runs
+from pipeline_svc.recipes.book import RecipeBook
+from pipeline_svc.recipes.recipe import LoadedRecipe
+from pipeline_svc.runs.control import RunControl
+from pipeline_svc.runs.creation import new_run, read_series
+from pipeline_svc.runs.runs import LOOK_AGAIN_S, Runs
 
 if TYPE_CHECKING:
     from imaging.client.storage import StorageClient
-    from pipeline_svc.engine import RunEngine
+    from pipeline_svc.runs.engine import RunEngine
 
 
 Context = grpc.aio.ServicerContext[Any, Any]

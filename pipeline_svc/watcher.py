@@ -17,13 +17,13 @@ from imaging.database.lease import LeaseLost
 from imaging.errors import ImagingError, NotFound, RevisionTooOld
 from imaging.rpc.tracing import context_of
 from imaging.storage.v1 import storage_pb2
-from pipeline_svc.engine import RunEngine
-from pipeline_svc.recipe_book import RecipeBook
-from pipeline_svc.run_changes import EndedRun
-from pipeline_svc.run_control import RunControl
-from pipeline_svc.run_creation import new_run, read_series
-from pipeline_svc.run_record import RunRecord
-from pipeline_svc.runs import Runs
+from pipeline_svc.recipes.book import RecipeBook
+from pipeline_svc.runs.changes import EndedRun
+from pipeline_svc.runs.control import RunControl
+from pipeline_svc.runs.creation import new_run, read_series
+from pipeline_svc.runs.engine import RunEngine
+from pipeline_svc.runs.record import RunRecord
+from pipeline_svc.runs.runs import Runs
 
 if TYPE_CHECKING:
     from imaging.client.storage import StorageClient

@@ -20,20 +20,20 @@ from imaging.gate.check import Outgoing
 from imaging.reporting.v1 import reporting_pb2
 from imaging.work import Report
 from imaging.work.derived_output import Stored, derived_origin, store_derived
-from reporting_svc.assemble_content import ReportIdentity, assemble_content
-from reporting_svc.encapsulated_pdf import encapsulated_pdf
-from reporting_svc.evidence import collect_references
-from reporting_svc.fhir import MEDIA_TYPE, render_fhir
-from reporting_svc.html import render_html
-from reporting_svc.key_images import KeyImages, make_key_images
-from reporting_svc.key_object_selection import key_object_selection
-from reporting_svc.pdf import render_pdf
-from reporting_svc.report_content import ReportContent
-from reporting_svc.report_inputs import ReportInputs, gather_inputs
+from reporting_svc.content.assemble_content import ReportIdentity, assemble_content
+from reporting_svc.content.report_content import ReportContent
+from reporting_svc.content.report_inputs import ReportInputs, gather_inputs
+from reporting_svc.dicom.encapsulated_pdf import encapsulated_pdf
+from reporting_svc.dicom.evidence import collect_references
+from reporting_svc.dicom.key_object_selection import key_object_selection
+from reporting_svc.dicom.structured_report import ReportUids, structured_report
+from reporting_svc.fhir.bundle import MEDIA_TYPE, render_fhir
+from reporting_svc.html.page import render_html
+from reporting_svc.key_images.make import KeyImages, make_key_images
+from reporting_svc.pdf.document import render_pdf
 from reporting_svc.report_json import render_json
 from reporting_svc.report_request import ReportRequest
 from reporting_svc.report_table import DocumentContent, ReportTable, Reservation, Result
-from reporting_svc.structured_report import ReportUids, structured_report
 
 SOURCE: Final = "reporting"
 _STEPS: Final = 5

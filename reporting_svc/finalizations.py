@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from imaging.database import Database, clock
 from imaging.errors import FailedPrecondition
 from imaging.reporting.v1 import reporting_pb2
+from reporting_svc.dicom.verified_report import Verification
 from reporting_svc.report_table import DocumentContent, keep_documents
 from reporting_svc.schema import FINALIZATION, REPORT
-from reporting_svc.verified_report import Verification
 
 
 class Finalizations:

@@ -11,9 +11,9 @@ from imaging.gate.check import Outgoing
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from imaging.storage.v1 import storage_pb2
 from imaging.work.derived_output import store_derived
+from reporting_svc.dicom.verified_report import verified_fhir, verified_sr
 from reporting_svc.finalizations import Finalizations
 from reporting_svc.report_table import DocumentContent, ReportTable
-from reporting_svc.verified_report import verified_fhir, verified_sr
 
 _LONGEST: Final = 64
 """Of the name and of the organization, as of a DICOM LO and a group of a PN."""

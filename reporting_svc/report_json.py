@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from reporting_svc.report_content import DISCLAIMER, KeyImage, ReportContent
+from reporting_svc.content.report_content import DISCLAIMER, KeyImage, ReportContent
 
 
 def render_json(content: ReportContent) -> bytes:

@@ -8,7 +8,7 @@ from typing import Final
 from imaging.dicom.uid import is_valid_uid
 from imaging.errors import InvalidArgument
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
-from reporting_svc.report_template import ReportTemplate, find_template
+from reporting_svc.content.report_template import ReportTemplate, find_template
 
 ALL_FORMATS: Final = (
     reporting_pb2.DOCUMENT_FORMAT_SR,

@@ -16,7 +16,7 @@ from imaging.database import Database, DatabaseAccess, clock
 from imaging.errors import NotFound
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
-from reporting_svc.report_content import Predecessor
+from reporting_svc.content.report_content import Predecessor
 from reporting_svc.schema import DOCUMENT, REPORT, TABLES
 
 VERIFIED_FORMATS: Final = (reporting_pb2.DOCUMENT_FORMAT_SR, reporting_pb2.DOCUMENT_FORMAT_FHIR)

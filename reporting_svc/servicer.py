@@ -11,11 +11,11 @@ from imaging.reporting.v1 import reporting_service_pb2, reporting_service_pb2_gr
 from imaging.rpc.caller_address import caller_address
 from imaging.stage.v1 import stage_pb2
 from imaging.work import RequestWork
+from reporting_svc.content.report_template import template_names
 from reporting_svc.create_report import ReportMaker
 from reporting_svc.finalize_report import ReportFinalizer
 from reporting_svc.report_request import checked_request
 from reporting_svc.report_table import ReportTable, Result
-from reporting_svc.report_template import template_names
 
 CHUNK_BYTES = 1 << 20
 """The most that the contract allows in one message."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from imaging.database import Database
 from imaging.objectstore import ObjectStore
-from storage_svc.condition_record import ConditionRecord
-from storage_svc.decisions import Decisions
-from storage_svc.scrubber import Scrubber
-from storage_svc.sweeper import Sweeper
+from storage_svc.keeping.condition_record import ConditionRecord
+from storage_svc.keeping.scrubber import Scrubber
+from storage_svc.keeping.sweeper import Sweeper
+from storage_svc.versions.decisions import Decisions
 
 
 @dataclass(frozen=True, slots=True)

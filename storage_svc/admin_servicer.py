@@ -15,13 +15,13 @@ from imaging.database.clock import timestamp
 from imaging.objectstore import ObjectStat
 from imaging.rpc.page_token import decode_token, encode_token, page_size, query_digest
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
-from storage_svc.kept_objects import IS_DAMAGED, kept_object, kept_objects
+from storage_svc.keeping.orphans import Swept
+from storage_svc.keeping.scrub_queue import ScrubState
+from storage_svc.keeping.scrubber import Scrubber
+from storage_svc.keeping.verify_objects import verify_objects
 from storage_svc.names import parse_name
-from storage_svc.orphans import Swept
 from storage_svc.schema import KEPT_OBJECT
-from storage_svc.scrub_queue import ScrubState
-from storage_svc.scrubber import Scrubber
-from storage_svc.verify_objects import verify_objects
+from storage_svc.versions.kept_objects import IS_DAMAGED, kept_object, kept_objects
 from storage_svc.versions_servicer import VersionsServicer
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from imaging.rpc.caller_address import caller_address
-from storage_svc.audit import Asked, checked_reason
+from storage_svc.lifecycle.audit import Asked, checked_reason
 
 
 def asked_by(context: grpc.aio.ServicerContext[Any, Any], reason: str = "") -> Asked:

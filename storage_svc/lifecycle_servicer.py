@@ -17,10 +17,10 @@ from imaging.storage.v1 import storage_service_pb2 as pb
 from imaging.storage.v1 import storage_service_pb2_grpc as pb_grpc
 from storage_svc import resources
 from storage_svc.caller import asked_by
-from storage_svc.change_log import ChangeLog
-from storage_svc.delete import delete, restore
-from storage_svc.legal_hold import release_hold, set_hold, study_for_update
-from storage_svc.live import live_study
+from storage_svc.index.change_log import ChangeLog
+from storage_svc.index.live import live_study
+from storage_svc.lifecycle.delete import delete, restore
+from storage_svc.lifecycle.legal_hold import release_hold, set_hold, study_for_update
 from storage_svc.names import Name, parse_name
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -25,28 +25,28 @@ from imaging.storage.v1 import (
 )
 from storage_svc.admin_parts import AdminParts
 from storage_svc.admin_servicer import StorageAdminServicer
-from storage_svc.change_log import ChangeLog, commit_changes
-from storage_svc.completion import Completion
-from storage_svc.condition_record import ConditionRecord
-from storage_svc.decisions import Decisions
-from storage_svc.in_flight import InFlight
-from storage_svc.index_writer import IndexWriter
-from storage_svc.ingest import Ingest
+from storage_svc.index.change_log import ChangeLog, commit_changes
+from storage_svc.index.completion import Completion
+from storage_svc.index.writer import IndexWriter
+from storage_svc.ingest.ingest import Ingest
 from storage_svc.intake.arena import Arena
 from storage_svc.intake.intake import Intake
+from storage_svc.keeping.condition_record import ConditionRecord
+from storage_svc.keeping.orphans import ORPHAN_GRACE
+from storage_svc.keeping.scrubber import Scrubber
+from storage_svc.keeping.suspects import Suspects
+from storage_svc.keeping.sweeper import Sweeper, SweepPeriods
+from storage_svc.keeping.write_watch import WRITES, WriteWatch
 from storage_svc.metadata.builder import SegmentBuilder
 from storage_svc.metadata.retrieve import MetadataReader
-from storage_svc.open_uploads import OpenUploads
-from storage_svc.orphans import ORPHAN_GRACE
 from storage_svc.schema import INSTALLATION, KEPT_OBJECT, TABLES
-from storage_svc.scrubber import Scrubber
 from storage_svc.servicer import Parts, StorageServicer
 from storage_svc.storage_metrics import StorageMetrics
-from storage_svc.suspects import Suspects
-from storage_svc.sweeper import Sweeper, SweepPeriods
-from storage_svc.upload_spool import UploadSpool
-from storage_svc.upload_stream import UploadServices
-from storage_svc.write_watch import WRITES, WriteWatch
+from storage_svc.upload.in_flight import InFlight
+from storage_svc.upload.open_uploads import OpenUploads
+from storage_svc.upload.spool import UploadSpool
+from storage_svc.upload.stream import UploadServices
+from storage_svc.versions.decisions import Decisions
 
 SERVICE_NAME = storage_service_pb2.DESCRIPTOR.services_by_name["StorageService"].full_name
 _ADMIN_NAME = storage_admin_service_pb2.DESCRIPTOR.services_by_name["StorageAdminService"].full_name

@@ -18,21 +18,21 @@ from imaging.rpc.tracing import traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import resources
-from storage_svc.change_log import ChangeLog
-from storage_svc.completion import Completion
+from storage_svc.index.change_log import ChangeLog
+from storage_svc.index.completion import Completion
+from storage_svc.index.live import live_instance, live_series, live_study
+from storage_svc.index.manifest import Expectation
+from storage_svc.index.watch import watch_changes
+from storage_svc.keeping.suspects import Suspects
 from storage_svc.lifecycle_servicer import LifecycleServicer
-from storage_svc.live import live_instance, live_series, live_study
-from storage_svc.manifest import Expectation
 from storage_svc.metadata.retrieve import MetadataReader
 from storage_svc.names import Name, parse_name
-from storage_svc.retrieve_bulk_data import retrieve_bulk_data
-from storage_svc.retrieve_frames import retrieve_frames
-from storage_svc.retrieve_instances import retrieve_instances
+from storage_svc.retrieve.bulk_data import retrieve_bulk_data
+from storage_svc.retrieve.frames import retrieve_frames
+from storage_svc.retrieve.instances import retrieve_instances
 from storage_svc.search.run import Page, Search, run_search
 from storage_svc.storage_metrics import StorageMetrics
-from storage_svc.suspects import Suspects
-from storage_svc.upload_stream import UploadServices, UploadStream
-from storage_svc.watch import watch_changes
+from storage_svc.upload.stream import UploadServices, UploadStream
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Row = Mapping[str, Any]

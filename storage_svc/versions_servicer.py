@@ -13,13 +13,13 @@ from imaging.storage.v1 import storage_admin_service_pb2 as pb
 from imaging.storage.v1 import storage_admin_service_pb2_grpc as pb_grpc
 from storage_svc import resources
 from storage_svc.admin_parts import AdminParts
-from storage_svc.audit import audit_entries, audit_entry
 from storage_svc.caller import asked_by
-from storage_svc.instance_versions import instance_version, instance_versions
-from storage_svc.kept_name import parse_quarantine_name, parse_version_name
+from storage_svc.lifecycle.audit import audit_entries, audit_entry
 from storage_svc.names import parse_name
-from storage_svc.quarantine import quarantined_instance, quarantined_instances, require_quarantined
-from storage_svc.read_object import read_object
+from storage_svc.versions.instance_versions import instance_version, instance_versions
+from storage_svc.versions.kept_name import parse_quarantine_name, parse_version_name
+from storage_svc.versions.quarantine import quarantined_instance, quarantined_instances, require_quarantined
+from storage_svc.versions.read_object import read_object
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 from imaging.analysis.v1 import analysis_pb2
 from imaging.pipeline.v1 import pipeline_pb2
-from pipeline_svc.recipe import AlertRule
-from pipeline_svc.run_record import RunRecord
+from pipeline_svc.recipes.recipe import AlertRule
+from pipeline_svc.runs.record import RunRecord
 
 
 def alerts_of(

@@ -15,7 +15,7 @@ from typing import Any
 
 from imaging.errors import ImagingError, Unavailable
 from imaging.telemetry.durations import Durations
-from storage_svc.examine import Examined, Expected
+from storage_svc.ingest.examine import Examined, Expected
 from storage_svc.intake.arena import Slot
 from storage_svc.intake.jobs import Done, ExamineJob, Job, KeepJob, Unpacker, packed
 
@@ -90,7 +90,7 @@ class Intake:
         Raises
         ------
         ImagingError
-            As `storage_svc.examine.examine`; Unavailable if the process died over it.
+            As `storage_svc.ingest.examine.examine`; Unavailable if the process died over it.
         """
         examined: Examined = await self._ask(
             lambda number: ExamineJob(number, slot.start, slot.size_bytes, expected),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Any, NamedTuple
 
-from storage_svc.examine import Expected
+from storage_svc.ingest.examine import Expected
 
 _LENGTH = Struct(">I")
 

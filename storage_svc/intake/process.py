@@ -22,7 +22,7 @@ from imaging.errors import ImagingError
 from imaging.objectstore.folder import FolderObjectStore
 from imaging.supervisor.allocator import give_memory_back
 from imaging.supervisor.death_signal import die_with_parent
-from storage_svc.examine import Examined, examine, with_file_meta
+from storage_svc.ingest.examine import Examined, examine, with_file_meta
 from storage_svc.intake.jobs import Done, ExamineJob, KeepJob, Unpacker, packed
 
 J = TypeVar("J")

@@ -17,7 +17,8 @@ from imaging.dicom.json_model import JsonModels
 from imaging.errors import ImagingError
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_pb2
-from storage_svc.change_log import ChangeLog
+from storage_svc.index.change_log import ChangeLog
+from storage_svc.index.object_rows import instances_by_uid
 from storage_svc.metadata.pieces import Wanted, grouped, pieces_of
 from storage_svc.metadata.segment import Parts, Segment, packed
 from storage_svc.metadata.segment_rows import (
@@ -31,7 +32,6 @@ from storage_svc.metadata.segment_rows import (
 )
 from storage_svc.metadata.series_plan import Mixed, Whole, series_plan
 from storage_svc.names import parse_name
-from storage_svc.object_rows import instances_by_uid
 from storage_svc.schema import CHANGE, METADATA_CURSOR
 
 QUIET_SECONDS: Final = 2.0

@@ -12,6 +12,7 @@ from imaging.dicom.tag_path import tag_text
 from imaging.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN
 from imaging.errors import InvalidDicom, Unavailable
 from imaging.objectstore import ObjectStore
+from storage_svc.keeping.verified_object import damaged, read_range, read_whole
 from storage_svc.metadata.segment import (
     KEPT_HEADER_BYTES,
     SEGMENT_BYTES,
@@ -24,8 +25,7 @@ from storage_svc.metadata.segment import (
 )
 from storage_svc.metadata.segment_rows import Listing, Live
 from storage_svc.metadata.series_plan import Place
-from storage_svc.short_header import shortened
-from storage_svc.verified_object import damaged, read_range, read_whole
+from storage_svc.retrieve.short_header import shortened
 
 MODEL_HEADER_BYTES: Final = 16 * 1024 * 1024
 """Of encoded elements in one model: the largest elements of a longer header are left out, and named."""

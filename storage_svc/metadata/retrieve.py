@@ -17,6 +17,8 @@ from imaging.errors import NotFound
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc import resources
+from storage_svc.index.object_rows import instances_by_uid
+from storage_svc.keeping.verified_object import require_sound
 from storage_svc.metadata.gzip_stream import Deflated, GzipStream, deflated
 from storage_svc.metadata.pieces import (
     Wanted,
@@ -41,10 +43,8 @@ from storage_svc.metadata.segment_rows import (
 )
 from storage_svc.metadata.series_plan import Mixed, Part, Place, Whole, series_plan
 from storage_svc.names import Name, instance_name, parse_name
-from storage_svc.object_rows import instances_by_uid
-from storage_svc.read_ahead import read_ahead
-from storage_svc.short_header import shortened
-from storage_svc.verified_object import require_sound
+from storage_svc.retrieve.read_ahead import read_ahead
+from storage_svc.retrieve.short_header import shortened
 
 Format = pb.RetrieveMetadataRequest
 Response = pb.RetrieveMetadataResponse

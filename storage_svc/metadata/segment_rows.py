@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select
 
 from imaging.database import clock
+from storage_svc.keeping.object_check import OK
 from storage_svc.metadata.gzip_stream import Deflated
 from storage_svc.metadata.segment import Entry, Segment, content_name, entries_from_bytes, entries_to_bytes
 from storage_svc.names import Name
-from storage_svc.object_check import OK
 from storage_svc.schema import INSTANCE, METADATA_SEGMENT, NO_NUMBER, SERIES
 
 MODEL_VERSION: Final = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis_svc.onnx.model_card import read_model_card
 from analysis_svc.registry import ModelRegistry
-from pipeline_svc.recipe_book import BUILT_IN
+from pipeline_svc.recipes.book import BUILT_IN
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 

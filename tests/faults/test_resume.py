@@ -16,7 +16,7 @@ from imaging.client.file_store import store_files
 from imaging.client.results import StoreProgress
 from imaging.client.storage import Patience, StorageClient, Upload
 from imaging.rpc.channel import open_channel
-from storage_svc.upload_stream import PERSIST_BYTES
+from storage_svc.upload.stream import PERSIST_BYTES
 from tests.dicom.part10 import image, part10
 from tests.faults.bad_input import SOP_INSTANCE_UID
 from tests.faults.bad_pixels import FRAMES

@@ -11,7 +11,7 @@ import pytest
 from imaging.client.storage import StorageClient, Upload
 from imaging.errors import ImagingError, StorageFull, Unavailable
 from imaging.rpc.channel import open_channel
-from storage_svc.write_watch import WRITES
+from storage_svc.keeping.write_watch import WRITES
 from tests.faults.index_snapshot import Visible, visible
 from tests.faults.one_upload import answer_to, is_serving, large, read_back, refusal, small, until_serving
 from tests.installation.failing_disk import EIO, ENOSPC, EROFS, FailingDisk, failing_disk, needs_compiler

@@ -13,7 +13,7 @@ from imaging.client.storage import StorageClient, Upload
 from imaging.errors import StorageFull, Unavailable
 from imaging.rpc.channel import open_channel
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc.write_watch import WRITES
+from storage_svc.keeping.write_watch import WRITES
 from tests.faults.index_snapshot import Visible, visible
 from tests.faults.one_upload import answer_to, is_serving, large, read_back, refusal, small, until_serving
 from tests.installation.small_disk import SmallDisk, needs_mounts, on_small_disks

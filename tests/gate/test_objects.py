@@ -37,9 +37,9 @@ from imaging.volume.reformat import reformat
 from imaging.volume.resample import resample
 from imaging.volume.volume import Volume
 from processing_svc.steps.multiplanar_reformat import MultiplanarReformat
-from reporting_svc.encapsulated_pdf import encapsulated_pdf
-from reporting_svc.pdf import render_pdf
-from reporting_svc.structured_report import structured_report
+from reporting_svc.dicom.encapsulated_pdf import encapsulated_pdf
+from reporting_svc.dicom.structured_report import structured_report
+from reporting_svc.pdf.document import render_pdf
 from tests.analysis.chest import QUICK_MM, chest
 from tests.reporting.sample_report import sample_content
 from tests.reporting.test_structured_report import UIDS, _sources

@@ -15,7 +15,7 @@ from imaging.processing.v1 import processing_pb2, processing_service_pb2, proces
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2, reporting_service_pb2_grpc
 from imaging.stage.v1.stage_pb2 import Refusal, StageContext
 from imaging.work import Report, RequestWork
-from pipeline_svc.recipe_book import BUILT_IN, load_recipe_book
+from pipeline_svc.recipes.book import BUILT_IN, load_recipe_book
 
 PARAMETERS = json.dumps(
     {

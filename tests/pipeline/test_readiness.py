@@ -8,7 +8,7 @@ import pytest
 
 from imaging.errors import FailedPrecondition, SettingsInvalid, Unavailable
 from imaging.pipeline.v1 import pipeline_pb2
-from pipeline_svc.recipe_book import BUILT_IN
+from pipeline_svc.recipes.book import BUILT_IN
 from tests.pipeline.pipeline_client import Start
 from tests.pipeline.scripted_services import Scripted
 

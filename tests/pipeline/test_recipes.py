@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from analysis_svc.registry import ModelRegistry
 from imaging.errors import NotFound, SettingsInvalid
-from pipeline_svc.parameter_schema import check_parameters
-from pipeline_svc.planning import plan_stages
-from pipeline_svc.recipe import parse_recipe
-from pipeline_svc.recipe_book import BUILT_IN, RecipeBook, load_recipe_book
-from pipeline_svc.recipe_check import Capabilities, check_recipes
-from pipeline_svc.select import SelectedSeries
+from pipeline_svc.recipes.book import BUILT_IN, RecipeBook, load_recipe_book
+from pipeline_svc.recipes.check import Capabilities, check_recipes
+from pipeline_svc.recipes.parameter_schema import check_parameters
+from pipeline_svc.recipes.planning import plan_stages
+from pipeline_svc.recipes.recipe import parse_recipe
+from pipeline_svc.recipes.select import SelectedSeries
 from processing_svc.steps.registry import STEPS
-from reporting_svc.report_template import template_names
+from reporting_svc.content.report_template import template_names
 
 WHOLE = """\
 name: my-recipe

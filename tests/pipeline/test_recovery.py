@@ -25,15 +25,15 @@ from imaging.rpc.replicas import Replicas
 from imaging.stage.v1.stage_pb2 import Progress
 from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.alerts.run_alerts import RunAlerts
-from pipeline_svc.embedded_engine import EmbeddedEngine
-from pipeline_svc.recipe_book import load_recipe_book
-from pipeline_svc.run_carrier import RunCarrier
-from pipeline_svc.run_control import RunControl
-from pipeline_svc.run_record import GOING, RunRecord, StageOutcome
-from pipeline_svc.runs import Runs
+from pipeline_svc.recipes.book import load_recipe_book
+from pipeline_svc.runs.carrier import RunCarrier
+from pipeline_svc.runs.control import RunControl
+from pipeline_svc.runs.embedded_engine import EmbeddedEngine
+from pipeline_svc.runs.record import GOING, RunRecord, StageOutcome
+from pipeline_svc.runs.runs import Runs
+from pipeline_svc.runs.stage_call import StageCalls
+from pipeline_svc.runs.stage_services import StageService, StageTask, stage_services
 from pipeline_svc.schema import TABLES
-from pipeline_svc.stage_call import StageCalls
-from pipeline_svc.stage_services import StageService, StageTask, stage_services
 from pipeline_svc.watcher import Watcher
 from tests.database.databases import Databases
 from tests.pipeline.pipeline_client import Start

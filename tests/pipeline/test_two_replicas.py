@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from imaging.database import Database
 from imaging.database.lease import Lease, LeaseLost
 from imaging.pipeline.v1 import pipeline_pb2
-from pipeline_svc.runs import Runs
+from pipeline_svc.runs.runs import Runs
 from pipeline_svc.schema import LEASE, TABLES
 from tests.database.databases import Databases
 from tests.pipeline.pipeline_client import ENDED, PipelineClient, Start

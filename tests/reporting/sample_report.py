@@ -14,10 +14,10 @@ from imaging.dicom.uid import derived_uid
 from imaging.reporting.v1 import reporting_service_pb2
 from imaging.stage.v1 import stage_pb2
 from imaging.storage.v1 import storage_pb2
-from reporting_svc.assemble_content import ReportIdentity, assemble_content, series_uses
-from reporting_svc.finding_groups import group_findings
-from reporting_svc.report_content import KeyImage, Predecessor, ReportContent
-from reporting_svc.report_template import find_template
+from reporting_svc.content.assemble_content import ReportIdentity, assemble_content, series_uses
+from reporting_svc.content.finding_groups import group_findings
+from reporting_svc.content.report_content import KeyImage, Predecessor, ReportContent
+from reporting_svc.content.report_template import find_template
 
 STUDY_UID = "1.2.826.0.1.3680043.2.1125.1"
 SERIES_UID = "1.2.826.0.1.3680043.2.1125.2"

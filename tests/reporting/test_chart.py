@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting_svc.chart import Chart, parse_chart
-from reporting_svc.chart_drawing import Box, Label, Path, draw_chart, nice_ticks
-from reporting_svc.chart_svg import chart_svg
+from reporting_svc.content.chart import Chart, parse_chart
+from reporting_svc.content.chart_drawing import Box, Label, Path, draw_chart, nice_ticks
+from reporting_svc.html.chart import chart_svg
 
 _NUMBER = st.floats(-1e6, 1e6) | st.integers(-1000, 1000)
 

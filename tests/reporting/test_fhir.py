@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.bundle import Bundle  # R4's resources that are used here are the same in R4B
 
-from reporting_svc.fhir import render_fhir
-from reporting_svc.report_content import CodedConcept, ReportContent, SeriesUse
+from reporting_svc.content.report_content import CodedConcept, ReportContent, SeriesUse
+from reporting_svc.fhir.bundle import render_fhir
 from tests.reporting.sample_report import STUDY_UID, sample_content
 
 PDF = b"%PDF-1.4 sample"

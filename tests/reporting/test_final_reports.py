@@ -21,10 +21,10 @@ from imaging.rpc.channel import open_channel
 from imaging.rpc.status import domain_errors
 from imaging.settings.database import database_access
 from imaging.storage.v1 import storage_pb2
+from reporting_svc.dicom.verified_report import Verification
 from reporting_svc.finalizations import Finalizations
 from reporting_svc.finalize_report import ReportFinalizer
 from reporting_svc.report_table import DocumentContent, ReportTable
-from reporting_svc.verified_report import Verification
 from tests.ct_series import ct_series
 from tests.installation.in_process import services_in_process
 from tests.reporting.conftest import Services, clients_of, stage_context

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reporting_svc.finding_groups import group_findings
-from reporting_svc.finding_tables import finding_tables
-from reporting_svc.headlines import choose_headlines
-from reporting_svc.report_template import find_template, template_names
+from reporting_svc.content.finding_groups import group_findings
+from reporting_svc.content.finding_tables import finding_tables
+from reporting_svc.content.headlines import choose_headlines
+from reporting_svc.content.report_template import find_template, template_names
 from tests.reporting.sample_report import LAA, ML, VOLUME, finding, sample_content, sample_findings
 
 

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from reporting_svc.finding_tables import finding_tables
-from reporting_svc.html import render_html
+from reporting_svc.content.finding_tables import finding_tables
+from reporting_svc.html.page import render_html
 from tests.reporting.sample_report import ML, VOLUME, finding, sample_content, sample_findings, sample_study
 
 

@@ -14,11 +14,11 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from imaging.errors import InvalidDicom
-from reporting_svc.finding_groups import group_findings
-from reporting_svc.image_plane import ImagePlane
-from reporting_svc.key_image_choice import choose_key_images
-from reporting_svc.key_image_picture import Layer, draw_key_image
-from reporting_svc.segmentation_index import Segment, SegmentationIndex
+from reporting_svc.content.finding_groups import group_findings
+from reporting_svc.key_images.choice import choose_key_images
+from reporting_svc.key_images.image_plane import ImagePlane
+from reporting_svc.key_images.picture import Layer, draw_key_image
+from reporting_svc.key_images.segmentation_index import Segment, SegmentationIndex
 from tests.reporting.sample_report import ML, SEG_UID, VOLUME, finding, frame, sample_content
 
 RED = Segment(1, "Lesion", (255, 0, 0))

@@ -14,9 +14,9 @@ from pydicom import dcmread
 
 from imaging.errors import ObjectRefused
 from imaging.gate.check import Outgoing, check_object
-from reporting_svc.evidence import StoredInstance
-from reporting_svc.key_object_selection import key_object_selection
-from reporting_svc.report_content import KeyImage, ReportContent
+from reporting_svc.content.report_content import KeyImage, ReportContent
+from reporting_svc.dicom.evidence import StoredInstance
+from reporting_svc.dicom.key_object_selection import key_object_selection
 from tests.reporting.sample_report import CT_IMAGE, SERIES, sample_content, slice_uid
 from tests.reporting.test_structured_report import UIDS, _sources
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from reporting_svc.orientation_marks import EdgeLetters, draw_edge_letters
+from reporting_svc.key_images.orientation_marks import EdgeLetters, draw_edge_letters
 
 
 def _header(**values: Any) -> Dataset:

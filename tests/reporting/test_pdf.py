@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reporting_svc.finding_tables import finding_tables
-from reporting_svc.pdf import render_pdf
-from reporting_svc.report_content import ReportContent
+from reporting_svc.content.finding_tables import finding_tables
+from reporting_svc.content.report_content import ReportContent
+from reporting_svc.pdf.document import render_pdf
 from tests.reporting.sample_report import ML, VOLUME, finding, sample_content, sample_study
 
 needs_pdftotext = pytest.mark.skipif(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reporting_svc.plain_text import clean_text, person_name
+from reporting_svc.content.plain_text import clean_text, person_name
 
 
 @given(st.text(max_size=300), st.integers(2, 60))

@@ -15,12 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import SegmentationStorage
 
-from reporting_svc.encapsulated_pdf import encapsulated_pdf
-from reporting_svc.evidence import StoredInstance, collect_references
-from reporting_svc.pdf import render_pdf
-from reporting_svc.report_content import Predecessor, ReportContent
-from reporting_svc.structured_report import ReportSources, ReportUids, structured_report
-from reporting_svc.study_identity import study_identity
+from reporting_svc.content.report_content import Predecessor, ReportContent
+from reporting_svc.dicom.encapsulated_pdf import encapsulated_pdf
+from reporting_svc.dicom.evidence import StoredInstance, collect_references
+from reporting_svc.dicom.structured_report import ReportSources, ReportUids, structured_report
+from reporting_svc.dicom.study_identity import study_identity
+from reporting_svc.pdf.document import render_pdf
 from tests.reporting.sample_report import (
     FRAME_OF_REFERENCE_UID,
     LAA,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging.unit_text import unit_text
-from reporting_svc.value_text import age_text, date_text, number_text, time_text
+from reporting_svc.content.value_text import age_text, date_text, number_text, time_text
 
 
 @pytest.mark.parametrize(

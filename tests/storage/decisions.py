@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imaging.storage.v1 import storage_pb2
-from storage_svc.audit import audit_entries
+from storage_svc.lifecycle.audit import audit_entries
 from tests.storage.kept_objects import INSTANCE, OTHER_PIXELS, quarantined
 from tests.storage.storage_under_test import Storage, ct
 

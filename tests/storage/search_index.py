@@ -12,7 +12,7 @@ from imaging.database import DatabaseAccess
 from imaging.database.backend import Backend
 from imaging.database.migration import migrate
 from imaging.database.opening import open_backend
-from storage_svc.origin import RECEIVED
+from storage_svc.ingest.origin import RECEIVED
 from storage_svc.schema import SERIES, STUDY, STUDY_LIST, TABLES
 from storage_svc.search.run import Page, Search, run_search
 from storage_svc.search.study_list import update_list

@@ -14,8 +14,8 @@ from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
+from storage_svc.index.watch import watch_changes
 from storage_svc.schema import CHANGE, CHANGE_HEAD
-from storage_svc.watch import watch_changes
 from tests.storage.storage_under_test import Storage, ct
 
 Kind = storage_pb2.Change

@@ -18,7 +18,7 @@ from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
 from imaging.rpc.tracing import context_of
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc import completion, manifest
+from storage_svc.index import completion, manifest
 from storage_svc.schema import CHANGE, STUDY
 from tests.storage.storage_under_test import Storage, chunks, ct, origin
 

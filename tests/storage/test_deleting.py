@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 
 from imaging.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from imaging.storage.v1 import storage_pb2
+from storage_svc.keeping.sweeper import Sweeper
 from storage_svc.schema import KEPT_OBJECT
-from storage_svc.sweeper import Sweeper
 from tests.storage.storage_under_test import Storage, chunks, ct
 
 Kind = storage_pb2.Change

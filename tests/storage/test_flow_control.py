@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.errors import ImagingError, Overloaded, StorageFull, Unavailable
-from storage_svc.batching import Batcher
+from storage_svc.index.batching import Batcher
+from storage_svc.ingest.uid_turns import UidTurns
 from storage_svc.intake.arena import HEADROOM, Arena
-from storage_svc.open_uploads import OpenUploads
-from storage_svc.uid_turns import UidTurns
-from storage_svc.upload_spool import is_resumable, study_hint
+from storage_svc.upload.open_uploads import OpenUploads
+from storage_svc.upload.spool import is_resumable, study_hint
 
 
 async def test_requests_that_come_while_a_batch_runs_share_the_next_one() -> None:

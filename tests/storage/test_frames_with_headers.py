@@ -59,7 +59,7 @@ async def test_header_over_the_message_limit_names_what_it_leaves_out(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = await storage.store_one(file_bytes("CT_small.dcm"))
-    monkeypatch.setattr("storage_svc.instance_header._MOST_BYTES", 1000)
+    monkeypatch.setattr("storage_svc.retrieve.instance_header._MOST_BYTES", 1000)
     selections = [Asked.Selection(instance=stored.instance.name)]
     first, *_ = await storage.stream("RetrieveFrames", selections=selections, with_instance_headers=True)
     assert len(first.instance_header.content) <= 1000

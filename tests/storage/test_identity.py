@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from imaging.errors import Conflict, Unavailable
 from imaging.storage.v1 import storage_pb2
-from storage_svc.index_writer import IndexWriter, Overtaken
-from storage_svc.manifest import manifest_digest
+from storage_svc.index.manifest import manifest_digest
+from storage_svc.index.writer import IndexWriter, Overtaken
 from storage_svc.schema import INSTANCE, KEPT_OBJECT, QUARANTINE
 from tests.storage.storage_under_test import Storage, chunks, ct, encoded, file_bytes, origin
 

@@ -15,7 +15,7 @@ import pytest
 
 from imaging.errors import ChecksumMismatch, FailedPrecondition, InvalidArgument, InvalidDicom, Unavailable
 from imaging.objectstore import FolderObjectStore
-from storage_svc.examine import Examined, Expected
+from storage_svc.ingest.examine import Examined, Expected
 from storage_svc.intake.arena import HEADROOM, Arena, Slot
 from storage_svc.intake.intake import Intake
 from tests.storage.storage_under_test import ct, file_bytes

@@ -8,7 +8,7 @@ import pytest
 
 from imaging.errors import FailedPrecondition, InvalidArgument, NotFound, OnHold
 from imaging.storage.v1 import storage_pb2
-from storage_svc.audit import audit_entries
+from storage_svc.lifecycle.audit import audit_entries
 from tests.storage.storage_under_test import Storage, ct
 
 STUDY = "studies/1.2.3"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging.errors import DataLoss
-from storage_svc import piece_checksums
-from storage_svc.piece_checksums import PieceChecksums, PieceDigest, piece_bytes_for
+from storage_svc.keeping import piece_checksums
+from storage_svc.keeping.piece_checksums import PieceChecksums, PieceDigest, piece_bytes_for
 
 SIZES = [1, 200, 1 << 20, (1 << 20) + 1, (3 << 20) + 17]
 

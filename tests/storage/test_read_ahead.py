@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging.errors import DataLoss
-from storage_svc.read_ahead import read_ahead
+from storage_svc.retrieve.read_ahead import read_ahead
 
 
 @pytest.fixture(scope="module")

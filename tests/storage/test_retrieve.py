@@ -18,7 +18,7 @@ from imaging.dicom.header import read_header
 from imaging.dicom.transfer_syntax import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from imaging.errors import DataLoss, InvalidArgument, NotFound
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc.frame_plan import centre_out, decimated
+from storage_svc.retrieve.frame_plan import centre_out, decimated
 from tests.storage.storage_under_test import Storage, chunks, ct, encoded, file_bytes
 
 Format = pb.RetrieveMetadataRequest
@@ -199,8 +199,8 @@ async def test_one_bit_frames_that_do_not_begin_on_a_byte_tell_their_bit_offset(
 async def test_a_large_multi_frame_object_is_read_by_ranges_in_any_order(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage_svc.frame_source.VERIFIED_BYTES", 1000)
-    monkeypatch.setattr("storage_svc.frame_source.GROUP_BYTES", 3 * 512)
+    monkeypatch.setattr("storage_svc.retrieve.frame_source.VERIFIED_BYTES", 1000)
+    monkeypatch.setattr("storage_svc.retrieve.frame_source.GROUP_BYTES", 3 * 512)
     content, array = multiframe(11)
     stored = await storage.store_one(content)
     for numbers in ([], [3, 4, 5, 6, 1, 11], [5, 5, 5]):

@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from imaging.errors import InvalidArgument, LimitExceeded, NotFound
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc import retrieve_bulk_data
+from storage_svc.retrieve import bulk_data as retrieve_bulk_data
 from tests.storage.storage_under_test import Storage, ct, encoded, file_bytes
 
 JSON = pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON

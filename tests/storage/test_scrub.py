@@ -14,7 +14,7 @@ from imaging.database import clock
 from imaging.errors import NotFound, Unavailable
 from imaging.objectstore import FolderObjectStore
 from imaging.storage.v1 import storage_admin_pb2, storage_pb2
-from storage_svc.object_check import Pace
+from storage_svc.keeping.object_check import Pace
 from storage_svc.schema import KEPT_OBJECT
 from tests.storage.storage_under_test import Storage, chunks, ct
 
@@ -173,7 +173,7 @@ async def test_in_the_period_objects_are_verified_evenly_by_their_size(start: An
 
 
 async def test_a_restart_in_the_middle_goes_on_where_it_was(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage_svc.scrubber._BATCH_SECONDS", 0.2)
+    monkeypatch.setattr("storage_svc.keeping.scrubber._BATCH_SECONDS", 0.2)
     storage = await start(scrub_bytes_per_second=2**20)  # 40 objects count as 4 MB
     await slices(storage, 40)
     damage(storage, 40, "flipped")
@@ -231,7 +231,7 @@ async def test_one_object_that_cannot_be_read_now_does_not_hold_up_the_others(
         return read(store, key, *args)
 
     monkeypatch.setattr(FolderObjectStore, "read", failing)
-    monkeypatch.setattr("storage_svc.scrubber._FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr("storage_svc.keeping.scrubber._FIRST_BACKOFF", 0.01)
     await storage.admin("StartScrub")
     status = await until_scrubbed(storage, at_most=1)
     assert (status.missing_count, status.differing_count) == (0, 0)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage_svc.spooled_upload import SpooledUpload
-from storage_svc.upload_header import Announced
+from storage_svc.upload.header import Announced
+from storage_svc.upload.spooled import SpooledUpload
 
 CONTENT = b"x" * 1000
 

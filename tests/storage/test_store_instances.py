@@ -208,7 +208,7 @@ async def test_an_upload_without_its_finish_is_not_stored(storage: Storage) -> N
 async def test_resume_continues_at_what_came_wherever_the_stream_broke(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    monkeypatch.setattr("storage_svc.upload_stream.PERSIST_BYTES", 3 << 20)
+    monkeypatch.setattr("storage_svc.upload.stream.PERSIST_BYTES", 3 << 20)
     content, upload_id = large(12), str(uuid.uuid4())
     first = await storage.send(chunks(upload_id, content)[: cut + 1])
     assert first[0].ready.persisted_size_bytes == 0
@@ -223,7 +223,7 @@ async def test_resume_continues_at_what_came_wherever_the_stream_broke(
 
 
 async def test_a_resumable_upload_survives_a_restart(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage_svc.upload_stream.PERSIST_BYTES", 4 << 20)
+    monkeypatch.setattr("storage_svc.upload.stream.PERSIST_BYTES", 4 << 20)
     storage = await start()
     content, upload_id = large(12), str(uuid.uuid4())
     await storage.send(chunks(upload_id, content)[:7])
@@ -277,7 +277,7 @@ async def test_an_upload_that_is_sent_again_while_it_is_being_stored_cannot_touc
 async def test_a_stream_on_which_nothing_comes_is_ended_and_its_spool_is_freed(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage_svc.upload_stream.IDLE_SECONDS", 0.1)
+    monkeypatch.setattr("storage_svc.upload.stream.IDLE_SECONDS", 0.1)
     call = storage.stub.StoreInstances()
     await call.write(chunks("a", ct())[0])
     with pytest.raises(DeadlineExceeded), domain_errors():
@@ -386,7 +386,7 @@ async def test_the_deliberate_bug_acknowledges_before_anything_is_durable(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMAGING_TEST_BUG", "acknowledge-before-commit")
-    monkeypatch.setattr("storage_svc.ingest._BUG_DELAY_SECONDS", 2.0)
+    monkeypatch.setattr("storage_svc.ingest.ingest._BUG_DELAY_SECONDS", 2.0)
     assert (await storage.store_one(ct())).outcome == STORED
     with pytest.raises(NotFound):
         await storage.call("GetStudy", name="studies/1.2.3")

@@ -14,7 +14,7 @@ import pytest
 from imaging.errors import Unavailable
 from imaging.objectstore import FolderObjectStore
 from imaging.storage.v1 import storage_admin_service_pb2 as pb
-from storage_svc.sweeper import Sweeper
+from storage_svc.keeping.sweeper import Sweeper
 from tests.storage.kept_objects import OTHER_PIXELS
 from tests.storage.storage_under_test import Storage, chunks, ct
 from tests.storage.test_store_instances import large

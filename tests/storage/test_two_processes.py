@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select, update
 from imaging.errors import FailedPrecondition, StaleAttempt, Unavailable
 from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
-from storage_svc.origin import DERIVED, OriginOf
+from storage_svc.ingest.origin import DERIVED, OriginOf
 from storage_svc.schema import CHANGE, INSTANCE, KEPT_OBJECT, QUARANTINE, SERIES, STUDY, UPLOAD
 from tests.storage.storage_under_test import Storage, chunks, ct, whole
 from tests.storage.test_store_instances import large
@@ -264,7 +264,7 @@ async def test_a_newer_attempt_waits_for_what_the_older_one_is_committing(both: 
     reached, go_on = threading.Event(), threading.Event()
 
     def slow(connection: Connection) -> None:
-        from storage_svc.index_writer import _newest_attempts
+        from storage_svc.index.writer import _newest_attempts
 
         assert _newest_attempts(connection, [old]) == {("runs/1", "s"): 1}
         reached.set()

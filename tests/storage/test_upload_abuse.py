@@ -13,7 +13,7 @@ from imaging.rpc.status import from_status
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
 from storage_svc.schema import KEPT_OBJECT
-from storage_svc.upload_stream import MAX_OPEN
+from storage_svc.upload.stream import MAX_OPEN
 from tests.storage.storage_under_test import Storage, chunks, ct, origin, whole
 
 Request = pb.StoreInstancesRequest

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc.wire_message import data_message
+from storage_svc.retrieve.wire_message import data_message
 
 
 @pytest.mark.parametrize("kind", [pb.RetrieveFramesResponse, pb.RetrieveInstancesResponse])

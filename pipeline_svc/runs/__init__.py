@@ -1,0 +1,1 @@
+"""Runs: durable, carried stage by stage, whatever happens to the process."""

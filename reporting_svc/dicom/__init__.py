@@ -1,0 +1,1 @@
+"""The report as DICOM objects: SR, key object selection, encapsulated PDF."""

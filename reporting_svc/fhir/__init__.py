@@ -1,0 +1,1 @@
+"""The report as FHIR R4 resources."""

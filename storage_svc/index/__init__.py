@@ -1,0 +1,1 @@
+"""What is known of studies: their rows, their manifests, and the change log."""

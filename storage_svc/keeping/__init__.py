@@ -1,0 +1,1 @@
+"""What keeps the bytes true: proven reads, the scrub, the sweep."""
