@@ -30,10 +30,10 @@ from pipeline_svc.runs.control import RunControl
 from pipeline_svc.runs.embedded_engine import EmbeddedEngine
 from pipeline_svc.runs.metrics import RunMetrics
 from pipeline_svc.runs.runs import Runs
-from pipeline_svc.runs.stage_call import StageCalls
-from pipeline_svc.runs.stage_services import stage_services
 from pipeline_svc.schema import LEASE, TABLES
 from pipeline_svc.servicer import PipelineServicer
+from pipeline_svc.stages.by_kind import stage_services
+from pipeline_svc.stages.stage_call import StageCalls
 from pipeline_svc.watcher import Watcher
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from imaging.rpc.page_token import decode_token, encode_token, page_size, query_
 from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.readiness import Readiness
 from pipeline_svc.recipes.book import RecipeBook
-from pipeline_svc.recipes.recipe import LoadedRecipe
+from pipeline_svc.recipes.parse_recipe import LoadedRecipe
 from pipeline_svc.runs.control import RunControl
 from pipeline_svc.runs.creation import new_run, read_series
 from pipeline_svc.runs.runs import LOOK_AGAIN_S, Runs

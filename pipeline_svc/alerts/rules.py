@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from imaging.analysis.v1 import analysis_pb2
 from imaging.pipeline.v1 import pipeline_pb2
-from pipeline_svc.recipes.recipe import AlertRule
+from pipeline_svc.recipes.alert_rule import AlertRule
 from pipeline_svc.runs.record import RunRecord
 
 

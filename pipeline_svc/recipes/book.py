@@ -9,7 +9,8 @@ from pathlib import Path
 from imaging.errors import NotFound, SettingsInvalid
 from imaging.storage.v1 import storage_pb2
 from pipeline_svc.recipes.fit import first_that_fits
-from pipeline_svc.recipes.recipe import LoadedRecipe, Recipe, parse_recipe
+from pipeline_svc.recipes.parse_recipe import LoadedRecipe, parse_recipe
+from pipeline_svc.recipes.recipe import Recipe
 from pipeline_svc.recipes.suggestion import did_you_mean
 
 BUILT_IN = (

@@ -15,7 +15,8 @@ from imaging.reporting.v1 import reporting_service_pb2, reporting_service_pb2_gr
 from imaging.rpc.status import domain_errors
 from pipeline_svc.recipes.book import RecipeBook
 from pipeline_svc.recipes.parameter_schema import check_parameters
-from pipeline_svc.recipes.recipe import Kind, LoadedRecipe, StageSpec
+from pipeline_svc.recipes.parse_recipe import LoadedRecipe
+from pipeline_svc.recipes.stage_spec import Kind, StageSpec
 from pipeline_svc.recipes.suggestion import did_you_mean
 
 DOCUMENTS = ("sr", "pdf", "html", "key_image", "json", "fhir", "kos")

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline_svc.recipes.book import RecipeBook
-from pipeline_svc.recipes.recipe import KINDS, KINDS_OF_STUDY, LoadedRecipe, Recipe, StageSpec, parse_recipe
+from pipeline_svc.recipes.parse_recipe import LoadedRecipe, parse_recipe
+from pipeline_svc.recipes.recipe import Recipe
 from pipeline_svc.recipes.select import SelectedSeries, select_series
+from pipeline_svc.recipes.stage_spec import KINDS, KINDS_OF_STUDY, StageSpec
 from pipeline_svc.runs.record import RunRecord, StagePlan
 
 if TYPE_CHECKING:

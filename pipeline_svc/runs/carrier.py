@@ -11,12 +11,12 @@ from opentelemetry import context as otel_context
 from imaging.rpc.tracing import context_of
 from pipeline_svc.alerts.run_alerts import RunAlerts
 from pipeline_svc.recipes.book import RecipeBook
-from pipeline_svc.recipes.recipe import parse_recipe
+from pipeline_svc.recipes.parse_recipe import parse_recipe
 from pipeline_svc.runs.durable_run import DurableRun
 from pipeline_svc.runs.record import RunRecord
 from pipeline_svc.runs.runs import Runs
 from pipeline_svc.runs.script import run_study
-from pipeline_svc.runs.stage_call import StageCalls
+from pipeline_svc.stages.stage_call import StageCalls
 
 if TYPE_CHECKING:
     from imaging.client.storage import StorageClient

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pipeline_svc.runs.changes import EndedRun
 from pipeline_svc.runs.engine import RunEngine
 from pipeline_svc.runs.runs import Runs
-from pipeline_svc.runs.stage_call import StageCalls
+from pipeline_svc.stages.stage_call import StageCalls
 
 
 class RunControl:

@@ -14,7 +14,7 @@ from imaging.rpc.tracing import context_of, traceparent_of_current_span
 from imaging.storage.v1 import storage_pb2
 from pipeline_svc.recipes.book import RecipeBook
 from pipeline_svc.recipes.fit import why_none_fits
-from pipeline_svc.recipes.recipe import LoadedRecipe
+from pipeline_svc.recipes.parse_recipe import LoadedRecipe
 from pipeline_svc.runs.new_run import NewRun
 
 if TYPE_CHECKING:

@@ -15,15 +15,16 @@ from imaging.stage.v1.stage_pb2 import Refusal, StageContext
 from pipeline_svc.alerts.rules import alerts_of
 from pipeline_svc.alerts.run_alerts import RunAlerts
 from pipeline_svc.recipes.book import RecipeBook
+from pipeline_svc.recipes.parse_recipe import parse_recipe
 from pipeline_svc.recipes.planning import plan_run
-from pipeline_svc.recipes.recipe import Kind, parse_recipe
+from pipeline_svc.recipes.stage_spec import Kind
 from pipeline_svc.runs.message import timestamp
 from pipeline_svc.runs.record import GOING, RunRecord, StageOutcome, StageRecord
 from pipeline_svc.runs.runs import Runs
 from pipeline_svc.runs.script import StageFailed
-from pipeline_svc.runs.stage_call import WORTH_WAITING, StageCalls
-from pipeline_svc.runs.stage_services import StageTask
-from pipeline_svc.runs.what_to_send import names_to_send
+from pipeline_svc.stages.stage_call import WORTH_WAITING, StageCalls
+from pipeline_svc.stages.stage_service import StageTask
+from pipeline_svc.stages.what_to_send import names_to_send
 
 if TYPE_CHECKING:
     from imaging.client.storage import StorageClient

@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping
 from imaging.database import clock
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.stage.v1.stage_pb2 import ObjectCheck, Refusal
-from pipeline_svc.recipes.recipe import Kind, Parameter
+from pipeline_svc.recipes.stage_spec import Kind, Parameter
 
 State: TypeAlias = pipeline_pb2.State.ValueType
 

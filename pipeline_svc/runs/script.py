@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline_svc.recipes.recipe import Kind
+from pipeline_svc.recipes.stage_spec import Kind
 from pipeline_svc.runs.record import StageRecord
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from imaging.analysis.v1 import analysis_pb2
 from pipeline_svc.alerts.rules import alerts_of
-from pipeline_svc.recipes.recipe import AlertRule
+from pipeline_svc.recipes.alert_rule import AlertRule
 from tests.pipeline.alerted_runs import OneRun, finding
 
 

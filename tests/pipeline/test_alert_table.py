@@ -10,7 +10,7 @@ from imaging.pipeline.v1 import pipeline_pb2
 from imaging.work.try_again import TryAgain
 from pipeline_svc.alerts.alert_table import AlertTable
 from pipeline_svc.alerts.rules import alerts_of
-from pipeline_svc.recipes.recipe import AlertRule
+from pipeline_svc.recipes.alert_rule import AlertRule
 from tests.pipeline.alerted_runs import OneRun, finding
 
 

@@ -15,8 +15,8 @@ from imaging.errors import NotFound, SettingsInvalid
 from pipeline_svc.recipes.book import BUILT_IN, RecipeBook, load_recipe_book
 from pipeline_svc.recipes.check import Capabilities, check_recipes
 from pipeline_svc.recipes.parameter_schema import check_parameters
+from pipeline_svc.recipes.parse_recipe import parse_recipe
 from pipeline_svc.recipes.planning import plan_stages
-from pipeline_svc.recipes.recipe import parse_recipe
 from pipeline_svc.recipes.select import SelectedSeries
 from processing_svc.steps.registry import STEPS
 from reporting_svc.content.report_template import template_names

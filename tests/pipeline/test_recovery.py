@@ -31,9 +31,10 @@ from pipeline_svc.runs.control import RunControl
 from pipeline_svc.runs.embedded_engine import EmbeddedEngine
 from pipeline_svc.runs.record import GOING, RunRecord, StageOutcome
 from pipeline_svc.runs.runs import Runs
-from pipeline_svc.runs.stage_call import StageCalls
-from pipeline_svc.runs.stage_services import StageService, StageTask, stage_services
 from pipeline_svc.schema import TABLES
+from pipeline_svc.stages.by_kind import stage_services
+from pipeline_svc.stages.stage_call import StageCalls
+from pipeline_svc.stages.stage_service import StageService, StageTask
 from pipeline_svc.watcher import Watcher
 from tests.database.databases import Databases
 from tests.pipeline.pipeline_client import Start

@@ -13,7 +13,8 @@ from imaging.rpc.channel import open_channel
 from imaging.storage.v1 import storage_pb2
 from pipeline_svc.recipes.book import load_recipe_book
 from pipeline_svc.recipes.fit import first_that_fits, fitting_series, is_excluded_image_type, why_none_fits
-from pipeline_svc.recipes.recipe import Recipe, parse_recipe
+from pipeline_svc.recipes.parse_recipe import parse_recipe
+from pipeline_svc.recipes.recipe import Recipe
 from pipeline_svc.recipes.select import Selection, largest_stack, select_series
 from tests.pipeline.scripted_services import Scripted
 from tests.pipeline.scripted_storage import ScriptedSeries, ct_series, slice_header

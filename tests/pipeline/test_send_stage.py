@@ -20,7 +20,8 @@ from imaging.rpc.status import to_status
 from imaging.stage.v1.stage_pb2 import Progress, StageContext
 from imaging.work import Report, RequestWork
 from pipeline_svc.runs.record import StageOutcome, StagePlan, StageRecord
-from pipeline_svc.runs.stage_services import SendStages, StageTask
+from pipeline_svc.stages.send import SendStages
+from pipeline_svc.stages.stage_service import StageTask
 from tests.pipeline.pipeline_client import Start
 from tests.pipeline.scripted_services import Scripted
 from tests.pipeline.scripted_stages import Gate

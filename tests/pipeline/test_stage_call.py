@@ -24,8 +24,8 @@ from imaging.errors import (
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.stage.v1.stage_pb2 import Progress, StageContext
 from pipeline_svc.runs.record import RunRecord, StageOutcome, StagePlan, StageRecord
-from pipeline_svc.runs.stage_call import CallPolicy, StageCalls
-from pipeline_svc.runs.stage_services import StageTask
+from pipeline_svc.stages.stage_call import CallPolicy, StageCalls
+from pipeline_svc.stages.stage_service import StageTask
 
 POLICY = CallPolicy(timedelta(milliseconds=1), timedelta(milliseconds=4), timedelta(milliseconds=50))
 OUTCOME = StageOutcome(finding_count=3)

@@ -10,7 +10,7 @@ import pytest
 from imaging.codecs.registry import CODECS
 from imaging.dicom.transfer_syntax import JPEG_BASELINE_8BIT, transfer_syntax
 from imaging.errors import UnsupportedTransferSyntax
-from pipeline_svc.recipes.recipe import parse_recipe
+from pipeline_svc.recipes.parse_recipe import parse_recipe
 from processing_svc.steps.registry import COPIES, STEPS
 from storage_svc.retrieve.transcode_frame import target_syntax
 

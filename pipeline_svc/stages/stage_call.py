@@ -29,9 +29,9 @@ from imaging.errors import (
 )
 from imaging.rpc.tracing import context_of
 from imaging.stage.v1.stage_pb2 import Progress
-from pipeline_svc.recipes.recipe import Kind
+from pipeline_svc.recipes.stage_spec import Kind
 from pipeline_svc.runs.record import StageOutcome, StageRecord
-from pipeline_svc.runs.stage_services import StageService, StageTask
+from pipeline_svc.stages.stage_service import StageService, StageTask
 
 _log = logging.getLogger(__name__)
 
