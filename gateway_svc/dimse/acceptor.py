@@ -21,7 +21,8 @@ import uvloop
 
 from gateway_svc.dimse.associate_pdu import AssociateRequest
 from gateway_svc.dimse.callers import Callers
-from gateway_svc.dimse.door import Door, DoorLimits
+from gateway_svc.dimse.connection import DoorLimits
+from gateway_svc.dimse.door import Door
 from gateway_svc.dimse.ledger import Ledger
 from gateway_svc.dimse.remote_aes import RemoteAes
 from gateway_svc.dimse.scp import Scp

@@ -18,8 +18,8 @@ from gateway_svc.dimse.c_move import c_move
 from gateway_svc.dimse.c_store import HeldBytes, c_store
 from gateway_svc.dimse.command import RESPONSE, Command, CommandField
 from gateway_svc.dimse.commitment_reports import CommitmentReports
+from gateway_svc.dimse.connection import Caller
 from gateway_svc.dimse.data_set import AssociationLost
-from gateway_svc.dimse.door import Caller
 from gateway_svc.dimse.ledger import Ledger
 from gateway_svc.dimse.n_action import n_action
 from gateway_svc.dimse.pdu import AbortReason

@@ -18,8 +18,9 @@ from gateway_svc.dimse.associate_pdu import AssociateRequest, ProposedContext, U
 from gateway_svc.dimse.association import Association
 from gateway_svc.dimse.callers import Callers
 from gateway_svc.dimse.command import Command, CommandField
+from gateway_svc.dimse.connection import Caller, DoorLimits
 from gateway_svc.dimse.data_set import AssociationLost
-from gateway_svc.dimse.door import MOST_UNASSOCIATED, Caller, Door, DoorLimits, Serve
+from gateway_svc.dimse.door import MOST_UNASSOCIATED, Door, Serve
 from gateway_svc.dimse.pdu import HEADER, PduType
 from gateway_svc.dimse.requestor import RemoteAe, associate
 from gateway_svc.dimse.sop_classes import VERIFICATION, SopClasses
