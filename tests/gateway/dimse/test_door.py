@@ -241,7 +241,7 @@ async def test_an_idle_association_is_aborted_after_its_time() -> None:
 
 @pytest.mark.parametrize("piece", [b"\x04", HEADER.pack(PduType.P_DATA_TF, 2000) + b"\0"])
 async def test_a_sender_of_a_byte_a_second_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
-    monkeypatch.setattr("gateway_svc.dimse.door.SLOW_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr("gateway_svc.dimse.connection.SLOW_AFTER_SECONDS", 1.0)
     async with opened() as at:
         association = await at.associate("SLOW")
         association.stream.write((piece,))
