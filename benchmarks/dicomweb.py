@@ -5,15 +5,19 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from benchmarks.dimse import free_port
+from benchmarks.figure import Bench, Run
 from benchmarks.orthanc import Orthanc
 from benchmarks.ours import Ours
+from benchmarks.side import Stopwatch
 from benchmarks.work import Series
+
+CLIENTS: Final = 4
 
 
 class WebArchive(Protocol):
@@ -71,6 +75,30 @@ class OrthancWeb:
     def close(self) -> None:
         """End it as its users do."""
         self._orthanc.close()
+
+
+def open_archives(bench: Bench, name: str) -> list[WebArchive]:
+    """Both archives, or ours alone, empty, until the bench is closed."""
+    kinds: tuple[Callable[[Path], WebArchive], ...] = (OurWeb, OrthancWeb)
+    archives: list[WebArchive] = []
+    for number, open_archive in enumerate(kinds[: len(bench.open_sides)]):
+        archive = open_archive(bench.folder / f"{name}-{number}")
+        bench.closing.callback(archive.close)
+        archives.append(archive)
+    return archives
+
+
+def timed_requests(bench: Bench, archives: Sequence[WebArchive], paths: Sequence[str], accept: str) -> list[Run]:
+    """Requests a second of the archives in turns, by `CLIENTS` clients."""
+    for archive in archives:  # the first requests pay for imports and open connections
+        get_all(archive, paths[:20], accept, CLIENTS)
+    runs: list[Run] = []
+    for turn in range(bench.repeats):
+        for archive in archives if turn % 2 == 0 else archives[::-1]:
+            with Stopwatch() as watch:
+                get_all(archive, paths, accept, CLIENTS)
+            runs.append(Run(archive.name, len(paths) / watch.seconds, CLIENTS))
+    return runs
 
 
 def get_all(archive: WebArchive, paths: Sequence[str], accept: str, clients: int) -> int:

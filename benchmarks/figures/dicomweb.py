@@ -7,15 +7,11 @@ twice in a run, and neither archive keeps any.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-from benchmarks.dicomweb import OrthancWeb, OurWeb, WebArchive, get_all
-from benchmarks.figure import Bench, Figure, Run, figure
-from benchmarks.side import Stopwatch
+from benchmarks.dicomweb import open_archives, timed_requests
+from benchmarks.figure import Bench, Figure, figure
 
-CLIENTS: Final = 4
 ANY_SYNTAX: Final = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 ASKED: Final = {
     "web_frames": ("frames/1", ANY_SYNTAX),
@@ -26,25 +22,13 @@ ASKED: Final = {
 
 def measure(bench: Bench) -> Figure:
     """Frames; the runs of the others are made on the way, in turns."""
-    kinds: tuple[Callable[[Path], WebArchive], ...] = (OurWeb, OrthancWeb)
-    archives: list[WebArchive] = []
     series = bench.work.ct(bench.slices // 2)
-    for number, open_archive in enumerate(kinds[: len(bench.open_sides)]):
-        archive = open_archive(bench.folder / f"web-{number}")
-        bench.closing.callback(archive.close)
+    archives = open_archives(bench, "web")
+    for archive in archives:
         archive.store(series)
-        archives.append(archive)
     instances = [f"{series.name}/instances/{uid}" for uid in series.sop_instance_uids]
     for name, (tail, accept) in ASKED.items():
-        paths = [f"{instance}/{tail}" for instance in instances]
-        bench.kept[name] = []
-        for archive in archives:  # the first requests pay for imports and open connections
-            get_all(archive, paths[:20], accept, CLIENTS)
-        for turn in range(bench.repeats):
-            for archive in archives if turn % 2 == 0 else archives[::-1]:
-                with Stopwatch() as watch:
-                    get_all(archive, paths, accept, CLIENTS)
-                bench.kept[name].append(Run(archive.name, len(paths) / watch.seconds, CLIENTS))
+        bench.kept[name] = timed_requests(bench, archives, [f"{instance}/{tail}" for instance in instances], accept)
     return figure("web_frames", "frames/s", bench.kept["web_frames"], target=1.0)
 
 
