@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
 from analysis_svc.frame_values import image_frame, series_attributes, series_units
 from analysis_svc.model import ImageFrame
-from imaging.client.storage import Frame, InstanceHeader, Selection, StorageClient
+from imaging.client.frame import Frame
+from imaging.client.storage import InstanceHeader, Selection, StorageClient
 from imaging.errors import Cancelled, PixelDataInvalid
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from imaging.client.storage import Frame, Selection, StorageClient
+from imaging.client.frame import Frame
+from imaging.client.storage import Selection, StorageClient
 from imaging.dicom.header import read_header
 from imaging.errors import InvalidArgument
 from imaging.processing.v1 import processing_service_pb2 as pb

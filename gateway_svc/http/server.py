@@ -14,7 +14,7 @@ import uvicorn
 
 from gateway_svc.http.protocol import LimitedProtocol
 from gateway_svc.listening import listening_socket
-from imaging.rpc.server import ListenSettings
+from imaging.rpc.connection_settings import ListenSettings
 
 KEEP_ALIVE_SECONDS: Final = 75
 """An idle connection stays open longer than the 60 s of usual proxies, so that none of theirs is used too late."""

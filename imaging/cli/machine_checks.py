@@ -21,7 +21,8 @@ from imaging.cli.amounts import size_text
 from imaging.cli.check import Check
 from imaging.client.endpoints import Endpoints
 from imaging.errors import Unavailable
-from imaging.rpc.channel import ChannelSettings, open_channel
+from imaging.rpc.channel import open_channel
+from imaging.rpc.connection_settings import ChannelSettings
 from imaging.supervisor.addresses import check_free
 
 _LITTLE_ROOM: Final = 10 * 10**9

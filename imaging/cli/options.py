@@ -48,7 +48,7 @@ def settings_from(
     SettingsInvalid
         Naming the flag, variable or line.
     """
-    from imaging.settings import load_settings  # its import brings gRPC, which --help does not need
+    from imaging.settings import load_settings  # its import builds every section, which --help does not need
 
     overrides: dict[str, Any] = {}
     for assignment in assignments or []:

@@ -16,7 +16,7 @@ def main() -> None:
     as_json = "--json" in sys.argv
     debug = os.environ.get("IMAGING_DEBUG") == "1"
     try:
-        # Imported here: it takes a second, in which Ctrl-C must end the program as it does later.
+        # Imported here: it takes a while, in which Ctrl-C must end the program as it does later.
         from imaging.cli.commands import app
 
         app()

@@ -12,7 +12,6 @@ from imaging.cli.exit_codes import ExitCode
 from imaging.cli.options import ConfigOption, DataOption, InsecureFlag, JsonFlag, SetOption, settings_from
 from imaging.cli.output import Output
 from imaging.cli.page_url import page_url
-from imaging.supervisor.addresses import FRONT
 from imaging.supervisor.event import Event, EventKind
 
 if TYPE_CHECKING:
@@ -104,6 +103,8 @@ async def _run(settings: Settings, port_base: int | None, output: Output) -> int
 
 
 async def _ready_then_watch(supervisor: Supervisor, output: Output) -> None:
+    from imaging.supervisor.addresses import FRONT
+
     await supervisor.wait_ready()
     if output.as_json:
         output.result({"endpoints": supervisor.addresses})

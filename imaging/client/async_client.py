@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from imaging.analysis.v1 import analysis_service_pb2, analysis_service_pb2_grpc
 from imaging.client import conversion
@@ -16,20 +16,22 @@ from imaging.client.alerts import AsyncAlerts
 from imaging.client.destinations import AsyncDestinations
 from imaging.client.endpoints import resolve_endpoints
 from imaging.client.file_store import OnProgress, store_files
-from imaging.client.frame import Frame
-from imaging.client.loose_frames import AnalyzedFrame, Frames, ProcessedFrame, analyze_frames, process_frames
 from imaging.client.patience import Patience
 from imaging.client.reports import AsyncReports
 from imaging.client.results import Series, StoreSummary, Study
 from imaging.client.run_results import Finding, Run
 from imaging.client.runs import AsyncRuns
 from imaging.client.search_keys import search_keys
-from imaging.client.series_array import SeriesArray, series_array
 from imaging.client.storage import Selection, StorageClient
 from imaging.client.storage_admin import AsyncStorageAdmin
 from imaging.rpc.channel import open_channel
 from imaging.rpc.status import domain_errors
 from imaging.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from imaging.client.frame import Frame
+    from imaging.client.loose_frames import AnalyzedFrame, Frames, ProcessedFrame
+    from imaging.client.series_array import SeriesArray
 
 
 class AsyncClient:
@@ -180,6 +182,8 @@ class AsyncClient:
     ) -> SeriesArray:
         """The pixels of a series as one array, with spacing, origin and orientation where the frames make a volume."""
         name = _name(series, "studies")
+        from imaging.client.series_array import series_array  # numpy comes with the first pixels
+
         return await series_array(self.storage, name, rescale=rescale, sop_instance_uids=tuple(sop_instance_uids))
 
     async def process_frames(
@@ -194,6 +198,8 @@ class AsyncClient:
         spacing_mm
             Of rows and of columns.
         """
+        from imaging.client.loose_frames import process_frames
+
         answers = process_frames(self._processing_channel, frames, step, parameters, spacing_mm)
         async with aclosing(answers):
             async for answer in answers:
@@ -219,6 +225,8 @@ class AsyncClient:
         units
             UCUM unit of the values: `[hnsf'U]` for Hounsfield units.
         """
+        from imaging.client.loose_frames import analyze_frames
+
         answers = analyze_frames(
             self._analysis_channel,
             frames,

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import grpc
 
 from imaging.client.changes import watch_changes
-from imaging.client.frame import DECODABLE, Frame
-from imaging.client.frame_stream import read_frames
 from imaging.client.headers import InstanceHeader, read_headers
 from imaging.client.metadata import Metadata, retrieve_metadata
 from imaging.client.objects import retrieve_objects
 from imaging.client.patience import Patience
-from imaging.client.progressive_frames import PROGRESSIVE, refined_frames
 from imaging.client.upload import StoreResult, Upload
 from imaging.client.upload_stream import UploadStream
 from imaging.rpc.status import domain_errors
@@ -23,12 +20,13 @@ from imaging.storage.v1 import storage_pb2, storage_service_pb2, storage_service
 if TYPE_CHECKING:
     import pydicom
 
+    from imaging.client.frame import Frame
     from imaging.client.stub import StorageStub
     from imaging.client.volume_reading import Progress
     from imaging.codecs.sandbox import DecodePool
     from imaging.volume.volume import Volume
 
-__all__ = ["Frame", "InstanceHeader", "Metadata", "Patience", "StorageClient", "StoreResult", "Upload"]
+__all__ = ["InstanceHeader", "Metadata", "Patience", "StorageClient", "StoreResult", "Upload"]
 
 T = TypeVar("T")
 Selection = storage_service_pb2.RetrieveFramesRequest.Selection
@@ -221,6 +219,10 @@ class StorageClient:
         PixelDataInvalid
             At the first frame that cannot be decoded.
         """
+        from imaging.client.frame import DECODABLE  # numpy and the codecs come with the first pixels
+        from imaging.client.frame_stream import read_frames
+        from imaging.client.progressive_frames import PROGRESSIVE
+
         request = storage_service_pb2.RetrieveFramesRequest(
             series=series,
             selections=selections,
@@ -244,6 +246,8 @@ class StorageClient:
         ChecksumMismatch
             If a frame has changed since its first bytes were read.
         """
+        from imaging.client.progressive_frames import refined_frames
+
         finer = refined_frames(self._stub, frames, resolution_level, self._decode_pool(), self._patience)
         try:
             async for frame in finer:

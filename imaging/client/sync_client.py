@@ -6,21 +6,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from imaging.client import results
 from imaging.client.alerts import Alert
 from imaging.client.async_client import AsyncClient
 from imaging.client.destinations import Destination, Echo, FailedSend, Sending
 from imaging.client.file_store import OnProgress
-from imaging.client.frame import Frame
 from imaging.client.loop_thread import LoopThread
-from imaging.client.loose_frames import AnalyzedFrame, Frames, ProcessedFrame
 from imaging.client.patience import Patience
 from imaging.client.results import StoreSummary, Study
 from imaging.client.run_results import Document, Finding, Report, Run, State
-from imaging.client.series_array import SeriesArray
 from imaging.settings import Settings
+
+if TYPE_CHECKING:
+    from imaging.client.frame import Frame
+    from imaging.client.loose_frames import AnalyzedFrame, Frames, ProcessedFrame
+    from imaging.client.series_array import SeriesArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -19,29 +17,13 @@ from imaging.processing.v1 import processing_service_pb2
 from imaging.reporting.v1 import reporting_service_pb2
 from imaging.rpc.call_details import with_metadata, with_timeout
 from imaging.rpc.client_span import client_spans
+from imaging.rpc.connection_settings import ChannelSettings
 from imaging.rpc.deadline import DEFAULT_UNARY, remaining_seconds
 from imaging.rpc.loopback import is_loopback, split_address
 from imaging.storage.v1 import storage_admin_service_pb2, storage_service_pb2
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """Both ways. A chunk holds at most 1 MiB, a whole small instance or frame at most 3.5 MiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelSettings:
-    """How a client reaches a service."""
-
-    ca_file: Path | None = None
-    """PEM certificates to trust; TLS is used when it is given."""
-
-    token: str = ""
-    """Bearer token; sent only over TLS or to loopback."""
-
-    server_name: str = ""
-    """The name in the certificates of the servers, where it is not the host of the address; empty: that host."""
-
-    token_in_plain_text: bool = False
-    """Send the token anywhere: something between does TLS (`security.insecure`)."""
 
 
 def open_channel(

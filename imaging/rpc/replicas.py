@@ -10,7 +10,8 @@ from typing import Final
 
 import grpc
 
-from imaging.rpc.channel import ChannelSettings, open_channel
+from imaging.rpc.channel import open_channel
+from imaging.rpc.connection_settings import ChannelSettings
 from imaging.rpc.loopback import split_address
 
 CONNECT_TIMEOUT_MS: Final = 5000

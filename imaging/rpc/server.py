@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -18,6 +16,7 @@ from imaging.rpc.around import Around, AroundEveryCall
 from imaging.rpc.call_errors import typed_errors
 from imaging.rpc.call_metrics import call_metrics
 from imaging.rpc.channel import MAX_MESSAGE_BYTES
+from imaging.rpc.connection_settings import ListenSettings
 from imaging.rpc.credentials import bearer_token
 from imaging.rpc.deadline import deadline
 from imaging.rpc.tracing import server_span
@@ -27,26 +26,6 @@ MAX_CONCURRENT_RPCS: Final = 512
 
 LIVENESS: Final = "liveness"
 """A name that health knows besides those of the services: SERVING as long as the process can answer at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListenSettings:
-    """Where and how a server listens. `imaging.settings` refuses what is unsafe before this is made."""
-
-    address: str = "127.0.0.1:0"
-    """`host:port`; port 0 takes a free one."""
-
-    certificate_file: Path | None = None
-    """PEM chain; TLS is used when it and `key_file` are given."""
-
-    key_file: Path | None = None
-    """PEM key."""
-
-    token: str = ""
-    """Bearer token that every call must carry; empty: none is asked for."""
-
-    health_address: str = ""
-    """`host:port` where health alone is served in plain text, for probes that speak no TLS; empty: nowhere."""
 
 
 class RpcServer:

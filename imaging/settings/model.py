@@ -11,9 +11,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from imaging.errors import SettingsInvalid
-from imaging.rpc.channel import ChannelSettings
+from imaging.rpc.connection_settings import ChannelSettings, ListenSettings
 from imaging.rpc.loopback import is_loopback
-from imaging.rpc.server import ListenSettings
 from imaging.settings.front import FrontSettings
 from imaging.settings.gateway import DestinationId as WebhookId
 from imaging.settings.gateway import GatewaySettings

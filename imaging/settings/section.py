@@ -14,7 +14,7 @@ from imaging.rpc.loopback import split_address
 class Section(BaseModel):
     """A part of the settings: immutable, and nothing unknown in it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _from_text(value: Any) -> Any:

@@ -14,7 +14,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from imaging.errors import Unavailable
-from imaging.rpc.channel import ChannelSettings, open_channel
+from imaging.rpc.channel import open_channel
+from imaging.rpc.connection_settings import ChannelSettings
 from imaging.supervisor.backoff import Backoff
 from imaging.supervisor.event import Event, EventKind
 from imaging.supervisor.service_log import ServiceLog

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from pydicom.sr.codedict import codes
-from skimage.restoration import denoise_tv_chambolle
 
 from imaging.derived.derivation import Derivation
 from imaging.volume.volume import Volume
@@ -44,6 +43,8 @@ class DenoiseTotalVariation(Step[DenoiseTotalVariationParameters]):
 
     def apply(self, volume: Volume, parameters: DenoiseTotalVariationParameters, progress: Progress) -> Volume:
         """The filtered volume, see `each_slice`; unchanged where there is no noise."""
+        from skimage.restoration import denoise_tv_chambolle  # it brings scipy.stats, a third of the service's start
+
         sigma = noise_level(volume.voxels) if parameters.noise_sigma is None else parameters.noise_sigma
 
         def smoothed(plane: NDArray[np.float64]) -> NDArray[Any]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
-from imaging.client.storage import Frame, StorageClient
+from imaging.client.frame import Frame
+from imaging.client.storage import StorageClient
 from imaging.errors import (
     ChecksumMismatch,
     DataLoss,

@@ -17,7 +17,8 @@ from google.protobuf.message import Message
 from imaging.client.async_client import AsyncClient
 from imaging.client.kept_versions import AsyncKeptVersions
 from imaging.rpc.channel import open_channel
-from imaging.rpc.server import ListenSettings, RpcServer
+from imaging.rpc.connection_settings import ListenSettings
+from imaging.rpc.server import RpcServer
 from imaging.settings import SERVICE_NAMES
 
 UNKNOWN_VALUE: Final = 99

@@ -14,7 +14,8 @@ import pytest_asyncio
 
 from imaging.client.storage import StorageClient, Upload
 from imaging.errors import Unauthenticated
-from imaging.rpc.channel import ChannelSettings, open_channel
+from imaging.rpc.channel import open_channel
+from imaging.rpc.connection_settings import ChannelSettings
 from imaging.settings import Settings
 from imaging.storage.v1 import storage_service_pb2 as messages
 from tests.ct_series import CtSeries, ct_series

@@ -14,7 +14,7 @@ from gateway_svc.http.server import HttpServer
 from gateway_svc.service import build
 from imaging.errors import SettingsInvalid, Unavailable
 from imaging.gateway.v1 import gateway_pb2, gateway_service_pb2, gateway_service_pb2_grpc
-from imaging.rpc.server import ListenSettings
+from imaging.rpc.connection_settings import ListenSettings
 from imaging.settings import load_settings
 from imaging.supervisor.environment import child_environment
 from tests.installation.in_process import services_in_process

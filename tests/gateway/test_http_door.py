@@ -23,7 +23,7 @@ from gateway_svc.http.exchange import Exchange
 from gateway_svc.http.guard import Guard
 from gateway_svc.http.observed import Observer
 from gateway_svc.http.server import HttpServer
-from imaging.rpc.server import ListenSettings
+from imaging.rpc.connection_settings import ListenSettings
 from imaging.settings import load_settings
 from tests.ct_series import ct_series
 from tests.gateway.site import Site

@@ -10,7 +10,8 @@ from typing import Any
 from imaging.analysis.v1 import analysis_service_pb2_grpc
 from imaging.processing.v1 import processing_service_pb2_grpc
 from imaging.reporting.v1 import reporting_service_pb2_grpc
-from imaging.rpc.server import ListenSettings, RpcServer
+from imaging.rpc.connection_settings import ListenSettings
+from imaging.rpc.server import RpcServer
 from imaging.storage.v1 import storage_service_pb2_grpc
 from tests.pipeline.scripted_stages import ScriptedAnalysis, ScriptedProcessing, ScriptedReporting, ScriptedStages
 from tests.pipeline.scripted_storage import ScriptedStorage

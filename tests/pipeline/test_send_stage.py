@@ -14,8 +14,9 @@ import pytest
 from imaging.errors import Cancelled, FailedPrecondition, NotFound, Unavailable
 from imaging.gateway.v1 import gateway_pb2, gateway_service_pb2, gateway_service_pb2_grpc
 from imaging.pipeline.v1 import pipeline_pb2
+from imaging.rpc.connection_settings import ListenSettings
 from imaging.rpc.replicas import Replicas
-from imaging.rpc.server import ListenSettings, RpcServer
+from imaging.rpc.server import RpcServer
 from imaging.rpc.status import to_status
 from imaging.stage.v1.stage_pb2 import Progress, StageContext
 from imaging.work import Report, RequestWork

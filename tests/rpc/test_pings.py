@@ -7,7 +7,8 @@ import struct
 from datetime import timedelta
 from typing import Final
 
-from imaging.rpc.server import ListenSettings, RpcServer
+from imaging.rpc.connection_settings import ListenSettings
+from imaging.rpc.server import RpcServer
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, PING, GOAWAY = 4, 6, 7

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_service_pb2_grpc
-from imaging.rpc.channel import ChannelSettings, open_channel
+from imaging.rpc.channel import open_channel
+from imaging.rpc.connection_settings import ChannelSettings, ListenSettings
 from imaging.rpc.replicas import Replicas
-from imaging.rpc.server import ListenSettings, RpcServer
+from imaging.rpc.server import RpcServer
 from tests.house_certificates import HouseCertificates
 
 SERVICE = "imaging.pipeline.v1.PipelineService"

@@ -15,9 +15,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from imaging import errors
 from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_service_pb2_grpc
-from imaging.rpc.channel import ChannelSettings, open_channel
+from imaging.rpc.channel import open_channel
+from imaging.rpc.connection_settings import ChannelSettings, ListenSettings
 from imaging.rpc.deadline import remaining_seconds
-from imaging.rpc.server import ListenSettings, RpcServer
+from imaging.rpc.server import RpcServer
 from imaging.rpc.status import domain_errors
 from imaging.rpc.tracing import traceparent_of_current_span
 

@@ -16,7 +16,8 @@ import pytest
 
 from imaging import errors
 from imaging.pipeline.v1 import pipeline_pb2, pipeline_service_pb2, pipeline_service_pb2_grpc
-from imaging.rpc.channel import ChannelSettings, open_channel
+from imaging.rpc.channel import open_channel
+from imaging.rpc.connection_settings import ChannelSettings
 from imaging.rpc.server import RpcServer
 from imaging.rpc.status import domain_errors
 from imaging.settings import Settings, load_settings

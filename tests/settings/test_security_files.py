@@ -10,7 +10,8 @@ from shutil import which
 import pytest
 
 from imaging.errors import SettingsInvalid
-from imaging.rpc.channel import ChannelSettings, open_channel
+from imaging.rpc.channel import open_channel
+from imaging.rpc.connection_settings import ChannelSettings
 from imaging.settings import Settings, load_settings
 
 TOKEN = "0123456789abcdef"

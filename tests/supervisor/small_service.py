@@ -13,7 +13,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from imaging.rpc.server import ListenSettings, RpcServer
+from imaging.rpc.connection_settings import ListenSettings
+from imaging.rpc.server import RpcServer
 from imaging.supervisor.death_signal import die_with_parent
 
 

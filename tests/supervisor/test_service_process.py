@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from imaging.errors import Unavailable
-from imaging.rpc.channel import ChannelSettings
+from imaging.rpc.connection_settings import ChannelSettings
 from imaging.settings import Settings
 from imaging.supervisor.addresses import service_addresses
 from imaging.supervisor.backoff import Backoff

@@ -22,7 +22,7 @@ from gateway_svc.web_api.services import Services
 from gateway_svc.web_app import web_app
 from imaging.client.patience import Patience
 from imaging.database import Database
-from imaging.rpc.server import ListenSettings
+from imaging.rpc.connection_settings import ListenSettings
 from imaging.settings import load_settings
 from imaging.settings.database import database_access
 from imaging.work.try_again import TryAgain
