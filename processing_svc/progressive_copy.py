@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, Final
 
 import numpy as np
@@ -34,9 +33,10 @@ from imaging.gate.check import Outgoing
 from imaging.processing.v1 import processing_service_pb2
 from imaging.work import Report
 from imaging.work.derived_output import derived_origin, store_derived
-from imaging.work.input_digest import input_digest
+from imaging.work.input_digest import digest_of
+from imaging.work.ordered_answers import ordered_answers
 from imaging.work.refusal import refusal_of
-from processing_svc.recoded_instance import recoded_instance
+from processing_svc.recoded_instance import RecodedSeries
 from processing_svc.steps.progressive_htj2k import ProgressiveHtj2k
 
 Result = processing_service_pb2.ProcessSeriesResponse.Result
@@ -73,12 +73,11 @@ async def progressive_copy(
         _check(images)
     except VolumeRefused as refused:
         return Result(algorithm=f"{step.name} {step.version}", refusals=[refusal_of(step.name, refused)])
-    used = {item.instance.sop_instance_uid for item in images}
-    uid_parts = ["process", await input_digest(storage, request.series, used), algorithm.text]
-    effective_time = request.context.effective_time.ToDatetime(UTC)
+    uid_parts = ["process", digest_of(item.instance for item in images), algorithm.text]
+    copies = RecodedSeries(algorithm, uid_parts, request.context.effective_time.ToDatetime(UTC))
 
     with _tracer.start_as_current_span(f"step {step.name}"):
-        async with aclosing(_contents(storage, images, algorithm, uid_parts, effective_time, report)) as contents:
+        async with aclosing(_contents(storage, images, copies, report)) as contents:
             stored = await store_derived(storage, contents, derived_origin(request.context), source="processing")
     study = request.series.partition("/series/")[0]
     return Result(
@@ -150,51 +149,42 @@ def _has_overlay_in_pixels(dataset: Dataset) -> bool:
 
 
 async def _contents(
-    storage: StorageClient,
-    images: Sequence[InstanceHeader],
-    algorithm: Algorithm,
-    uid_parts: Sequence[str],
-    effective_time: datetime,
-    report: Report,
+    storage: StorageClient, images: Sequence[InstanceHeader], copies: RecodedSeries, report: Report
 ) -> AsyncGenerator[Outgoing]:
-    """Each copied instance."""
+    """Each copied instance, in order."""
+
+    async def encoded(frame: Frame) -> Encoded:
+        return await asyncio.to_thread(_of_frame, frame)
+
+    async def copied(image: tuple[InstanceHeader, list[Encoded]]) -> Outgoing:
+        item, frames = image
+        return Outgoing(await asyncio.to_thread(copies.instance, item, frames), copy_of=item.dataset)
+
+    selections = [Selection(instance=item.instance.name) for item in images]
+    side_by_side = _AHEAD if all(item.instance.number_of_frames == 1 for item in images) else 1
+    async with (
+        aclosing(storage.read_frames(selections=selections)) as frames,
+        aclosing(ordered_answers(frames, encoded, most=_AHEAD)) as encodings,
+        aclosing(_of_instances(images, encodings, report)) as gathered,
+        aclosing(ordered_answers(gathered, copied, most=side_by_side)) as contents,
+    ):
+        async for content in contents:
+            yield content
+
+
+async def _of_instances(
+    images: Sequence[InstanceHeader], encodings: AsyncIterator[Encoded], report: Report
+) -> AsyncGenerator[tuple[InstanceHeader, list[Encoded]]]:
+    """The images, each with all of its frames."""
     total = sum(item.instance.number_of_frames for item in images)
     done = 0
-    frames: list[Encoded] = []
-    remaining = iter(images)
-    item = next(remaining)
-    async with aclosing(_encoded(storage, images)) as encoded:
-        async for frame in encoded:
-            frames.append(frame)
+    for item in images:
+        frames: list[Encoded] = []
+        while len(frames) < item.instance.number_of_frames:
+            frames.append(await anext(encodings))
             done += 1
-            if len(frames) == item.instance.number_of_frames:
-                content = await asyncio.to_thread(
-                    recoded_instance, item, frames, algorithm=algorithm, uid_parts=uid_parts, time=effective_time
-                )
-                yield Outgoing(content, copy_of=item.dataset)
-                frames = []
-                item = next(remaining, item)
             report(done, total, "frames", "encoding, verifying and storing")
-
-
-async def _encoded(storage: StorageClient, images: Sequence[InstanceHeader]) -> AsyncGenerator[Encoded]:
-    """The encoded frames in order, several in work at a time."""
-    selections = [Selection(instance=item.instance.name) for item in images]
-    in_work: deque[asyncio.Task[Encoded]] = deque()
-    try:
-        async with aclosing(storage.read_frames(selections=selections)) as frames:
-            async for frame in frames:
-                in_work.append(asyncio.create_task(asyncio.to_thread(_of_frame, frame)))
-                if len(in_work) > _AHEAD:
-                    yield await in_work[0]
-                    in_work.popleft()
-        while in_work:
-            yield await in_work[0]
-            in_work.popleft()
-    finally:
-        for task in in_work:
-            task.cancel()
-        await asyncio.gather(*in_work, return_exceptions=True)
+        yield item, frames
 
 
 def _of_frame(frame: Frame) -> Encoded:

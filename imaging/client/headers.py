@@ -26,6 +26,9 @@ class InstanceHeader:
     dataset: pydicom.Dataset
     """Everything but the pixel data, and what follows it."""
 
+    content: bytes = b""
+    """The same as bytes, in the encoding of `dataset.file_meta.TransferSyntaxUID`, a deflated one inflated."""
+
 
 async def read_headers(
     stub: StorageStub,
@@ -60,7 +63,7 @@ def _parse(messages: Sequence[storage_service_pb2.RetrieveMetadataResponse]) -> 
     from imaging.dicom.header import read_header  # pydicom is slow to import and not every client needs it
 
     return [
-        InstanceHeader(found.instance, read_header(found.content, found.transfer_syntax_uid))
+        InstanceHeader(found.instance, read_header(found.content, found.transfer_syntax_uid), found.content)
         for message in messages
         for found in message.instances or (message,)
     ]

@@ -75,7 +75,7 @@ def check_object(outgoing: Outgoing) -> Passed:
 
     if is_known(sop_class_uid):
         count, missing = missing_attributes(dataset)
-        allowed = set() if source is None else set(missing_attributes(source)[1])
+        allowed = set(missing_attributes(source)[1]) if missing and source is not None else set()
         note("attributes", count, [fault for fault in missing if fault not in allowed])
     if "PixelData" in dataset:
         note("pixels", *_pixels(dataset))

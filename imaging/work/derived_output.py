@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 from imaging.client.storage import StorageClient, Upload
 from imaging.gate.answer import gate_answer
 from imaging.gate.check import Outgoing, Passed, check_object
 from imaging.stage.v1.stage_pb2 import ObjectCheck, StageContext
 from imaging.storage.v1 import storage_pb2
+from imaging.work.ordered_answers import ordered_answers
+
+_SIDE_BY_SIDE: Final = os.cpu_count() or 1
+"""Objects that are checked at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,15 @@ async def store_derived(
     if not isinstance(objects, AsyncIterable):
         passed += await asyncio.to_thread(lambda: [check_object(each) for each in objects])
 
+    async def checked(each: Outgoing) -> tuple[Outgoing, Passed]:
+        return each, await asyncio.to_thread(check_object, each)
+
     async def uploads() -> AsyncIterable[Upload]:
         if isinstance(objects, AsyncIterable):
-            number = 0
-            async for each in objects:
-                passed.append(await asyncio.to_thread(check_object, each))
-                yield Upload(str(number := number + 1), each.content)
+            async with aclosing(ordered_answers(aiter(objects), checked, most=_SIDE_BY_SIDE)) as found:
+                async for each, answer in found:
+                    passed.append(answer)
+                    yield Upload(str(len(passed)), each.content)
         else:
             for number, each in enumerate(objects, start=1):
                 yield Upload(str(number), each.content)

@@ -15,6 +15,6 @@ class ProgressiveHtj2k(SeriesStep[ProgressiveHtj2kParameters]):
     """See `processing_svc.progressive_copy`."""
 
     name: ClassVar[str] = "progressive-htj2k"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     description: ClassVar[str] = "Copy a series in HTJ2K Lossless RPCL, whose first bytes are a smaller picture."
     Parameters = ProgressiveHtj2kParameters
