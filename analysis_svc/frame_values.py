@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from analysis_svc.model import ImageFrame
-from imaging.dicom.header_value import first_number, text
+from imaging.dicom.header_value import text
 from imaging.render.functional_groups import functional_group
-from imaging.render.modality_lut import ModalityLut, read_modality_lut
+from imaging.render.modality_lut import ModalityLut, read_value_lut
 from imaging.render.palette import apply_palette
 from imaging.render.presentation import padding_mask
 from imaging.volume.rescale import is_rescaled
@@ -62,7 +62,7 @@ def image_frame(stored: NDArray[Any], header: Dataset, frame_number: int) -> Ima
     if stored.ndim == 3:
         return ImageFrame(stored[..., :3].astype(np.float32) @ _LUMA, source, attributes=series_attributes(header))
     padding = padding_mask(stored, header)
-    lut = _lut(header, frame_number)
+    lut = read_value_lut(header, frame_number)
     valid = None if padding is None or not padding.any() else ~padding
     return ImageFrame(_values(stored, lut), source, valid, lut.warnings, series_attributes(header))
 
@@ -83,12 +83,6 @@ def series_units(header: Dataset) -> str:
 def series_attributes(header: Dataset) -> Mapping[str, str]:
     """Facts that models decide by, by DICOM keyword; empty ones are left out."""
     return {keyword: value for keyword in _ATTRIBUTES if (value := text(header, keyword))}
-
-
-def _lut(header: Dataset, frame_number: int) -> ModalityLut:
-    scaling = first_number(header, "DoseGridScaling")
-    # A dose grid has a scaling of its own instead (PS3.3 C.8.8.3).
-    return ModalityLut(slope=scaling) if scaling else read_modality_lut(header, frame_number)
 
 
 def _values(stored: NDArray[Any], lut: ModalityLut) -> NDArray[np.float32] | NDArray[np.int16]:

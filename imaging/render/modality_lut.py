@@ -73,3 +73,12 @@ def read_modality_lut(header: Dataset, frame_number: int = 1) -> ModalityLut:
     elif has_value(item, "RescaleIntercept"):
         warnings.append("Rescale Intercept (0028,1052) is not a finite number: 0 taken")
     return ModalityLut(slope, intercept, warnings=tuple(warnings))
+
+
+def read_value_lut(header: Dataset, frame_number: int = 1) -> ModalityLut:
+    """What makes the quantity that was measured out of stored values: the Modality LUT, of a dose grid its scaling.
+
+    Dose Grid Scaling (3004,000E) stands instead of slope and intercept (PS3.3 C.8.8.3).
+    """
+    scaling = first_number(header, "DoseGridScaling")
+    return ModalityLut(slope=scaling) if scaling else read_modality_lut(header, frame_number)

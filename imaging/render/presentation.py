@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from imaging.dicom.header_value import numbers, text
+from imaging.dicom.padding_value import as_stored
 from imaging.errors import PixelDataInvalid
 
 
@@ -47,15 +48,6 @@ def padding_mask(stored: NDArray[Any], header: Dataset) -> NDArray[np.bool_] | N
     if first is None or stored.dtype.kind not in "iu":
         return None
     last = numbers(header, "PixelPaddingRangeLimit") or first
-    low, high = sorted((_in_type(int(first[0]), stored), _in_type(int(last[0]), stored)))
+    bits, signed = stored.dtype.itemsize * 8, stored.dtype.kind == "i"
+    low, high = sorted(as_stored(int(each[0]), bits, signed=signed) for each in (first, last))
     return (stored >= low) & (stored <= high)
-
-
-def _in_type(value: int, stored: NDArray[Any]) -> int:
-    """The padding value as a stored value: headers often write a negative one unsigned, and the other way round."""
-    bits = stored.dtype.itemsize * 8
-    bounds = np.iinfo(stored.dtype)
-    if bounds.min <= value <= bounds.max:
-        return value
-    wrapped = value % (1 << bits)
-    return wrapped - (1 << bits) if wrapped > bounds.max else wrapped

@@ -10,6 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from imaging.dicom.header_value import first_item, first_number, items, text
+from imaging.dicom.padding_value import as_stored
 from imaging.volume.frame_header import FrameHeader
 from imaging.volume.header_values import refused, required_numbers
 from imaging.volume.image_kind import refuse_other_kinds
@@ -189,7 +190,7 @@ def _header(
             attribute="PixelSpacing",
         )
     slope, intercept, rescale_type = read_rescale(dataset, scale, where)
-    padding = first_number(dataset, "PixelPaddingValue")
+    padding = _stored_padding(dataset)
     modality = text(dataset, "Modality")
     return FrameHeader(
         sop_class_uid=text(dataset, "SOPClassUID"),
@@ -220,6 +221,14 @@ def _header(
         attributes={name: value for name in _ATTRIBUTES if (value := _first_text(groups, name))},
         dimensions=_dimensions(dataset, groups),
     )
+
+
+def _stored_padding(dataset: Dataset) -> int | None:
+    value, bits = first_number(dataset, "PixelPaddingValue"), first_number(dataset, "BitsAllocated")
+    if value is None:
+        return None
+    # Without bits there are no pixels either.
+    return as_stored(int(value), int(bits or 16), signed=first_number(dataset, "PixelRepresentation") == 1)
 
 
 def _dimensions(dataset: Dataset, groups: Sequence[Dataset]) -> dict[str, str]:

@@ -314,3 +314,13 @@ def test_a_pixel_spacing_in_micrometres_is_refused() -> None:
     with pytest.raises(VolumeRefused, match="m large") as caught:
         frame_headers(dataset)
     assert caught.value.metadata["attribute"] == "PixelSpacing"
+
+
+@pytest.mark.parametrize(("vr", "written"), [("SS", -2000), ("US", 63536)])
+def test_padding_has_the_sign_of_the_pixels_however_its_header_writes_it(vr: str, written: int) -> None:
+    volume, _ = ct_chest_phantom(spacing_mm=(20.0, 8.0, 8.0))
+    dataset = next(iter(phantom_datasets(volume)))
+    dataset.PixelRepresentation, dataset.RescaleSlope, dataset.RescaleIntercept = 1, 1, -1024
+    dataset.add_new("PixelPaddingValue", vr, written)
+    (header,) = frame_headers(dataset)
+    assert header.padding_value == -3024
