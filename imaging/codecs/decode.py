@@ -33,7 +33,8 @@ def decode_frame(
     """The stored values of one frame, shape (rows, columns) or (rows, columns, samples), equal to pydicom's.
 
     The type is that of Bits Allocated and Pixel Representation (uint8 for 1-bit samples), in the machine's byte order.
-    Bits above Bits Stored are cleared or filled with the sign (High Bit is Bits Stored - 1, PS3.5 8.1.1). YBR_FULL and
+    Bits above High Bit are cleared or filled with the sign; where it is not Bits Stored - 1 (PS3.5 8.1.1 asks for that
+    now), native and RLE values are moved down to there, which pydicom does not. YBR_FULL and
     YBR_FULL_422 become RGB, PALETTE COLOR stays indices; colours are the last axis whatever Planar Configuration says.
     A native frame may come back as a read-only view of `frame_bytes`.
 
@@ -117,7 +118,7 @@ def _conform(decoded: DecodedSamples, pixels: PixelDescription) -> NDArray[Any]:
     bits = samples.dtype.itemsize * 8
     if decoded.significant_bits is not None and decoded.significant_bits < bits:
         shift = bits - decoded.significant_bits
-        samples = np.left_shift(samples, shift)
+        samples = np.left_shift(samples, shift - decoded.lowest_bit)
         np.right_shift(samples, shift, out=samples)
     if pixels.samples_per_pixel == 3 and decoded.photometric_interpretation in ("YBR_FULL", "YBR_FULL_422"):
         samples = ybr_to_rgb(samples)

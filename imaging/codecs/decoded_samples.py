@@ -21,3 +21,6 @@ class DecodedSamples:
 
     significant_bits: int | None = None
     """Bits of a sample that carry the value: the others are cleared or filled with the sign. None: all of them."""
+
+    lowest_bit: int = 0
+    """Where those bits begin: over 0 where High Bit is not Bits Stored - 1, as the Standard allowed once."""

@@ -48,6 +48,7 @@ def reencoded(samples: NDArray[Any], pixels: PixelDescription, target_uid: str) 
         interpretation = "YBR_RCT"
     described = replace(
         pixels,
+        high_bit=pixels.bits_stored - 1,
         photometric_interpretation=interpretation,
         planar_configuration=0 if colour else None,
         bits_allocated=1 if pixels.bits_allocated == 1 else samples.dtype.itemsize * 8,

@@ -126,6 +126,8 @@ def _put_pixels(
 
     data_set.PhotometricInterpretation = described.photometric_interpretation
     data_set.BitsAllocated = described.bits_allocated
+    if "HighBit" in data_set:
+        data_set.HighBit = described.high_bit
     if described.planar_configuration is not None:
         data_set.PlanarConfiguration = described.planar_configuration
     for keyword in _OFFSET_TABLES:

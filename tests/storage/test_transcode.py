@@ -198,3 +198,15 @@ async def test_what_cannot_be_decoded_or_written_is_refused(storage: Storage) ->
     data_set.PixelData = pydicom.encaps.encapsulate([b"\xff\x4f\xff\x51" + bytes(100)])
     with pytest.raises(PixelDataInvalid):
         await transcoded(storage, encoded(data_set), EXPLICIT)
+
+
+@pytest.mark.parametrize("target", LOSSLESS)
+async def test_values_that_end_at_the_highest_bit_keep_all_their_bits(storage: Storage, target: str) -> None:
+    data_set = pydicom.dcmread(BytesIO(file_bytes("CT_small.dcm")))
+    values = np.arange(data_set.Rows * data_set.Columns, dtype=np.uint16).reshape(data_set.Rows, -1) % 4096
+    data_set.BitsStored, data_set.HighBit, data_set.PixelRepresentation = 12, 15, 0
+    data_set.PixelData = (values << 4).tobytes()
+    _, found = await transcoded(storage, encoded(data_set), target)
+    after = pydicom.dcmread(BytesIO(found))
+    assert (after.BitsStored, after.HighBit) == (12, 11)
+    assert np.array_equal(decoded(found)[0], values)
