@@ -33,6 +33,7 @@ from imaging.settings.dimse import DimseListen, dimse_listen
 from imaging.storage.v1 import storage_service_pb2_grpc
 from imaging.supervisor.death_signal import die_with_parent
 from imaging.telemetry.json_log import log_to_stderr
+from imaging.telemetry.log_export import export_logs
 from imaging.telemetry.trace_export import export_traces
 
 _log = logging.getLogger(__name__)
@@ -94,14 +95,14 @@ async def _run(settings: Settings, ledger_end: socket.socket, sockets: Sequence[
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    flush = export_traces("gateway")
+    flushes = [export_logs("gateway"), export_traces("gateway")]
     try:
         await accept(settings, ledger_end, sockets, ended)
     except Exception:
         _log.exception("an acceptor cannot run")
         raise
     finally:
-        await asyncio.to_thread(flush)
+        await asyncio.gather(*(asyncio.to_thread(flush) for flush in flushes))
 
 
 def main(arguments: Sequence[str]) -> None:

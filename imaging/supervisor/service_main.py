@@ -15,6 +15,7 @@ from imaging.errors import ImagingError
 from imaging.settings import ServiceName, Settings
 from imaging.supervisor.unusable_path import unusable_path
 from imaging.telemetry.json_log import log_to_stderr
+from imaging.telemetry.log_export import export_logs
 from imaging.telemetry.metrics_export import export_metrics
 from imaging.telemetry.trace_export import export_traces
 
@@ -40,7 +41,7 @@ async def run_service(name: ServiceName, settings: Settings, on_ready: Callable[
         If the service cannot start.
     """
     log_to_stderr(name, settings.telemetry.log_level)
-    flushes = [export_traces(name), export_metrics(name, settings.metrics_address(name))]
+    flushes = [export_logs(name), export_traces(name), export_metrics(name, settings.metrics_address(name))]
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

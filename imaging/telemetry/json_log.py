@@ -44,14 +44,15 @@ def log_to_stderr(service: str, level: str) -> None:
     """Send the logs of this process to standard error as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
-    handler.addFilter(_is_ours)
+    handler.addFilter(is_ours)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     warnings.showwarning = _log_place_of_warning
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
+def is_ours(record: logging.LogRecord) -> bool:
+    """A filter that lets no record of a library through that may quote a patient's data."""
     # pydicom and highdicom put attribute values into their messages, and those may be a patient's. A filter, because
     # pydicom sets the level of its logger by itself when it is imported. What alembic does is told by us.
     return record.name.partition(".")[0] not in ("pydicom", "highdicom", "alembic")

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics
 
 from imaging.errors import Unavailable
 from imaging.rpc.loopback import split_address
-from imaging.telemetry.otlp import as_warning, check_protocol, is_disabled, process_resource
+from imaging.telemetry.otlp import as_warning, flush_within, is_asked_for, process_resource
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
@@ -45,7 +44,7 @@ def export_metrics(service: str, address: str = "") -> Callable[[], None]:
     SettingsInvalid
         Another OTLP protocol than gRPC is asked for.
     """
-    by_otlp = _by_otlp(os.environ)
+    by_otlp = is_asked_for(os.environ, "METRICS", "Metrics")
     if not address and not by_otlp:
         return lambda: None
     from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
@@ -65,17 +64,11 @@ def export_metrics(service: str, address: str = "") -> Callable[[], None]:
     metrics.set_meter_provider(provider)
     closing.append(provider.shutdown)
 
-    def flush() -> None:
-        def close() -> None:
-            for step in closing:
-                step()
+    def close() -> None:
+        for step in closing:
+            step()
 
-        # A daemon: the process ends without it, should a collector hang.
-        flushing = threading.Thread(target=close, name="flush-metrics", daemon=True)
-        flushing.start()
-        flushing.join(FLUSH_SECONDS)
-
-    return flush
+    return flush_within(FLUSH_SECONDS, close, "flush-metrics")
 
 
 def _prometheus(address: str, closing: list[Callable[[], Any]]) -> MetricReader:
@@ -102,12 +95,3 @@ def _otlp() -> MetricReader:
 
     logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").addFilter(as_warning)
     return PeriodicExportingMetricReader(OTLPMetricExporter())
-
-
-def _by_otlp(env: Mapping[str, str]) -> bool:
-    own = env.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
-    asked = env.get("OTEL_METRICS_EXPORTER", "").strip().lower()
-    if is_disabled(env) or asked == "none" or not (own or (asked == "otlp" and env.get("OTEL_EXPORTER_OTLP_ENDPOINT"))):
-        return False
-    check_protocol(env, "METRICS", "Metrics")
-    return True

@@ -1,10 +1,11 @@
-"""What traces and metrics that leave by OTLP have in common: the standard OTEL_* variables and who they are of."""
+"""What traces, metrics and logs by OTLP have in common: the standard OTEL_* variables and who they are of."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,25 @@ def is_disabled(env: Mapping[str, str]) -> bool:
     return env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
+def is_asked_for(env: Mapping[str, str], signal: str, name: str) -> bool:
+    """True if the variables ask for a signal (`METRICS`, `LOGS`) that does not leave by the common endpoint alone.
+
+    Raises
+    ------
+    SettingsInvalid
+        Another protocol than gRPC is asked for.
+    """
+    own = env.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+    exporter = env.get(f"OTEL_{signal}_EXPORTER", "").strip().lower()
+    by_common = exporter == "otlp" and env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if is_disabled(env) or exporter == "none" or not (own or by_common):
+        return False
+    check_protocol(env, signal, name)
+    return True
+
+
 def check_protocol(env: Mapping[str, str], signal: str, name: str) -> None:
-    """Pass if the variables of a signal (`TRACES`, `METRICS`) ask for OTLP over gRPC, or for no protocol.
+    """Pass if the variables of a signal (`TRACES`, `METRICS`, `LOGS`) ask for OTLP over gRPC, or for no protocol.
 
     Raises
     ------
@@ -49,6 +67,17 @@ def process_resource(service: str) -> Resource:
             "process.pid": os.getpid(),
         }
     )
+
+
+def flush_within(seconds: float, close: Callable[[], object], name: str) -> Callable[[], None]:
+    """A call of `close` that waits no longer than so: the process ends without it, should a collector hang."""
+
+    def flush() -> None:
+        flushing = threading.Thread(target=close, name=name, daemon=True)
+        flushing.start()
+        flushing.join(seconds)
+
+    return flush
 
 
 def as_warning(record: logging.LogRecord) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from opentelemetry import trace
 
-from imaging.telemetry.otlp import as_warning, check_protocol, is_disabled, process_resource
+from imaging.telemetry.otlp import as_warning, check_protocol, flush_within, is_disabled, process_resource
 
 FLUSH_SECONDS: Final = 1.0
 """So long a service that ends waits for its last spans to be taken."""
@@ -40,14 +39,7 @@ def export_traces(service: str) -> Callable[[], None]:
     provider = TracerProvider(resource=process_resource(service), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-
-    def flush() -> None:
-        # A daemon: the process ends without it, should it hang.
-        flushing = threading.Thread(target=provider.shutdown, name="flush-traces", daemon=True)
-        flushing.start()
-        flushing.join(FLUSH_SECONDS)
-
-    return flush
+    return flush_within(FLUSH_SECONDS, provider.shutdown, "flush-traces")
 
 
 def traces_endpoint(env: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import subprocess
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
+from opentelemetry import trace
 
 from imaging.front.routes import routes
 from imaging.rpc.loopback import is_loopback
 from imaging.settings import SERVICE_NAMES, load_settings
 from imaging.settings.database import database_access
 from imaging.settings.s3 import s3_access
+from imaging.telemetry.json_log import JsonFormatter
 
 ROOT = Path(__file__).parents[2]
 SECRETS = ("IMAGING_TOKEN", "POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY", "GRAFANA_PASSWORD")
@@ -145,6 +148,42 @@ def test_what_is_named_is_there(text: str, services: dict[str, Any]) -> None:
             source = volume.partition(":")[0]
             assert source in volumes or (ROOT / source).exists(), f"{name}: {source}"
     assert {tuple(service.get("profiles", ())) for service in services.values()} == {(), ("demo",), ("telemetry",)}
+
+
+def test_logs_and_traces_lead_from_the_services_to_grafana_and_to_each_other(services: dict[str, Any]) -> None:
+    def host(address: str) -> str:
+        return re.sub(r"^\w+://", "", address).partition(":")[0]
+
+    collector = yaml.safe_load((ROOT / "compose" / "collector.yaml").read_text())
+    told = collector["service"]["pipelines"]
+    assert told.keys() == {"traces", "logs"}
+    goals = {}
+    for signal, pipeline in told.items():
+        assert pipeline["receivers"] == list(collector["receivers"])
+        (exporter,) = pipeline["exporters"]
+        goals[signal] = host(collector["exporters"][exporter]["endpoint"])
+    assert services["storage"]["environment"]["OTEL_LOGS_EXPORTER"] == "otlp"
+    port = collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"].rpartition(":")[2]
+    assert f"OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:{port}" in (ROOT / "compose.yaml").read_text()
+
+    found = yaml.safe_load((ROOT / "compose" / "grafana" / "sources.yaml").read_text())["datasources"]
+    sources = {source["uid"]: source for source in found}
+    assert {host(source["url"]) for source in found} == {"prometheus", goals["logs"], goals["traces"]}
+    for name in ("collector", *map(host, (source["url"] for source in found))):
+        assert services[name]["profiles"] == ["telemetry"], name
+        assert services[name]["networks"] == ["inside"], name
+    loki = yaml.safe_load((ROOT / "compose" / "loki.yaml").read_text())
+    assert sources["loki"]["url"].endswith(f":{loki['server']['http_listen_port']}")
+    (link,) = sources["loki"]["jsonData"]["derivedFields"]
+    assert sources[link["datasourceUid"]]["type"] == goals["traces"]
+    assert sources[sources["jaeger"]["jsonData"]["tracesToLogsV2"]["datasourceUid"]]["type"] == goals["logs"]
+    line = JsonFormatter("storage").format(logging.LogRecord("x", 20, "", 0, "stored", (), None))
+    assert not re.search(link["matcherRegex"], line)
+    with trace.use_span(trace.NonRecordingSpan(trace.SpanContext(0xABC, 1, is_remote=False))):
+        line = JsonFormatter("storage").format(logging.LogRecord("x", 20, "", 0, "stored", (), None))
+    seen = re.search(link["matcherRegex"], line)
+    assert seen is not None
+    assert int(seen[1], 16) == 0xABC
 
 
 def test_prometheus_scrapes_every_service_where_it_serves_metrics(services: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 
@@ -33,11 +34,39 @@ class ReceivedSpan:
     end_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedLine:
+    """A line of a log as it was exported."""
+
+    service: str
+    severity: str
+    trace_id: str
+    """Empty outside of any span."""
+
+    body: str
+
+
+class _LogsReceiver(logs_service_pb2_grpc.LogsServiceServicer):
+    def __init__(self, lines: list[ReceivedLine]) -> None:
+        self._lines = lines
+
+    async def Export(self, request: Any, context: Any) -> Any:
+        for resource in request.resource_logs:
+            facts = {item.key: item.value.string_value for item in resource.resource.attributes}
+            self._lines.extend(
+                ReceivedLine(facts["service.name"], line.severity_text, line.trace_id.hex(), line.body.string_value)
+                for scope in resource.scope_logs
+                for line in scope.log_records
+            )
+        return logs_service_pb2.ExportLogsServiceResponse()
+
+
 class OtlpReceiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """Collects spans."""
+    """Collects spans, and lines of logs."""
 
     def __init__(self) -> None:
         self.spans: list[ReceivedSpan] = []
+        self.lines: list[ReceivedLine] = []
         self.port = 0
 
     async def Export(self, request: Any, context: Any) -> Any:
@@ -84,6 +113,7 @@ async def otlp_receiver() -> AsyncIterator[OtlpReceiver]:
     receiver = OtlpReceiver()
     server = grpc.aio.server()
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)
+    logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_LogsReceiver(receiver.lines), server)
     receiver.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

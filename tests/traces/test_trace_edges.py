@@ -9,6 +9,7 @@ import pytest
 from imaging.client.storage import StorageClient, Upload
 from imaging.pipeline.v1 import pipeline_pb2
 from imaging.rpc.channel import open_channel
+from imaging.settings import SERVICE_NAMES
 from tests.ct_series import ct_series
 from tests.installation.running import running_installation
 from tests.kill.history import CompletionEntry, History
@@ -37,6 +38,7 @@ async def test_every_pair_of_services_that_talk_has_a_parent_and_child_span(tmp_
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.port}",
             "OTEL_EXPORTER_OTLP_INSECURE": "true",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_LOGS_EXPORTER": "otlp",
             "IMAGING_PIPELINE_RECIPES_DIR": str(recipes_folder(tmp_path)),
         }
         with running_installation(tmp_path / "data", env) as installation:
@@ -61,6 +63,8 @@ async def test_every_pair_of_services_that_talk_has_a_parent_and_child_span(tmp_
         assert set(manifest_span.links) & uploads_seen, "the manifest is linked to its uploads"
         of_run = {span.service for span in receiver.spans if span.trace_id == run.trace_id}
         assert of_run == {service for edge in EDGES for service in edge}
+        assert {line.service for line in receiver.lines} == {f"imaging-{name}" for name in SERVICE_NAMES}
         told = " ".join(f"{span.name} {span.attributes}" for span in receiver.spans)
+        told += " ".join(line.body for line in receiver.lines)
         assert "Round^" not in told
         assert "ID-traced" not in told

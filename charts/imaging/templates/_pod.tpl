@@ -8,6 +8,9 @@
 {{- if .metrics }}
 - {name: OTEL_METRICS_EXPORTER, value: otlp}
 {{- end }}
+{{- if .logs }}
+- {name: OTEL_LOGS_EXPORTER, value: otlp}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
