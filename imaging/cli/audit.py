@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 
 if TYPE_CHECKING:
@@ -17,26 +16,20 @@ if TYPE_CHECKING:
     from imaging.client.kept_versions import AuditEntry
 
 
-def audit(
+@connected
+async def audit(
+    client: AsyncClient,
+    output: Output,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 100,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Tell who deleted, restored, held or decided what, when and why, newest first."""
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        entries = [entry async for entry in client.storage_admin.audit(limit=limit)]
-        if output.as_json:
-            for entry in entries:
-                output.result(asdict(entry))
-        else:
-            output.table("", ("time (UTC)", "action", "by", "reason", "what"), map(_row, entries))
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    entries = [entry async for entry in client.storage_admin.audit(limit=limit)]
+    if output.as_json:
+        for entry in entries:
+            output.result(asdict(entry))
+    else:
+        output.table("", ("time (UTC)", "action", "by", "reason", "what"), map(_row, entries))
+    return ExitCode.OK
 
 
 def _row(entry: AuditEntry) -> tuple[object, ...]:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imaging.cli.amounts import size_text
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.errors import NotFound
 
@@ -19,44 +18,38 @@ if TYPE_CHECKING:
     from imaging.client.async_client import AsyncClient
 
 
-def report(
+@connected
+async def report(
+    client: AsyncClient,
+    output: Output,
     study: Annotated[str, typer.Argument(help="studies/UID or the UID of a study; reports/ID for a certain version.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("report"),
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the newest run of the study has ended.")] = False,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Write the newest report of a study (PDF, HTML, DICOM SR, key images, JSON) to a folder."""
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        name = study if "/" in study else f"studies/{study}"
-        if wait and name.startswith("studies/"):
-            async for run in client.runs.watch(name):
-                output.say(f"run {run.state.lower()}", "dim")
-        if name.startswith("reports/"):
-            found = await client.reports.get(name)
-        else:
-            reports = await client.reports.list(name)
-            if not reports:
-                await client.study(name)  # an unknown study is told as such
-                runs = await client.runs.list(name)
-                why = f"its run {runs[0].state.lower()}: {runs[0].reason}" if runs else "it has no run yet"
-                raise NotFound(
-                    f"The study has no report; {why}",
-                    where=name,
-                    hint="`imaging runs list` shows the runs, --wait waits.",
-                )
-            found = reports[0]
-        files = await client.reports.download(found, out)
-        if output.as_json:
-            output.result({**asdict(found), "files": [str(file) for file in files]})
-        else:
-            rows = [(file, size_text(file.stat().st_size)) for file in files]
-            title = f"{found.name}, version {found.version}, {found.finding_count} findings"
-            output.table(title, ("file", "size>"), rows)
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    name = study if "/" in study else f"studies/{study}"
+    if wait and name.startswith("studies/"):
+        async for run in client.runs.watch(name):
+            output.say(f"run {run.state.lower()}", "dim")
+    if name.startswith("reports/"):
+        found = await client.reports.get(name)
+    else:
+        reports = await client.reports.list(name)
+        if not reports:
+            await client.study(name)  # an unknown study is told as such
+            runs = await client.runs.list(name)
+            why = f"its run {runs[0].state.lower()}: {runs[0].reason}" if runs else "it has no run yet"
+            raise NotFound(
+                f"The study has no report; {why}",
+                where=name,
+                hint="`imaging runs list` shows the runs, --wait waits.",
+            )
+        found = reports[0]
+    files = await client.reports.download(found, out)
+    if output.as_json:
+        output.result({**asdict(found), "files": [str(file) for file in files]})
+    else:
+        rows = [(file, size_text(file.stat().st_size)) for file in files]
+        title = f"{found.name}, version {found.version}, {found.finding_count} findings"
+        output.table(title, ("file", "size>"), rows)
+    return ExitCode.OK

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.cli.printable import printable
 
@@ -23,52 +22,40 @@ _COLUMNS = ("report", "study", "version>", "state", "findings>", "by", "replaces
 
 
 @reports.command("list")
-def list_reports(
+@connected
+async def list_reports(
+    client: AsyncClient,
+    output: Output,
     study: Annotated[str, typer.Option("--study", help="Only those of this study.")] = "",
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """List reports, newest first."""
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        found = await client.reports.list(study)
-        if output.as_json:
-            for report in found:
-                output.result(asdict(report))
-        elif found:
-            output.table("", _COLUMNS, [_row(report) for report in found])
-        else:
-            output.say("no reports", "yellow")
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    found = await client.reports.list(study)
+    if output.as_json:
+        for report in found:
+            output.result(asdict(report))
+    elif found:
+        output.table("", _COLUMNS, [_row(report) for report in found])
+    else:
+        output.say("no reports", "yellow")
+    return ExitCode.OK
 
 
 @reports.command()
-def finalize(
+@connected
+async def finalize(
+    client: AsyncClient,
+    output: Output,
     report: Annotated[str, typer.Argument(help="reports/ID, or the ID.")],
     observer: Annotated[str, typer.Option("--by", help="Who stands for it, as Family^Given.")],
     organization: Annotated[str, typer.Option("--organization", help="That the person answers for.")],
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Make a version of a report final: it never changes from then on. A later one amends it."""
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        final = await client.reports.finalize(report, observer=observer, organization=organization)
-        if output.as_json:
-            output.result(asdict(final))
-        else:
-            output.table("", _COLUMNS, [_row(final)])
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    final = await client.reports.finalize(report, observer=observer, organization=organization)
+    if output.as_json:
+        output.result(asdict(final))
+    else:
+        output.table("", _COLUMNS, [_row(final)])
+    return ExitCode.OK
 
 
 def _row(report: Report) -> tuple[object, ...]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from imaging.cli.amounts import seconds_text
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.cli.printable import printable
 
@@ -29,107 +26,84 @@ RunArgument = Annotated[str, typer.Argument(help="runs/ID, or the ID.")]
 
 
 @runs.command("list")
-def list_runs(
+@connected
+async def list_runs(
+    client: AsyncClient,
+    output: Output,
     study: Annotated[str, typer.Option("--study", help="Only those of this study.")] = "",
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """List runs, newest first."""
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        found = await client.runs.list(study)
-        if output.as_json:
-            for run in found:
-                output.result(asdict(run))
+    found = await client.runs.list(study)
+    if output.as_json:
+        for run in found:
+            output.result(asdict(run))
+    else:
+        columns = ("run", "study", "version>", "recipe", "state", "stages", "time>", "reason")
+        if found:
+            output.table("", columns, [_row(run) for run in found])
         else:
-            columns = ("run", "study", "version>", "recipe", "state", "stages", "time>", "reason")
-            if found:
-                output.table("", columns, [_row(run) for run in found])
-            else:
-                output.say("no runs", "yellow")
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+            output.say("no runs", "yellow")
+    return ExitCode.OK
 
 
 @runs.command()
-def show(
+@connected
+async def show(
+    client: AsyncClient,
+    output: Output,
     run: RunArgument,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Show a run with its stages, their errors and refusals."""
-    _one(lambda client: client.runs.get(run), endpoint, config, data, as_json)
+    return _told(await client.runs.get(run), output)
 
 
 @runs.command()
-def retry(
+@connected
+async def retry(
+    client: AsyncClient,
+    output: Output,
     run: RunArgument,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Take a failed or cancelled run up again at the stage where it ended."""
-    _one(lambda client: client.runs.retry(run), endpoint, config, data, as_json)
+    return _told(await client.runs.retry(run), output)
 
 
 @runs.command()
-def cancel(
+@connected
+async def cancel(
+    client: AsyncClient,
+    output: Output,
     run: RunArgument,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """End a run and the stage that it is in."""
-    _one(lambda client: client.runs.cancel(run), endpoint, config, data, as_json)
+    return _told(await client.runs.cancel(run), output)
 
 
 @runs.command()
-def watch(
+@connected
+async def watch(
+    client: AsyncClient,
+    output: Output,
     target: Annotated[str, typer.Argument(help="runs/ID, or studies/UID for the newest run of a study.")],
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Follow a run until it has ended. Exit code 1 when it failed or was cancelled."""
-    output = Output(as_json=as_json)
-    raise typer.Exit(
-        with_client(lambda client: _follow(client, target, output), endpoint=endpoint, config=config, data=data)
-    )
+    return await _follow(client, target, output)
 
 
 @runs.command()
-def start(
+@connected
+async def start(
+    client: AsyncClient,
+    output: Output,
     study: Annotated[str, typer.Argument(help="studies/UID, or the UID of a complete study.")],
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="Its name; empty: the first that fits.")] = "",
     follow: Annotated[bool, typer.Option("--watch/--no-watch", help="Follow it until it has ended.")] = True,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Start a run of a recipe on a complete study. A recipe that ran on this state of the study is not run again."""
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        run = await client.runs.create(study, recipe)
-        if follow:
-            return await _follow(client, run, output)
-        if output.as_json:
-            output.result(asdict(run))
-        else:
-            _show(run, output)
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    run = await client.runs.create(study, recipe)
+    if follow:
+        return await _follow(client, run, output)
+    return _told(run, output)
 
 
 async def _follow(client: AsyncClient, target: str | Run, output: Output) -> int:
@@ -151,24 +125,12 @@ async def _follow(client: AsyncClient, target: str | Run, output: Output) -> int
     return ExitCode.OK if last.state in ("SUCCEEDED", "SKIPPED") else ExitCode.SOME_FAILED
 
 
-def _one(
-    call: Callable[[AsyncClient], Awaitable[Run]],
-    endpoint: str | None,
-    config: Path | None,
-    data: Path | None,
-    as_json: bool,
-) -> None:
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        run = await call(client)
-        if output.as_json:
-            output.result(asdict(run))
-        else:
-            _show(run, output)
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+def _told(run: Run, output: Output) -> int:
+    if output.as_json:
+        output.result(asdict(run))
+    else:
+        _show(run, output)
+    return ExitCode.OK
 
 
 def state_text(state: str) -> Text:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imaging.cli.amounts import size_text
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.errors import InvalidArgument
 
@@ -18,7 +17,10 @@ if TYPE_CHECKING:
     from imaging.client.async_client import AsyncClient
 
 
-def search(
+@connected
+async def search(
+    client: AsyncClient,
+    output: Output,
     keys: Annotated[
         list[str] | None,
         typer.Argument(
@@ -28,27 +30,16 @@ def search(
     ] = None,
     study: Annotated[str, typer.Option("--study", help="List the series of this study (UID or studies/UID).")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many.")] = 100,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Find studies; with --study the series of one. Values match as in PS3.4 C.2.2.2: `*`, `?`, ranges of dates.
 
     Exit code 4 when nothing matches.
     """
-    output = Output(as_json=as_json)
     wanted = _parse(keys or [])
-
-    async def work(client: AsyncClient) -> int:
-        found = await (
-            _series(client, study, wanted, limit, output) if study else _studies(client, wanted, limit, output)
-        )
-        if not found and not output.as_json:
-            output.say("nothing matches", "yellow")
-        return ExitCode.OK if found else ExitCode.NOT_FOUND
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    found = await (_series(client, study, wanted, limit, output) if study else _studies(client, wanted, limit, output))
+    if not found and not output.as_json:
+        output.say("nothing matches", "yellow")
+    return ExitCode.OK if found else ExitCode.NOT_FOUND
 
 
 def _parse(keys: list[str]) -> dict[str, str]:

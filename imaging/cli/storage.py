@@ -10,9 +10,8 @@ import typer
 from imaging.cli.amounts import size_text
 from imaging.cli.audit import audit
 from imaging.cli.change_each import ReasonOption, change_each
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.cli.quarantine import quarantine
 from imaging.cli.sweep import sweep
@@ -34,129 +33,114 @@ NameArgument = Annotated[str, typer.Argument(help="studies/UID, …/series/UID o
 
 
 @storage.command()
-def verify(
+@connected
+async def verify(
+    client: AsyncClient,
+    output: Output,
     names: Annotated[list[str] | None, typer.Argument(help="Studies, series, instances; none: everything.")] = None,
     sizes: Annotated[bool, typer.Option("--sizes", help="Look only whether they are there with their size.")] = False,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Read and verify what is kept now, older versions and quarantine included.
 
     Each damaged object is named. Exit code 8 when there is one.
     """
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        damaged = 0
-        step = None
-        with transfer_progress("verifying", output) as advance:
-            async for step in client.storage_admin.verify(names or [], only_size=sizes):
-                for item in (*step.damaged, *step.recovered):
-                    if output.as_json:
-                        output.result(asdict(item))
-                    elif item in step.damaged:
-                        output.say(f"{item.condition:<10} {item.name}  {item.object_key}", "red")
-                    else:
-                        output.say(f"recovered  {item.name}", "green")
-                damaged += len(step.damaged)
-                if advance is not None:
-                    advance(step.bytes_done, step.bytes_total, f"{step.objects_done}/{step.objects_total} objects")
-        objects, size = (step.objects_done, step.bytes_done) if step is not None else (0, 0)
-        if output.as_json:
-            output.result({"summary": {"objects": objects, "size_bytes": size, "damaged": damaged}})
-        else:
-            output.console.print(f"{objects} objects verified, {size_text(size)}; {damaged} damaged")
-            if damaged:
-                output.say("fix: send the damaged instances again, or restore the objects from a backup and verify")
-        return ExitCode.DATA_LOSS if damaged else ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    damaged = 0
+    step = None
+    with transfer_progress("verifying", output) as advance:
+        async for step in client.storage_admin.verify(names or [], only_size=sizes):
+            for item in (*step.damaged, *step.recovered):
+                if output.as_json:
+                    output.result(asdict(item))
+                elif item in step.damaged:
+                    output.say(f"{item.condition:<10} {item.name}  {item.object_key}", "red")
+                else:
+                    output.say(f"recovered  {item.name}", "green")
+            damaged += len(step.damaged)
+            if advance is not None:
+                advance(step.bytes_done, step.bytes_total, f"{step.objects_done}/{step.objects_total} objects")
+    objects, size = (step.objects_done, step.bytes_done) if step is not None else (0, 0)
+    if output.as_json:
+        output.result({"summary": {"objects": objects, "size_bytes": size, "damaged": damaged}})
+    else:
+        output.console.print(f"{objects} objects verified, {size_text(size)}; {damaged} damaged")
+        if damaged:
+            output.say("fix: send the damaged instances again, or restore the objects from a backup and verify")
+    return ExitCode.DATA_LOSS if damaged else ExitCode.OK
 
 
 @storage.command()
-def scrub(
+@connected
+async def scrub(
+    client: AsyncClient,
+    output: Output,
     now: Annotated[bool, typer.Option("--now", help="Verify everything now, in the background.")] = False,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Tell how far the background scrub is; with --now let it begin at once. Exit code 8 when objects are damaged."""
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        admin = client.storage_admin
-        status = await (admin.start_scrub() if now else admin.scrub_status())
-        if output.as_json:
-            output.result(asdict(status))
-        else:
-            _show(status, output)
-            for item in await admin.damaged():
-                output.say(f"{item.condition:<10} {item.name}  {item.object_key}", "red")
-        return ExitCode.DATA_LOSS if status.missing_count or status.differing_count else ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    admin = client.storage_admin
+    status = await (admin.start_scrub() if now else admin.scrub_status())
+    if output.as_json:
+        output.result(asdict(status))
+    else:
+        _show(status, output)
+        for item in await admin.damaged():
+            output.say(f"{item.condition:<10} {item.name}  {item.object_key}", "red")
+    return ExitCode.DATA_LOSS if status.missing_count or status.differing_count else ExitCode.OK
 
 
 @storage.command()
-def delete(
+@connected
+async def delete(
+    client: AsyncClient,
+    output: Output,
     name: NameArgument,
     reason: ReasonOption = "",
     grace_days: Annotated[float | None, typer.Option("--grace-days", min=0, help="Days until the purge.")] = None,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Delete a study, series or instance softly; it can be restored until it is purged."""
 
-    async def change(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
+    async def change(name: str) -> tuple[str, dict[str, Any]]:
         time = await client.storage_admin.delete(name, reason=reason, grace_days=grace_days)
         return f"deleted; it is purged after {time:%Y-%m-%d %H:%M} UTC" if time else "deleted", {"purge_time": time}
 
-    change_each([name], change, endpoint=endpoint, config=config, data=data, as_json=as_json)
+    return await change_each(output, [name], change)
 
 
 @storage.command()
-def restore(
+@connected
+async def restore(
+    client: AsyncClient,
+    output: Output,
     name: NameArgument,
     reason: ReasonOption = "",
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Bring a deleted study, series or instance back; what had been deleted by itself is restored by its own name."""
 
-    async def change(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
+    async def change(name: str) -> tuple[str, dict[str, Any]]:
         await client.storage_admin.restore(name, reason=reason)
         return "restored", {}
 
-    change_each([name], change, endpoint=endpoint, config=config, data=data, as_json=as_json)
+    return await change_each(output, [name], change)
 
 
 @storage.command()
-def hold(
+@connected
+async def hold(
+    client: AsyncClient,
+    output: Output,
     name: Annotated[str, typer.Argument(help="studies/UID, or the UID.")],
     reason: ReasonOption = "",
     release: Annotated[bool, typer.Option("--release", help="End the hold.")] = False,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Put a study under legal hold: nothing of it can be deleted or purged until the hold is released."""
     if not release and not reason:
         raise InvalidArgument("A hold needs a reason", where="--reason", hint="Tell why the study must stay.")
 
-    async def change(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
+    async def change(name: str) -> tuple[str, dict[str, Any]]:
         admin = client.storage_admin
         await (admin.release(name) if release else admin.hold(name, reason=reason))
         return "released" if release else "held", {"held": not release}
 
-    change_each([name], change, endpoint=endpoint, config=config, data=data, as_json=as_json)
+    return await change_each(output, [name], change)
 
 
 def _show(status: ScrubStatus, output: Output) -> None:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imaging.cli.amounts import seconds_text, size_text
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
 from imaging.cli.file_lines import name_if_not_stored, tell_hints
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 from imaging.cli.transfer_progress import transfer_progress
 from imaging.dicom.transfer_syntax import TRANSFER_SYNTAXES
@@ -29,7 +28,10 @@ _SYNTAXES = {
 }
 
 
-def store(
+@connected
+async def store(
+    client: AsyncClient,
+    output: Output,
     paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders are walked.")],
     complete: Annotated[
         bool, typer.Option("--complete", help="Say that each study was sent whole: its run starts at once.")
@@ -43,32 +45,23 @@ def store(
             "or a transfer syntax UID.",
         ),
     ] = "",
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Store every DICOM file at or below the paths.
 
     A file that is not DICOM or is rejected is named with its reason; the rest goes on. Exit code 1 tells that there was
     such a file. Sending the same files again is safe.
     """
-    output = Output(as_json=as_json)
     syntax = _SYNTAXES.get(raw, raw)
     if syntax and syntax not in TRANSFER_SYNTAXES:
         raise typer.BadParameter(
             f"{raw!r} is not a transfer syntax; give implicit, explicit, big-endian or a UID.", param_hint="--raw"
         )
-
-    async def work(client: AsyncClient) -> int:
-        with _progress(output) as on_progress:
-            summary = await client.store(
-                paths, progress=on_progress, complete=complete, headerless_transfer_syntax_uid=syntax
-            )
-        _tell(summary, output)
-        return ExitCode.SOME_FAILED if summary.rejected or not summary.stored else ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    with _progress(output) as on_progress:
+        summary = await client.store(
+            paths, progress=on_progress, complete=complete, headerless_transfer_syntax_uid=syntax
+        )
+    _tell(summary, output)
+    return ExitCode.SOME_FAILED if summary.rejected or not summary.stored else ExitCode.OK
 
 
 @contextmanager

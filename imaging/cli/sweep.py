@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imaging.cli.amounts import seconds_text, size_text
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 
 if TYPE_CHECKING:
@@ -18,36 +17,30 @@ if TYPE_CHECKING:
     from imaging.client.storage_admin import Sweep
 
 
-def sweep(
+@connected
+async def sweep(
+    client: AsyncClient,
+    output: Output,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; tell what would be removed.")] = False,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Look through the object store for objects that nothing names, and remove those older than the grace time.
 
     Only a crash between an object and its row leaves some. The service does so by itself, too.
     """
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        last: Sweep | None = None
-        async for last in client.storage_admin.sweep(dry_run=dry_run):
-            for orphan in last.orphans:
-                if output.as_json:
-                    output.result(asdict(orphan))
-                else:
-                    output.say(f"{'removed' if orphan.removed else 'orphan':<8} {orphan.object_key}")
-        if last is None:
-            return ExitCode.UNAVAILABLE
-        if output.as_json:
-            output.result({"summary": _summary(last)})
-        else:
-            output.table("", ("sweep", "objects>", "size>", "note"), _rows(last))
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    last: Sweep | None = None
+    async for last in client.storage_admin.sweep(dry_run=dry_run):
+        for orphan in last.orphans:
+            if output.as_json:
+                output.result(asdict(orphan))
+            else:
+                output.say(f"{'removed' if orphan.removed else 'orphan':<8} {orphan.object_key}")
+    if last is None:
+        return ExitCode.UNAVAILABLE
+    if output.as_json:
+        output.result({"summary": _summary(last)})
+    else:
+        output.table("", ("sweep", "objects>", "size>", "note"), _rows(last))
+    return ExitCode.OK
 
 
 def _summary(found: Sweep) -> dict[str, Any]:

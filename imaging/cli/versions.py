@@ -10,10 +10,9 @@ import typer
 
 from imaging.cli.amounts import size_text
 from imaging.cli.change_each import ReasonOption, change_each
-from imaging.cli.connection import with_client
+from imaging.cli.connected import connected
 from imaging.cli.exit_codes import ExitCode
 from imaging.cli.fetch_object import OutOption, fetch_object
-from imaging.cli.options import ConfigOption, DataOption, EndpointOption, JsonFlag
 from imaging.cli.output import Output
 
 if TYPE_CHECKING:
@@ -26,60 +25,52 @@ VersionArgument = Annotated[str, typer.Argument(help="studies/UID/series/UID/ins
 
 
 @versions.command("list")
-def list_versions(
+@connected
+async def list_versions(
+    client: AsyncClient,
+    output: Output,
     instance: Annotated[str, typer.Argument(help="studies/UID/series/UID/instances/UID.")],
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """List the versions of an instance that are kept, newest first, and which one is served."""
-    output = Output(as_json=as_json)
-
-    async def work(client: AsyncClient) -> int:
-        found = [version async for version in client.storage_admin.versions(instance)]
-        if output.as_json:
-            for version in found:
-                output.result(asdict(version))
-        else:
-            columns = ("version>", "served", "since (UTC)", "reason", "size>", "source", "run", "condition", "sha256")
-            output.table(instance, columns, map(_row, found))
-        return ExitCode.OK
-
-    raise typer.Exit(with_client(work, endpoint=endpoint, config=config, data=data))
+    found = [version async for version in client.storage_admin.versions(instance)]
+    if output.as_json:
+        for version in found:
+            output.result(asdict(version))
+    else:
+        columns = ("version>", "served", "since (UTC)", "reason", "size>", "source", "run", "condition", "sha256")
+        output.table(instance, columns, map(_row, found))
+    return ExitCode.OK
 
 
 @versions.command()
-def fetch(
+@connected
+async def fetch(
+    client: AsyncClient,
+    output: Output,
     name: VersionArgument,
     out: OutOption = None,
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Write the bytes of a version to a file, as they were sent."""
     *_, uid, _, number = ("", "", *name.split("/"))
     path = out or Path(f"{uid}-version-{number}.dcm")
-    fetch_object(name, path, endpoint=endpoint, config=config, data=data, as_json=as_json)
+    return await fetch_object(client, output, name, path)
 
 
 @versions.command()
-def restore(
+@connected
+async def restore(
+    client: AsyncClient,
+    output: Output,
     name: VersionArgument,
     reason: ReasonOption = "",
-    endpoint: EndpointOption = None,
-    data: DataOption = None,
-    config: ConfigOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+) -> int:
     """Serve another version of an instance, older or newer; all of them are kept."""
 
-    async def one(client: AsyncClient, name: str) -> tuple[str, dict[str, Any]]:
+    async def one(name: str) -> tuple[str, dict[str, Any]]:
         served = await client.storage_admin.restore_version(name, reason=reason)
         return f"version {served.version} is served", asdict(served)
 
-    change_each([name], one, endpoint=endpoint, config=config, data=data, as_json=as_json)
+    return await change_each(output, [name], one)
 
 
 def _row(version: InstanceVersion) -> tuple[object, ...]:
