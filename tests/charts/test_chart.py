@@ -146,7 +146,7 @@ def test_ports_of_services_policies_and_settings_are_the_same(scenario: str) -> 
         assert f'address = "test-imaging-{name}:{ports["grpc"]}"' in text
         opened = {port["port"] for rule in policies[name]["spec"]["ingress"] for port in rule["ports"]}
         wanted = {ports["grpc"], ports["metrics"]}
-        assert wanted <= opened <= wanted | ({50057, 50058} if name == "gateway" else set())
+        assert wanted <= opened <= wanted | ({50057, 50058, 50060} if name == "gateway" else set())
         assert services[name]["spec"]["clusterIP"] == "None", "clients balance over what a headless service tells"
 
 

@@ -130,7 +130,14 @@ def test_an_alert_fires_when_a_service_hangs(prometheus: Prometheus, watched: Wa
     prometheus.wait_for('up{component="analysis"} == 1')
 
 
-@pytest.mark.parametrize("arguments", [["check", "rules", RULES], ["test", "rules", "tests/charts/alerts.yaml"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "rules", RULES],
+        ["test", "rules", "tests/charts/alerts.yaml"],
+        ["check", "config", "--syntax-only", "compose/prometheus.yaml"],
+    ],
+)
 def test_promtool_finds_nothing_wrong(arguments: list[str]) -> None:
     done = subprocess.run(["promtool", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -38,6 +38,7 @@ calls: {{ add 50051 $index }}
 {{- if eq $name "gateway" }}
 http: 50057
 dimse: 50058
+dimseTLS: 50060
 {{- end }}
 health: {{ add 50081 $index }}
 metrics: {{ add 9464 $index }}
@@ -99,8 +100,11 @@ postgresql://imaging@{{ include "imaging.fullname" . }}-postgresql:5432/imaging
 {{- end -}}
 {{- $hosts := concat (fromYamlArray (include "imaging.hostnames" .)) .Values.web.hosts -}}
 {{- $_ := set $own "gateway" (mustMerge $own.gateway (dict "http_address" (printf "%s-gateway:50057" $full) "dimse_address" (printf "%s-gateway:50058" $full) "http_hosts" $hosts)) -}}
+{{- if .Values.dimse.tls.enabled -}}
+{{- $_ := set $own.gateway "dimse_tls_address" (printf "%s-gateway:50060" $full) -}}
+{{- end -}}
 {{- if .Values.dimse.enabled -}}
-{{- /* Modalities speak no TLS; who may connect is the network policy's, who may ask for what that of gateway.peers. */ -}}
+{{- /* Most modalities speak no TLS; who may connect is the network policy's, who may ask for what that of gateway.peers. */ -}}
 {{- $_ := set $own.gateway "dimse_plain_text" true -}}
 {{- end -}}
 {{- if .Values.recipes -}}

@@ -41,6 +41,11 @@
 - {name: s3-ca, mountPath: /etc/imaging/s3-ca, readOnly: true}
 {{- end }}
 {{- end }}
+{{- range $file, $from := .root.Values.files }}
+{{- if has $.name $from.components }}
+- {name: file-{{ $file }}, mountPath: /etc/imaging/files/{{ $file }}, readOnly: true}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "imaging.volumes" -}}
@@ -92,6 +97,20 @@
   secret:
     secretName: {{ .root.Values.objectStore.caSecret }}
     items: [{key: {{ .root.Values.objectStore.caKey }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- range $file, $from := .root.Values.files }}
+{{- if has $.name $from.components }}
+- name: file-{{ $file }}
+  {{- with $from.secret }}
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+  {{- end }}
+  {{- with $from.configMap }}
+  configMap: {name: {{ . }}}
+  {{- end }}
+  {{- with $from.claim }}
+  persistentVolumeClaim: {claimName: {{ . }}, readOnly: true}
+  {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
