@@ -22,7 +22,7 @@ COPY gateway_svc gateway_svc
 RUN uv pip install --python /opt/imaging/bin/python --compile-bytecode --no-deps --build-constraints requirements.lock .
 
 FROM ${PYTHON_IMAGE}
-ARG VERSION=0.1.0
+ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="imaging-pipeline" \
       org.opencontainers.image.description="An open, gRPC-first medical imaging pipeline: DICOM in, finished standard reports out." \

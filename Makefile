@@ -5,7 +5,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
-IMAGE  ?= localhost/imaging-pipeline:0.1.0
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE  ?= localhost/imaging-pipeline:$(VERSION)
+# The image without its tag; a registry may have a port.
+IMAGE_NAME = $(shell printf %s '$(IMAGE)' | sed 's,:[^:/]*$$,,')
 ENGINE ?= $(shell command -v podman 2>/dev/null || echo docker)
 UVX    ?= uvx
 UV     := $(shell command -v uv 2>/dev/null)
@@ -14,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup ci protos typescript lint types test demo bench fuzz kill-test kill-matrix rolling-test image image-check sbom \
-  scan publish sign compose-env compose-check chart chart-tools lock clean
+  scan publish sign publish-chart compose-env compose-check chart chart-tools lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,7 +79,7 @@ ci: ## all that is tested before a release (PARTS="tests peers faults": only the
 	.ci/run $(PARTS)
 
 image: ## the container image, by podman or docker (IMAGE=name:tag)
-	$(ENGINE) build --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_ARGS) -t $(IMAGE) .
+	$(ENGINE) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_ARGS) -t $(IMAGE) .
 
 image-check: $(STAMP) ## run the image hardened; the chart's pods, and the main job through them (podman, chart-tools)
 	$(ENGINE) run --rm --read-only --cap-drop=all --security-opt=no-new-privileges --memory=512m --network=none \
@@ -91,13 +94,13 @@ scan: ## known weaknesses of the image by Trivy; fails for those that are seriou
 	trivy image --exit-code 1 --ignore-unfixed --severity HIGH,CRITICAL $(IMAGE)
 
 publish: ## push the image (IMAGE=registry/name:tag); its digest into build/image.digest
-	@mkdir -p build
+	@mkdir -p build && rm -f build/image.digest
 	$(ENGINE) push $(if $(findstring podman,$(ENGINE)),--digestfile build/image.digest,) $(IMAGE)
 	@test -s build/image.digest || $(ENGINE) image inspect --format '{{index .RepoDigests 0}}' $(IMAGE) | sed 's/.*@//' > build/image.digest
 
 sign: ## sign what was published, and its SBOM, by cosign (with the identity of the CI, or your key)
-	cosign sign --yes $(firstword $(subst :, ,$(IMAGE)))@$$(cat build/image.digest)
-	cosign attest --yes --type cyclonedx --predicate build/sbom.cdx.json $(firstword $(subst :, ,$(IMAGE)))@$$(cat build/image.digest)
+	cosign sign --yes $(IMAGE_NAME)@$$(cat build/image.digest)
+	cosign attest --yes --type cyclonedx --predicate build/sbom.cdx.json $(IMAGE_NAME)@$$(cat build/image.digest)
 
 compose-env: ## the secrets for compose.yaml into .env; those that are there stay
 	@sh compose/env.sh
@@ -108,6 +111,9 @@ compose-check: $(STAMP) ## compose.yaml as a whole brought up, the main job run 
 chart: ## package the Helm chart into build/
 	@mkdir -p build
 	helm package charts/imaging --destination build
+
+publish-chart: chart ## push the packaged chart (CHARTS=oci://registry/folder)
+	helm push build/imaging-$(VERSION).tgz $(CHARTS)
 
 chart-tools: $(STAMP) ## Helm 3 and 4 and the checkers that tests/charts run
 	$(BIN)/python -m tests.charts.tools

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ def test_no_image_is_one_that_was_withdrawn(scenario: str) -> None:
 def test_a_component_can_have_an_image_of_its_own() -> None:
     images = {name: pod["containers"][0]["image"] for name, pod in pods(rendered("distributed"))}
     assert images["Deployment/test-imaging-pipeline"] == "imaging-pipeline:0.1.1"
-    assert images["Deployment/test-imaging-storage"] == "imaging-pipeline:0.1.0"
+    assert images["Deployment/test-imaging-storage"] == f"imaging-pipeline:{metadata.version('imaging-pipeline')}"
 
 
 @pytest.mark.parametrize(

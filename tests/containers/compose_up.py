@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,11 @@ READY_SECONDS: Final = 180
 def main(arguments: Sequence[str] | None = None) -> int:
     """Up, demo, down with all volumes; 0 if the demo got a report for each study."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", default="localhost/imaging-pipeline:0.1.0", help="the image of the services")
+    parser.add_argument(
+        "--image",
+        default=f"localhost/imaging-pipeline:{metadata.version('imaging-pipeline')}",
+        help="the image of the services",
+    )
     parser.add_argument("--compose", default="podman-compose" if shutil.which("podman-compose") else "docker compose")
     parser.add_argument("--engine", default="podman" if shutil.which("podman") else "docker")
     parser.add_argument("--stand-ins", metavar="BUILD", help="build PostgreSQL and S3 by `ENGINE build BUILD`")

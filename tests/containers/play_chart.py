@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,11 @@ _PROBE: Final = ("python", "-m", "imaging.rpc.health_probe")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play, test, and take all away again; 0 if `helm test` ended well."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", default="localhost/imaging-pipeline:0.1.0", help="the image of the services")
+    parser.add_argument(
+        "--image",
+        default=f"localhost/imaging-pipeline:{metadata.version('imaging-pipeline')}",
+        help="the image of the services",
+    )
     parser.add_argument("--memory", default="512Mi", help="limit of each service")
     options = parser.parse_args(arguments)
     repository, _, tag = options.image.rpartition(":")
