@@ -7,7 +7,7 @@ import os
 import sys
 
 from imaging.cli.exit_codes import ExitCode, exit_code_of
-from imaging.errors import ImagingError, Internal, StorageFull
+from imaging.errors import ImagingError, Internal, InvalidArgument, StorageFull
 
 
 def main() -> None:
@@ -44,6 +44,9 @@ def _as_domain_error(error: Exception) -> ImagingError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "the output"
         return StorageFull("There is no room left", where=where, hint="Free disk space, or write elsewhere.")
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        # Arguments that are no UTF-8 come with surrogates; paths may hold them, messages cannot.
+        return InvalidArgument("An argument is not UTF-8 text", where="command line", hint="Write it in UTF-8.")
     return Internal(
         f"A defect of ours: {type(error).__name__}",
         hint="Run it again with IMAGING_DEBUG=1 for the details, and please report them.",

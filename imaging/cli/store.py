@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,7 +31,7 @@ _SYNTAXES = {
 async def store(
     client: AsyncClient,
     output: Output,
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders are walked.")],
+    paths: Annotated[list[str], typer.Argument(help="Files and folders; folders are walked.")],
     complete: Annotated[
         bool, typer.Option("--complete", help="Say that each study was sent whole: its run starts at once.")
     ] = False,

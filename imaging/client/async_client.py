@@ -15,7 +15,7 @@ from imaging.client import conversion
 from imaging.client.alerts import AsyncAlerts
 from imaging.client.destinations import AsyncDestinations
 from imaging.client.endpoints import resolve_endpoints
-from imaging.client.file_store import OnProgress, store_files
+from imaging.client.file_store import OnProgress, paths_of, store_files
 from imaging.client.patience import Patience
 from imaging.client.reports import AsyncReports
 from imaging.client.results import Series, StoreSummary, Study
@@ -89,8 +89,8 @@ class AsyncClient:
         headerless_transfer_syntax_uid
             Take files without preamble and file meta, encoded in this transfer syntax.
         """
+        given = paths_of(paths)
         await self.storage.check_reachable()
-        given = [paths] if isinstance(paths, str | Path) else paths
         summary = await store_files(
             self.storage,
             given,

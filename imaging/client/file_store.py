@@ -12,13 +12,28 @@ from imaging.client.file_search import FoundFile, find_files
 from imaging.client.results import FileResult, StoreProgress, StoreSummary
 from imaging.client.storage import StorageClient
 from imaging.client.upload import StoreResult, Upload
+from imaging.errors import InvalidArgument
 
 OnProgress = Callable[[StoreProgress], None]
 
 
+def paths_of(given: str | Path | Iterable[str | Path]) -> list[Path]:
+    """What somebody gave as one or several paths.
+
+    Raises
+    ------
+    InvalidArgument
+        If one is empty: `Path("")` is the working folder, so that an unset variable of a script would send all of it.
+    """
+    paths = [given] if isinstance(given, str | Path) else list(given)
+    if "" in paths:
+        raise InvalidArgument("A path is empty", where="paths", hint="Write . for the working folder.")
+    return [Path(path) for path in paths]
+
+
 async def store_files(
     storage: StorageClient,
-    paths: Iterable[str | Path],
+    paths: Sequence[Path],
     *,
     source: str = "",
     headerless_transfer_syntax_uid: str = "",
@@ -35,8 +50,7 @@ async def store_files(
     """
     began = time.monotonic()
     headerless = bool(headerless_transfer_syntax_uid)
-    given = [Path(path) for path in paths]
-    found = await asyncio.to_thread(lambda: list(find_files(given, headerless=headerless)))
+    found = await asyncio.to_thread(lambda: list(find_files(paths, headerless=headerless)))
     tally = _Tally(found, progress)
     to_send: list[FoundFile] = []
     for file in found:

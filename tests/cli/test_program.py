@@ -89,6 +89,8 @@ def test_importing_the_package_brings_no_grpc(tmp_path: Path) -> None:
         (("up", "--port-base", "65535"), "do not exist"),
         (("search", "PatientID"), "is no key"),
         (("search", "--endpoint", "nonsense"), "is not an address"),
+        (("search", "PatientName=\udcff"), "not UTF-8"),
+        (("store", ""), "path is empty"),
     ],
 )
 def test_wrong_usage_is_told_and_ends_with_2(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
