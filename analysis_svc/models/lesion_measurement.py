@@ -39,7 +39,7 @@ class LesionMeasurement:
     """
 
     name = "lesion-measurement"
-    version = "1.0"
+    version = "1.1"
     description = "CT of the chest: solid lesions in the lungs with volume, long axis and short axis."
     modalities = ("CT",)
     requires: Literal["volume"] = "volume"
@@ -165,7 +165,11 @@ class LesionMeasurement:
         flags: list[QualityFlag],
     ) -> list[Measurement]:
         start = np.array([part.start for part in candidate.box], dtype=np.float64)
-        ends = volume.to_patient_mm(axes.volume_index(size.long_axis_ends + start, mask.shape))
+
+        def line(ends: NDArray[np.float64]) -> tuple[float, ...]:
+            in_patient = volume.to_patient_mm(axes.volume_index(ends + start, mask.shape))
+            return tuple(float(coordinate) for coordinate in in_patient.ravel())
+
         own = list(flags)
         if size.short_axis_mm < _SMALL_VOXELS * max(axes.spacing_mm):
             own.append(
@@ -179,7 +183,10 @@ class LesionMeasurement:
         on_right = lungs.right[:, :, max(0, middle - 2) : middle + 3].sum()
         on_left = lungs.left[:, :, max(0, middle - 2) : middle + 3].sum()
         site = concepts.RIGHT_LUNG if on_right >= on_left else concepts.LEFT_LUNG
-        frames = (volume.frames[int(axes.turn_back(mask).sum(axis=(1, 2)).argmax())],)
+        # Where the axes lie in one frame, that one shows the lesion.
+        places = axes.volume_index(size.long_axis_ends + start, mask.shape)[:, 0].round()
+        widest = int(axes.turn_back(mask).sum(axis=(1, 2)).argmax())
+        frames = (volume.frames[int(places[0]) if places[0] == places[1] else widest],)
 
         def of(concept: Code, value: float, unit: Code, **more: Any) -> Measurement:
             return Measurement(
@@ -195,11 +202,10 @@ class LesionMeasurement:
                 **more,
             )
 
-        line = tuple(float(coordinate) for coordinate in ends.ravel())
         return [
             of(concepts.VOLUME, size.volume_mm3, concepts.CUBIC_MILLIMETRE),
-            of(concepts.LONG_AXIS, size.long_axis_mm, concepts.MILLIMETRE, line_mm=line),
-            of(concepts.SHORT_AXIS, size.short_axis_mm, concepts.MILLIMETRE),
+            of(concepts.LONG_AXIS, size.long_axis_mm, concepts.MILLIMETRE, line_mm=line(size.long_axis_ends)),
+            of(concepts.SHORT_AXIS, size.short_axis_mm, concepts.MILLIMETRE, line_mm=line(size.short_axis_ends)),
             of(concepts.MAXIMUM_3D_DIAMETER, size.maximum_3d_diameter_mm, concepts.MILLIMETRE),
             of(concepts.SPHERICITY, size.sphericity, concepts.NO_UNIT),
             of(concepts.ATTENUATION, size.mean_hu, concepts.HOUNSFIELD, derivation=concepts.MEAN),

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from imaging.dicom.header_value import first_item, items, text
+from imaging.dicom.header_value import first_item, items, numbers, text
 
 _Concept = tuple[str, str]
 """Code value and coding scheme."""
@@ -44,7 +44,7 @@ _TRACKING: Final = (
     Row("HAS OBS CONTEXT", ("TEXT",), ("112039", "DCM"), 1, 1),
     Row("HAS OBS CONTEXT", ("UIDREF",), ("112040", "DCM"), 1, 1),
 )
-"""Tracking identifier and its UID (TID 1411 and 1501)."""
+"""Tracking identifier and its UID (TID 1410, 1411 and 1501)."""
 
 _ALGORITHM: Final = (
     Row("HAS CONCEPT MOD", ("TEXT",), ("111001", "DCM"), 1, 1),
@@ -53,12 +53,16 @@ _ALGORITHM: Final = (
 )
 """Name, version and parameters (TID 4019)."""
 
+_ON_IMAGE: Final = (Row("SELECTED FROM", ("IMAGE",), None, 1, 1),)
+"""The image that coordinates are of."""
+
 _NUMBER: Final = Row(
     "CONTAINS",
     ("NUM",),
     None,
     rows=(
         _code(("121401", "DCM")),  # derivation
+        Row("INFERRED FROM", ("SCOORD",), None, rows=_ON_IMAGE),
         Row("INFERRED FROM", ("SCOORD3D",), None),
     ),
 )
@@ -73,6 +77,7 @@ _GROUP: Final = Row(
         *_ALGORITHM,
         Row("CONTAINS", ("CODE",), ("121071", "DCM"), 0, 1),  # finding
         Row("HAS CONCEPT MOD", ("CODE",), ("363698007", "SCT"), rows=(Row("HAS CONCEPT MOD", ("CODE",), None),)),
+        Row("CONTAINS", ("SCOORD",), ("111030", "DCM"), 0, 1, _ON_IMAGE),  # image region
         Row("CONTAINS", ("IMAGE",), ("121191", "DCM"), 0, 1),  # referenced segment
         Row("CONTAINS", ("UIDREF",), ("121232", "DCM"), 0, 1),  # source series for segmentation
         Row("CONTAINS", ("IMAGE",), ("121233", "DCM")),  # source image for segmentation
@@ -185,10 +190,22 @@ def _value_faults(item: Dataset) -> Iterator[str]:
         yield f"{where} has no text"
     elif value_type == "UIDREF" and not text(item, "UID"):
         yield f"{where} has no UID"
+    elif value_type == "SCOORD" and not _is_drawn(item):
+        yield f"{where} has no coordinates, or one without the other"
+    elif value_type == "SCOORD" and not text(
+        first_item(first_item(item, "ContentSequence"), "ReferencedSOPSequence"), "ReferencedSOPInstanceUID"
+    ):
+        yield f"{where} names no image"
     elif value_type == "SCOORD3D" and not (
         text(item, "GraphicType") and text(item, "GraphicData") and text(item, "ReferencedFrameOfReferenceUID")
     ):
         yield f"{where} has no coordinates in a frame of reference"
+
+
+def _is_drawn(item: Dataset) -> bool:
+    """Pairs of column and row, none before the corner of the image (PS3.3 C.18.6)."""
+    data = numbers(item, "GraphicData") or ()
+    return bool(text(item, "GraphicType") and data and len(data) % 2 == 0 and min(data) >= 0)
 
 
 def _evidence_faults(dataset: Dataset, content: list[Dataset]) -> Iterator[str]:

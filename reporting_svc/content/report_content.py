@@ -63,6 +63,20 @@ class Measurement:
     line_mm: tuple[float, ...] = ()
     """Ends of the measured axis, x y z x y z in patient coordinates; empty without."""
 
+    line_in_image: tuple[float, ...] = ()
+    """The same as column, row, column, row in the frame of the group's place, (0, 0) being the corner of the first
+    pixel; empty if it does not lie in that frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """Where a thing is seen."""
+
+    frame: SourceFrame
+    outline: tuple[float, ...]
+    """Closed polyline as pairs of column and row, (0, 0) being the corner of the first pixel (PS3.3 C.18.6); empty if
+    it could not be found."""
+
 
 @dataclass(frozen=True, slots=True)
 class FindingGroup:
@@ -84,6 +98,7 @@ class FindingGroup:
 
     measurements: tuple[Measurement, ...]
     charts: tuple[Chart, ...] = ()
+    place: ImagePlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from reporting_svc.content.report_content import FindingGroup, SeriesUse
 from reporting_svc.dicom.evidence import StoredInstance, group_frames
 from reporting_svc.dicom.structured_report import ReportSources
 from reporting_svc.dicom.study_identity import study_identity
+from reporting_svc.places.find_places import PlaceFinder
 
 MAX_FINDINGS: Final = 2000
 """Nobody reads more; the rest stays in the findings table, and the report says so."""
@@ -57,9 +58,11 @@ async def gather_inputs(
     series = {each.name: each async for each in storage.search_series(request.study)}
     uses = series_uses(list(series.values()))
     groups = group_findings(findings, uses)
+    segmentations = await _segmentations(storage, request, groups)
+    groups = await PlaceFinder(storage, segmentations).placed(groups)
     sources = ReportSources(
         identity=study_identity(study, await _header(storage, groups)),
-        segmentations=await _segmentations(storage, request, groups),
+        segmentations=segmentations,
         instances=await _instances(storage, groups),
         frames_of_reference={name: each.frame_of_reference_uid for name, each in series.items()},
     )

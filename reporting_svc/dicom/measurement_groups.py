@@ -1,4 +1,4 @@
-"""Finding groups as measurement groups of TID 1500 (PS3.16): TID 1411 with a segmentation, TID 1501 without."""
+"""Finding groups as measurement groups of TID 1500 (PS3.16), with their places on images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 
 from imaging.dicom.uid import derived_uid, is_valid_uid
-from reporting_svc.content.report_content import CodedConcept, FindingGroup, Measurement
+from reporting_svc.content.report_content import CodedConcept, FindingGroup, ImagePlace, Measurement, SourceFrame
 from reporting_svc.dicom.evidence import StoredInstance, group_frames
 from reporting_svc.dicom.study_identity import text_value, uids_of_name
 
@@ -28,28 +28,42 @@ def measurement_groups(
     instances: Mapping[str, StoredInstance],
     frame_of_reference_uid: str,
 ) -> list[_Items]:
-    """The groups for one thing: one with its values, and one more with its axes where these have coordinates.
+    """The groups for one thing, all with its tracking UID; readers put them together by it.
 
-    TID 1411 gives its values no coordinates of their own, so that an axis with its ends (SCOORD3D) stands in a group
-    of TID 1501 with the same tracking UID.
+    TID 1411 with the values if there is a segmentation; the axes in TID 1501, with the line that each was measured
+    along, as TID 1411 gives its values no coordinates of their own; and, without axes on an image, TID 1410 with the
+    outline where the thing is seen. What has no segmentation and rests on one frame stands in that alone.
 
     Parameters
     ----------
     segmentations, instances
         By SOP Instance UID.
     frame_of_reference_uid
-        Of the coordinates of the axes; empty: they are told without.
+        Of the coordinates of axes that lie in no frame; empty: they are told without.
     """
-    drawn = [each for each in group.measurements if each.line_mm and each.value is not None]
-    if not is_valid_uid(frame_of_reference_uid):
-        drawn = []
+    drawn = [each for each in group.measurements if _has_line(each, frame_of_reference_uid)]
     plain = [each for each in group.measurements if each not in drawn]
+    on_image = any(each.line_in_image for each in drawn)
+    place = group.place if group.place is not None and group.place.outline and not on_image else None
     made = []
+    if plain and place is not None and not drawn and _is_told_by_place(group, segmentations):
+        return [_place_group(group, place, plain, instances)]
     if plain:
         made.append(_group(group, plain, segmentations, instances))
     if drawn:
         made.append(_axes_group(group, drawn, instances, frame_of_reference_uid))
+    if place is not None and group.measurements:
+        made.append(_place_group(group, place, (), instances))
     return made
+
+
+def _has_line(measurement: Measurement, frame_of_reference_uid: str) -> bool:
+    told = measurement.line_in_image or (measurement.line_mm and is_valid_uid(frame_of_reference_uid))
+    return bool(told) and _is_number(measurement)
+
+
+def _is_told_by_place(group: FindingGroup, segmentations: Mapping[str, StoredInstance]) -> bool:
+    return group.segmentation_sop_instance_uid not in segmentations and len(group_frames(group)) == 1
 
 
 def coded(concept: CodedConcept | None, fallback: str) -> sr.CodedConcept:
@@ -107,10 +121,55 @@ def _axes_group(
     instances: Mapping[str, StoredInstance],
     frame_of_reference_uid: str,
 ) -> _Items:
-    values = [_value(each, frame_of_reference_uid) for each in measurements if _is_number(each)]
-    made: _Items = sr.MeasurementsAndQualitativeEvaluations(measurements=values or None, **_common(group, measurements))
+    values = [_value(each, _line_coordinates(group, each, instances, frame_of_reference_uid)) for each in measurements]
+    made: _Items = sr.MeasurementsAndQualitativeEvaluations(measurements=values, **_common(group, measurements))
     _add_comments(made, measurements)
     return made
+
+
+def _place_group(
+    group: FindingGroup,
+    place: ImagePlace,
+    measurements: Sequence[Measurement],
+    instances: Mapping[str, StoredInstance],
+) -> _Items:
+    values = [_value(each) for each in measurements if _is_number(each)]
+    made: _Items = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        referenced_region=sr.ImageRegion(
+            graphic_type=sr.GraphicTypeValues.POLYLINE,
+            graphic_data=np.asarray(place.outline, dtype=np.float32).reshape(-1, 2),
+            source_image=_source_image(place.frame, instances),
+        ),
+        measurements=values or None,
+        **_common(group, measurements),
+    )
+    _add_comments(made, measurements)
+    return made
+
+
+def _source_image(frame: SourceFrame, instances: Mapping[str, StoredInstance]) -> Any:
+    return sr.SourceImageForRegion(
+        referenced_sop_class_uid=frame.sop_class_uid,
+        referenced_sop_instance_uid=frame.sop_instance_uid,
+        referenced_frame_numbers=_frame_numbers(frame.sop_instance_uid, frame.frame_number, instances),
+    )
+
+
+def _line_coordinates(
+    group: FindingGroup, measurement: Measurement, instances: Mapping[str, StoredInstance], frame_of_reference_uid: str
+) -> Any:
+    """On the image where the line lies in a frame; else in the patient."""
+    if measurement.line_in_image and group.place is not None:
+        return sr.CoordinatesForMeasurement(
+            graphic_type=sr.GraphicTypeValues.POLYLINE,
+            graphic_data=np.asarray(measurement.line_in_image, dtype=np.float32).reshape(2, 2),
+            source_image=_source_image(group.place.frame, instances),
+        )
+    return sr.CoordinatesForMeasurement3D(
+        graphic_type=sr.GraphicTypeValues3D.POLYLINE,
+        graphic_data=np.asarray(measurement.line_mm, dtype=np.float32).reshape(2, 3),
+        frame_of_reference_uid=frame_of_reference_uid,
+    )
 
 
 def _common(group: FindingGroup, measurements: Sequence[Measurement]) -> dict[str, Any]:
@@ -121,7 +180,7 @@ def _common(group: FindingGroup, measurements: Sequence[Measurement]) -> dict[st
         for each in measurements
         if each.coded_value is not None
     ]
-    first = measurements[0]
+    first = group.measurements[0]
     return {
         "tracking_identifier": sr.TrackingIdentifier(
             uid=tracking_uid or derived_uid("tracking", group.series, group.label),
@@ -140,23 +199,13 @@ def _is_number(measurement: Measurement) -> bool:
     return measurement.value is not None and math.isfinite(measurement.value)
 
 
-def _value(measurement: Measurement, frame_of_reference_uid: str = "") -> sr.Measurement:
-    coordinates = None
-    if frame_of_reference_uid:
-        ends = np.asarray(measurement.line_mm, dtype=np.float32).reshape(2, 3)
-        coordinates = [
-            sr.CoordinatesForMeasurement3D(
-                graphic_type=sr.GraphicTypeValues3D.POLYLINE,
-                graphic_data=ends,
-                frame_of_reference_uid=frame_of_reference_uid,
-            )
-        ]
+def _value(measurement: Measurement, coordinates: Any = None) -> sr.Measurement:
     return sr.Measurement(
         name=coded(measurement.concept, "Measurement"),
         value=float(measurement.value or 0.0),
         unit=coded(measurement.unit, "unit") if measurement.unit else codes.UCUM.NoUnits,
         derivation=coded(measurement.derivation, "Derivation") if measurement.derivation else None,
-        referenced_coordinates=coordinates,
+        referenced_coordinates=[coordinates] if coordinates is not None else None,
     )
 
 

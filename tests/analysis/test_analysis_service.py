@@ -56,7 +56,7 @@ async def test_lesions_of_the_phantom_come_out_with_segmentation_and_findings(se
     series = await _send_phantom(services)
     volume, truth = chest()
     result = await services.analyze(analysis_request(series, "lesion-measurement"))
-    assert result.algorithm == "lesion-measurement 1.0"
+    assert result.algorithm == "lesion-measurement 1.1"
     volumes = sorted(finding.value for finding in result.findings if finding.unit.value == "mm3")
     assert volumes == pytest.approx(sorted(lesion.volume_mm3 for lesion in truth.lesions), rel=0.02)
 

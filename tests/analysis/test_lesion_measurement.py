@@ -65,6 +65,11 @@ def test_the_ellipsoid_has_its_short_axis_too() -> None:
     lesions = _lesions(_of_phantom(FINE_MM))
     (ellipsoid,) = [lesion for lesion in lesions if _value(lesion["Long axis"]) > 27]
     assert _value(ellipsoid["Short axis"]) == pytest.approx(20.0, abs=1.2)
+    long, short = (
+        np.diff(np.array(ellipsoid[f"{axis} axis"].line_mm).reshape(2, 3), axis=0)[0] for axis in ("Long", "Short")
+    )
+    assert np.linalg.norm(short) == pytest.approx(_value(ellipsoid["Short axis"]))
+    assert abs(long @ short) < 1e-6
 
 
 def test_each_lesion_is_on_its_side_with_its_own_segment_and_frame() -> None:
@@ -77,8 +82,13 @@ def test_each_lesion_is_on_its_side_with_its_own_segment_and_frame() -> None:
         assert site is not None
         assert site.meaning == ("Right lung" if centre[0] < 0 else "Left lung")
         (mask,) = [mask for mask in analysis.masks if mask.label == lesion["Volume"].segment_label]
-        widest = int(mask.voxels.sum(axis=(1, 2)).argmax())
-        assert lesion["Volume"].frames == (volume.frames[widest],)
+        (frame,) = lesion["Volume"].frames
+        slice_index = volume.frames.index(frame)
+        assert mask.voxels[slice_index].any()
+        for axis in ("Long axis", "Short axis"):
+            ends = np.array(lesion[axis].line_mm).reshape(2, 3)
+            off_slice = np.linalg.inv(volume.affine) @ np.column_stack([ends, [1, 1]]).T
+            assert np.isclose(off_slice[:3], slice_index, atol=1e-6).all(axis=1).any()
     assert analysis.measurements[0].value == 3
 
 

@@ -41,7 +41,7 @@ from reporting_svc.dicom.encapsulated_pdf import encapsulated_pdf
 from reporting_svc.dicom.structured_report import structured_report
 from reporting_svc.pdf.document import render_pdf
 from tests.analysis.chest import QUICK_MM, chest
-from tests.reporting.sample_report import sample_content
+from tests.reporting.sample_report import placed_content, sample_content
 from tests.reporting.test_structured_report import UIDS, _sources
 
 WHEN = datetime(2031, 5, 6, tzinfo=UTC)
@@ -306,6 +306,32 @@ def _number(dataset: Dataset) -> Dataset:
 def test_a_damaged_report_is_refused(damage: Callable[[Dataset], object], told: str) -> None:
     with pytest.raises(ObjectRefused) as refused:
         check_object(Outgoing(_damaged(_report(), damage)))
+    assert told in refused.value.text
+
+
+def _drawn(dataset: Dataset) -> Dataset:
+    """The first region of the report on an image."""
+    groups = next(item for item in dataset.ContentSequence if _code(item) == "126010").ContentSequence
+    return next(item for group in groups for item in group.ContentSequence if item.ValueType == "SCOORD")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda d: d.__delattr__("ContentSequence"), "SCOORD 111030 lacks IMAGE"),
+        (lambda d: setattr(d, "GraphicData", [1.0, 2.0, 3.0]), "SCOORD 111030 has no coordinates"),
+        (lambda d: setattr(d, "GraphicData", [-5.0, 2.0]), "SCOORD 111030 has no coordinates"),
+        (
+            lambda d: setattr(d.ContentSequence[0].ReferencedSOPSequence[0], "ReferencedSOPInstanceUID", "1.2.3"),
+            "evidence",
+        ),
+    ],
+)
+def test_a_damaged_place_is_refused(damage: Callable[[Dataset], object], told: str) -> None:
+    content = structured_report(placed_content(), _sources(), UIDS)
+    assert check_object(Outgoing(content)).compared["template"] > 100
+    with pytest.raises(ObjectRefused) as refused:
+        check_object(Outgoing(_damaged(content, lambda dataset: damage(_drawn(dataset)))))
     assert told in refused.value.text
 
 

@@ -11,7 +11,7 @@ import httpx
 import pydicom.data
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Locator, Page, async_playwright, expect
 
 from imaging.settings import SERVICE_NAMES
 from tests.ct_series import CtSeries, ct_series
@@ -108,7 +108,20 @@ async def test_a_ct_its_segmentation_and_its_report_are_opened(page: Page, ohif:
     await expect(page.get_by_text("Do you want to open this Segmentation?")).to_be_hidden(timeout=LOADED)
     await _shot(page, "seg")
     await page.get_by_text("SR", exact=True).first.dblclick()
+    await expect(page.get_by_text("Volume: ").first).to_be_visible(timeout=LOADED)
+    await expect(page.get_by_text("(6/12)")).to_be_visible()
     await _shot(page, "sr")
+    border, body = sorted([await _extent(each) for each in await page.locator("svg polyline").all()], reverse=True)[::4]
+    # The round body has a diameter of four fifths of the image, and lies in its middle.
+    assert body[0] / border[0] == pytest.approx(0.8, abs=0.03)
+    assert body[1:] == pytest.approx(border[1:], abs=border[0] / 96)
+
+
+async def _extent(polyline: Locator) -> tuple[float, float, float]:
+    """Width of what is drawn, and its middle, in pixels of the window."""
+    box = await polyline.bounding_box()
+    assert box is not None
+    return box["width"], box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 async def test_a_multi_frame_ultrasound_is_opened(page: Page, ohif: str) -> None:

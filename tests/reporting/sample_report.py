@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image
@@ -16,7 +17,7 @@ from imaging.stage.v1 import stage_pb2
 from imaging.storage.v1 import storage_pb2
 from reporting_svc.content.assemble_content import ReportIdentity, assemble_content, series_uses
 from reporting_svc.content.finding_groups import group_findings
-from reporting_svc.content.report_content import KeyImage, Predecessor, ReportContent
+from reporting_svc.content.report_content import ImagePlace, KeyImage, Predecessor, ReportContent
 from reporting_svc.content.report_template import find_template
 
 STUDY_UID = "1.2.826.0.1.3680043.2.1125.1"
@@ -244,3 +245,21 @@ def sample_content(
         identity=ReportIdentity("reports/0123456789abcdef", version, predecessor, "4bf92f3577b34da6a3ce929d0e0e4736"),
         key_images=sample_key_images(images),
     )
+
+
+def placed_content() -> ReportContent:
+    """The lesions with places on images, as storage would give them."""
+    content = sample_content()
+    groups = []
+    for group in content.groups:
+        frames = [each for measurement in group.measurements for each in measurement.frames]
+        if not frames:
+            groups.append(group)
+            continue
+        measurements = tuple(
+            replace(each, line_in_image=(10.5, 20.5, 30.0, 20.5)) if each.line_mm else each
+            for each in group.measurements
+        )
+        place = ImagePlace(frames[0], (1, 1, 9, 1, 9, 9, 5, 9, 1, 9, 1, 1))
+        groups.append(replace(group, measurements=measurements, place=place))
+    return replace(content, groups=tuple(groups))

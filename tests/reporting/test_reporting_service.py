@@ -90,8 +90,16 @@ async def test_the_values_of_the_documents_are_those_of_the_findings(services: S
     data = json.loads(await services.render(result.report.name, JSON))
     assert sorted(each["value"] for group in data["groups"] for each in group["measurements"]) == values
     content = pydicom.dcmread(io.BytesIO(await services.render(result.report.name, SR)))
-    groups = highdicom.sr.Comprehensive3DSR.from_dataset(content).content.get_image_measurement_groups()
+    report = highdicom.sr.Comprehensive3DSR.from_dataset(content).content
+    groups = report.get_planar_roi_measurement_groups()
     assert sorted(each.value for group in groups for each in group.get_measurements()) == values
+    for group in groups:
+        region = group.roi
+        assert region.graphic_type.value == "POLYLINE"
+        assert region.value.min() == 0
+        assert region.value.max() == 64
+        source = region.ContentSequence[0].ReferencedSOPSequence[0]
+        assert source.ReferencedSOPInstanceUID in sent.instances
     assert data["provenance"]["manifest_version"] == 1
     assert len(data["provenance"]["manifest_digest"]) == 64
     picture = Image.open(io.BytesIO(await services.render(result.report.name, KEY_IMAGE)))

@@ -32,6 +32,7 @@ from tests.reporting.sample_report import (
     VOLUME,
     finding,
     frame,
+    placed_content,
     sample_content,
     sample_study,
     slice_uid,
@@ -96,6 +97,28 @@ def test_the_long_axis_has_its_ends_in_patient_coordinates() -> None:
     assert items[0].GraphicType == "POLYLINE"
     assert items[0].ReferencedFrameOfReferenceUID == FRAME_OF_REFERENCE_UID
     assert np.allclose(items[0].GraphicData, [-40, 12.5, 10, -21.58, 12.5, 10])
+
+
+def test_an_axis_is_drawn_on_the_image_that_shows_it() -> None:
+    items = _all_items(_read(placed_content()))
+    (first, second) = [
+        item for item in items if item.ValueType == "SCOORD" and item.RelationshipType == "INFERRED FROM"
+    ]
+    assert (first.GraphicType, list(first.GraphicData)) == ("POLYLINE", [10.5, 20.5, 30.0, 20.5])
+    named = [item.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in (first, second)]
+    assert named == [slice_uid(3), slice_uid(4)]
+    assert not [item for item in items if item.ValueType == "SCOORD3D"]
+
+
+def test_what_has_no_axis_is_outlined_on_its_image_under_the_same_tracking_uid() -> None:
+    report = _read(placed_content()).content
+    outlined = {str(group.tracking_uid): group for group in report.get_planar_roi_measurement_groups()}
+    segments = {str(group.tracking_uid): group for group in report.get_volumetric_roi_measurement_groups()}
+    lungs = [uid for uid, group in segments.items() if group.tracking_identifier == "Lungs"]
+    assert lungs[0] in outlined
+    (fat,) = [group for group in outlined.values() if group.tracking_identifier == "Fat"]
+    assert [each.value for each in fat.get_measurements()] == [6890.1]
+    assert fat.roi.value.tolist()[1] == [9.0, 1.0]
 
 
 def test_groups_without_segmentation_name_their_images() -> None:
@@ -182,7 +205,7 @@ def _objects(folder: Path, content: ReportContent, sources: ReportSources) -> li
     return files
 
 
-@pytest.mark.parametrize("shape", ["whole", "replacing", "empty", "odd"])
+@pytest.mark.parametrize("shape", ["whole", "placed", "replacing", "empty", "odd"])
 @pytest.mark.peers
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy of dicom3tools is not installed")
 def test_dciodvfy_finds_no_error_in_sr_and_encapsulated_pdf(shape: str, tmp_path: Path) -> None:
@@ -190,6 +213,8 @@ def test_dciodvfy_finds_no_error_in_sr_and_encapsulated_pdf(shape: str, tmp_path
     if shape == "replacing":
         before = Predecessor("reports/a", 1, f"studies/{STUDY_UID}/series/2.25.5/instances/2.25.6")
         content = sample_content(predecessor=before)
+    if shape == "placed":
+        content = placed_content()
     if shape == "empty":
         content = sample_content(findings=[])
     if shape == "odd":

@@ -1,0 +1,1 @@
+"""Where on which image a finding is seen."""
