@@ -21,6 +21,7 @@ from imaging.reporting.v1 import reporting_pb2
 from imaging.work import Report
 from imaging.work.derived_output import Stored, derived_origin, store_derived
 from reporting_svc.content.assemble_content import ReportIdentity, assemble_content
+from reporting_svc.content.kept_content import pack_content
 from reporting_svc.content.report_content import ReportContent
 from reporting_svc.content.report_inputs import ReportInputs, gather_inputs
 from reporting_svc.dicom.encapsulated_pdf import encapsulated_pdf
@@ -110,7 +111,9 @@ class ReportMaker:
             stored = await self._store(request, made)
             report(4, _STEPS, "steps", "keeping the report")
             kept_as = _report(request, content, place, made, stored)
-            result = await self._table.finish(kept_as, made.documents, [each.name for each in stored.instances])
+            names = [each.name for each in stored.instances]
+            said = await asyncio.to_thread(pack_content, content)
+            result = await self._table.finish(kept_as, made.documents, names, said)
             report(_STEPS, _STEPS, "steps", "done")
             return result
 

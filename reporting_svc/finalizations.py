@@ -117,4 +117,5 @@ def _verification(connection: Connection, report_id: str) -> Verification | None
         time=clock.from_microseconds(row["create_time"]),
         replaces=f"reports/{row['replaces_id']}" if row["replaces_id"] else "",
         replaced_sr=replaced["instance"] if replaced is not None else "",
+        replaced_version=replaced["version"] if replaced is not None else 0,
     )

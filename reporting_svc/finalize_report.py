@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Final
 
 from imaging.client.storage import StorageClient
@@ -11,8 +12,19 @@ from imaging.gate.check import Outgoing
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from imaging.storage.v1 import storage_pb2
 from imaging.work.derived_output import store_derived
-from reporting_svc.dicom.verified_report import verified_fhir, verified_sr
+from reporting_svc.content.kept_content import unpack_content
+from reporting_svc.content.report_content import ReportContent
+from reporting_svc.dicom.verified_report import (
+    Verification,
+    verified_content,
+    verified_fhir,
+    verified_pdf,
+    verified_sr,
+)
 from reporting_svc.finalizations import Finalizations
+from reporting_svc.html.page import render_html
+from reporting_svc.pdf.document import render_pdf
+from reporting_svc.report_json import render_json
 from reporting_svc.report_table import DocumentContent, ReportTable
 
 _LONGEST: Final = 64
@@ -20,11 +32,24 @@ _LONGEST: Final = 64
 
 STAGE: Final = "finalize"
 
+_MEDIA: Final = {
+    reporting_pb2.DOCUMENT_FORMAT_SR: "application/dicom",
+    reporting_pb2.DOCUMENT_FORMAT_PDF: "application/pdf",
+    reporting_pb2.DOCUMENT_FORMAT_HTML: "text/html; charset=utf-8",
+    reporting_pb2.DOCUMENT_FORMAT_JSON: "application/json",
+}
+_NAMES: Final = {
+    reporting_pb2.DOCUMENT_FORMAT_SR: "verified.sr.dcm",
+    reporting_pb2.DOCUMENT_FORMAT_PDF: "final.pdf",
+    reporting_pb2.DOCUMENT_FORMAT_HTML: "final.html",
+    reporting_pb2.DOCUMENT_FORMAT_JSON: "final.json",
+}
+
 
 class ReportFinalizer:
     """Makes reports final.
 
-    The order is: who and when, written once; the verified structured report, stored; then the verified documents with
+    The order is: who and when, written once; the verified objects, stored; then the verified documents with
     the new state in one transaction. What was cut off in between is ended by the next call, with the same bytes.
     """
 
@@ -63,22 +88,67 @@ class ReportFinalizer:
                 hint="Make it with the document SR.",
             ) from None
         verification = await self._finalizations.begin(report, observer, organization, peer)
-        content = await asyncio.to_thread(verified_sr, draft.content, verification)
+        kept = await self._table.kept_content(report.name)
+        content = unpack_content(kept) if kept is not None else None
+        made = await asyncio.to_thread(_verified_documents, report, draft.content, content, verification)
         origin = storage_pb2.Origin(
             kind=storage_pb2.Origin.KIND_DERIVED,
             run=report.run or report.name,
             stage=f"{STAGE}-{report.version}",
             attempt=1,
         )
-        stored = await store_derived(self._storage, [Outgoing(content)], origin, source="reporting")
-        documents = [_beside(draft.document, "report.verified.sr.dcm", content, stored.instances[0].name)]
+        objects = [Outgoing(each) for each in made.objects.values()]
+        stored = await store_derived(self._storage, objects, origin, source="reporting")
+        names = {form: instance.name for form, instance in zip(made.objects, stored.instances, strict=True)}
+        documents = [
+            DocumentContent.of(
+                form, _MEDIA[form], f"report.{_NAMES[form]}", each, number=2, instance=names.get(form, "")
+            )
+            for form, each in made.documents.items()
+        ]
         for each in report.documents:
             if each.format == reporting_pb2.DOCUMENT_FORMAT_FHIR:
                 fhir = await self._table.document(report.name, each.format, 1)
-                bundle = verified_fhir(fhir.content, verification)
-                documents.append(_beside(fhir.document, "report.final.fhir.json", bundle))
-        await self._finalizations.finish(verification, documents, stored.instances[0].name)
+                pdf = made.documents.get(reporting_pb2.DOCUMENT_FORMAT_PDF)
+                bundle = await asyncio.to_thread(verified_fhir, fhir.content, verification, pdf)
+                documents.append(
+                    DocumentContent.of(each.format, each.media_type, "report.final.fhir.json", bundle, number=2)
+                )
+        await self._finalizations.finish(verification, documents, names[reporting_pb2.DOCUMENT_FORMAT_SR])
         return await self._table.get(report.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What has become of the documents of a draft, by their forms."""
+
+    documents: dict[reporting_pb2.DocumentFormat.ValueType, bytes]
+    objects: dict[reporting_pb2.DocumentFormat.ValueType, bytes]
+    """Part 10 files: those of them that are stored."""
+
+
+def _verified_documents(
+    report: reporting_pb2.Report, draft: bytes, content: ReportContent | None, verification: Verification
+) -> _Verified:
+    """The documents that tell who stands for them. Runs in a thread.
+
+    Where it was not kept what the report says, as releases before did not, PDF, HTML and JSON stay as they are.
+    """
+    sr = verified_sr(draft, verification, content)
+    documents = {reporting_pb2.DOCUMENT_FORMAT_SR: sr}
+    objects = {reporting_pb2.DOCUMENT_FORMAT_SR: sr}
+    if content is None:
+        return _Verified(documents, objects)
+    final = verified_content(content, verification)
+    for each in report.documents:
+        if each.format == reporting_pb2.DOCUMENT_FORMAT_HTML:
+            documents[each.format] = render_html(final)
+        elif each.format == reporting_pb2.DOCUMENT_FORMAT_JSON:
+            documents[each.format] = render_json(final)
+        elif each.format == reporting_pb2.DOCUMENT_FORMAT_PDF:
+            documents[each.format] = pdf = render_pdf(final)
+            objects[each.format] = verified_pdf(final, pdf, sr, each.instance.partition("/instances/")[0], verification)
+    return _Verified(documents, objects)
 
 
 def _checked(value: str, where: str, hint: str) -> str:
@@ -86,8 +156,3 @@ def _checked(value: str, where: str, hint: str) -> str:
     if not told or len(told) > _LONGEST or not told.isprintable() or "\\" in told:
         raise InvalidArgument("It is empty, too long, or has signs that DICOM has no room for", where=where, hint=hint)
     return told
-
-
-def _beside(draft: reporting_pb2.Document, file_name: str, content: bytes, instance: str = "") -> DocumentContent:
-    """What a document of the draft has become."""
-    return DocumentContent.of(draft.format, draft.media_type, file_name, content, number=2, instance=instance)

@@ -19,8 +19,17 @@ from imaging.rpc.page_token import decode_token, encode_token, page_size, query_
 from reporting_svc.content.report_content import Predecessor
 from reporting_svc.schema import DOCUMENT, REPORT, TABLES
 
-VERIFIED_FORMATS: Final = (reporting_pb2.DOCUMENT_FORMAT_SR, reporting_pb2.DOCUMENT_FORMAT_FHIR)
+VERIFIED_FORMATS: Final = (
+    reporting_pb2.DOCUMENT_FORMAT_SR,
+    reporting_pb2.DOCUMENT_FORMAT_FHIR,
+    reporting_pb2.DOCUMENT_FORMAT_PDF,
+    reporting_pb2.DOCUMENT_FORMAT_HTML,
+    reporting_pb2.DOCUMENT_FORMAT_JSON,
+)
 """Documents that tell whether somebody stands for them: of a final version there is one more of each."""
+
+_CONTENT: Final = (reporting_pb2.DOCUMENT_FORMAT_UNSPECIFIED, 1)
+"""Format and number under which what the report says is kept: no document that anybody asks for."""
 
 Result = reporting_service_pb2.CreateReportResponse.Result
 
@@ -138,9 +147,13 @@ class ReportTable:
         return kept
 
     async def finish(
-        self, report: reporting_pb2.Report, documents: Sequence[DocumentContent], instances: Sequence[str]
+        self,
+        report: reporting_pb2.Report,
+        documents: Sequence[DocumentContent],
+        instances: Sequence[str],
+        content: bytes = b"",
     ) -> Result:
-        """Keep the report with all of its documents at once; what is kept comes back.
+        """Keep the report with all of its documents, and what it says, at once; what is kept comes back.
 
         If it was finished already, that stays.
         """
@@ -155,6 +168,9 @@ class ReportTable:
             )
             if changed.rowcount and documents:
                 keep_documents(connection, report_id, documents)
+            if changed.rowcount and content:
+                row = {"report_id": report_id, "format": _CONTENT[0], "number": _CONTENT[1], "content": content}
+                connection.execute(insert(DOCUMENT), row)
 
         await self._database.write(write)
         kept = await self.result(report.request_id)
@@ -184,8 +200,8 @@ class ReportTable:
         """
         report = await self.get(name)
         if number == 0:
-            is_verified = document_format in VERIFIED_FORMATS and report.state != reporting_pb2.REPORT_STATE_DRAFT
-            number = 2 if is_verified else 1
+            of_format = [each.number for each in report.documents if each.format == document_format]
+            number = max(of_format, default=1) if document_format in VERIFIED_FORMATS else 1
         for document in report.documents:
             if document.format == document_format and document.number == number:
                 break
@@ -195,13 +211,21 @@ class ReportTable:
                 where=f"{name}, format {document_format}, number {number}",
                 hint="Its documents stand in the report; a report holds only the forms that were asked for.",
             )
+        content = await self._content(name, document_format, number)
+        assert content is not None
+        return DocumentContent(document, content)
+
+    async def kept_content(self, name: str) -> bytes | None:
+        """What a report says, as `finish` got it; None for one of a release that did not keep it."""
+        return await self._content(name, *_CONTENT)
+
+    async def _content(self, name: str, document_format: int, number: int) -> bytes | None:
         query = select(DOCUMENT.c.content).where(
             DOCUMENT.c.report_id == name.removeprefix("reports/"),
             DOCUMENT.c.format == document_format,
             DOCUMENT.c.number == number,
         )
-        content = await self._database.read(lambda connection: connection.execute(query).scalar_one())
-        return DocumentContent(document, content)
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
 
     async def list(self, request: reporting_service_pb2.ListReportsRequest) -> tuple[list[reporting_pb2.Report], str]:
         """A page of finished reports, newest first, and the token of the next page.

@@ -1,4 +1,4 @@
-"""Documents of reports: to read in a frame that runs nothing, or to download."""
+"""Documents of reports: to read in a frame that runs nothing, or to download; and making a version final."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Final
 from gateway_svc.dicomweb.storage_calls import messages_of
 from gateway_svc.http.exchange import Exchange, Header
 from gateway_svc.web_api.api import Route
+from gateway_svc.web_api.json_answer import json_body, send_json, to_json
 from gateway_svc.web_api.services import Services
-from imaging.errors import NotFound
+from imaging.errors import InvalidArgument, NotFound
 from imaging.reporting.v1 import reporting_pb2
 from imaging.reporting.v1 import reporting_service_pb2 as pb
+from imaging.rpc.status import domain_errors
 
 FORMATS: Final = {
     "html": reporting_pb2.DOCUMENT_FORMAT_HTML,
@@ -30,8 +32,13 @@ _POLICY: Final[tuple[Header, ...]] = (
         b"sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'",
     ),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"private, max-age=3600"),  # a document of a report never changes
 )
+
+_KEPT: Final[Header] = (b"cache-control", b"private, max-age=3600")
+"""Of a document that is named by its number: it never changes."""
+
+_ASKED_FOR: Final[Header] = (b"cache-control", b"private, no-cache")
+"""Of the one that is valid: a version that is made final has another."""
 
 
 class ReportDocuments:
@@ -43,9 +50,23 @@ class ReportDocuments:
     def routes(self) -> list[Route]:
         """Their paths."""
         return [
+            Route("/reports/{report}:finalize", {"POST": self._finalize}),
             Route("/reports/{report}/{form}", {"GET": self._send}),
             Route("/reports/{report}/{form}/{number}", {"GET": self._send}),
         ]
+
+    async def _finalize(self, exchange: Exchange, report: str) -> None:
+        """`observer` (as Family^Given) and `organization` in the body."""
+        body = await json_body(exchange)
+        observer, organization = body.get("observer"), body.get("organization")
+        if not (isinstance(observer, str) and isinstance(organization, str)):
+            raise InvalidArgument(
+                "Who stands for the report is not told", where="body", hint="Give observer and organization."
+            )
+        request = pb.FinalizeReportRequest(name=f"reports/{report}", observer=observer, organization=organization)
+        with domain_errors(f"reports/{report}"):
+            answer = await self._reporting.FinalizeReport(request)
+        await send_json(exchange, to_json(answer))
 
     async def _send(self, exchange: Exchange, report: str, form: str, number: str = "0") -> None:
         """A document; `?download` asks for a file to keep."""
@@ -62,6 +83,7 @@ class ReportDocuments:
                 (b"content-length", b"%d" % document.size_bytes),
                 (b"content-disposition", f'{placed}; filename="{document.file_name}"'.encode("latin-1", "replace")),
                 *_POLICY,
+                _KEPT if int(number) else _ASKED_FOR,
             ]
 
             async def content() -> AsyncIterator[bytes]:

@@ -14,8 +14,14 @@ from pydicom.tag import BaseTag, Tag
 
 _CT_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.2"
 
+
+def _is_verified_report(dataset: Dataset) -> bool:
+    """Of an encapsulated document the flag says it without the names (PS3.3 C.24.2)."""
+    return dataset.get("VerificationFlag") == "VERIFIED" and "EncapsulatedDocument" not in dataset
+
+
 _CONDITIONS: Final[tuple[tuple[str, str, Callable[[Dataset], bool]], ...]] = (
-    ("VerifyingObserverSequence", "VerificationFlag is VERIFIED", lambda d: d.get("VerificationFlag") == "VERIFIED"),
+    ("VerifyingObserverSequence", "VerificationFlag is VERIFIED", _is_verified_report),
     ("PlanarConfiguration", "there are several samples a pixel", lambda d: int(d.get("SamplesPerPixel") or 1) > 1),
     ("PixelData", "there are pixels", lambda d: "BitsAllocated" in d),
     ("RescaleType", "there is a slope", lambda d: "RescaleSlope" in d and str(d.SOPClassUID) == _CT_IMAGE),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reporting_svc.content.plain_text import clean_text
-from reporting_svc.content.report_content import DISCLAIMER, DISCLAIMER_DETAIL, ReportContent, SeriesUse
+from reporting_svc.content.report_content import DISCLAIMER, ReportContent, SeriesUse
 from reporting_svc.content.value_text import moment_text
 
 
@@ -32,7 +32,7 @@ def provenance_rows(content: ReportContent) -> tuple[tuple[str, str], ...]:
     ]
     if source.predecessor is not None:
         rows.append(("Replaces", f"{source.predecessor.report}, version {source.predecessor.version}"))
-    rows.append((DISCLAIMER, DISCLAIMER_DETAIL))
+    rows += [("State", content.state_line), (DISCLAIMER, content.disclaimer_detail)]
     # A line of the table must fit on a page, however many models there are.
     return tuple((label, clean_text(value, 1000)) for label, value in rows if value)
 

@@ -48,6 +48,12 @@ def moment_text(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def person_text(name: str) -> str:
+    """A PN value, `Doe^Jane`, as `Jane Doe`."""
+    family, _, given = name.partition("=")[0].partition("^")
+    return " ".join(part for part in (given.replace("^", " ").strip(), family) if part)
+
+
 def age_text(birth_date: str, study_date: str) -> str:
     """The age in whole years on the day of the study, such as `54 y`; empty where the dates do not tell."""
     try:

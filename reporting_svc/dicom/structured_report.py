@@ -17,7 +17,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 from imaging.derived.deterministic import make_deterministic, part10_bytes
 from imaging.derived.equipment import product_equipment, set_equipment
 from imaging.dicom.uid import derived_uid
-from reporting_svc.content.report_content import DISCLAIMER, DISCLAIMER_DETAIL, Refusal, ReportContent
+from reporting_svc.content.report_content import DISCLAIMER, Refusal, ReportContent
 from reporting_svc.dicom.evidence import StoredInstance, collect_references, reference
 from reporting_svc.dicom.measurement_groups import measurement_groups
 
@@ -83,7 +83,7 @@ def structured_report(content: ReportContent, sources: ReportSources, uids: Repo
     if groups:
         root.ContentSequence.append(_container(codes.DCM.ImagingMeasurements, [each[0] for each in groups]))
     texts = [_refusal_text(refusal) for refusal in content.refusals] or ([] if groups else ["Nothing was measured."])
-    texts.append(f"{DISCLAIMER}. {DISCLAIMER_DETAIL}")
+    texts.append(f"{DISCLAIMER}. {content.disclaimer_detail}")
     root.ContentSequence.append(_container(_QUALITATIVE_EVALUATIONS, [_comment(text) for text in texts]))
 
     references = collect_references(content.groups, sources.segmentations, sources.identity)

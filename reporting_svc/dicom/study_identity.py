@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from pydicom.dataset import Dataset
 
@@ -15,6 +16,26 @@ _SEXES = frozenset({"M", "F", "O"})
 
 _MORE_TEXT = {"IssuerOfPatientID": 64, "TypeOfPatientID": 16, "PatientAge": 4}
 """Attributes that a study row does not hold but that a PACS may match by, with the longest value (PS3.5 6.2)."""
+
+
+IDENTITY_KEYWORDS: Final = frozenset(
+    {
+        "SpecificCharacterSet",
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyInstanceUID",
+        "StudyDate",
+        "StudyTime",
+        "StudyID",
+        "AccessionNumber",
+        "ReferringPhysicianName",
+        "StudyDescription",
+        *_MORE_TEXT,
+    }
+)
+"""What `study_identity` may tell."""
 
 
 def study_identity(study: storage_pb2.Study, source: Dataset | None) -> Dataset:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 
@@ -14,7 +15,12 @@ from pydicom.sequence import Sequence
 from imaging.derived.deterministic import part10_bytes
 from imaging.derived.dicom_time import da_value, dt_value, tm_value
 from imaging.dicom.uid import derived_uid
-from reporting_svc.dicom.study_identity import name_value, text_value, uids_of_name
+from reporting_svc.content.plain_text import clean_text
+from reporting_svc.content.report_content import ReportContent, VerifiedBy
+from reporting_svc.content.value_text import person_text
+from reporting_svc.dicom.encapsulated_pdf import encapsulated_pdf
+from reporting_svc.dicom.structured_report import ReportUids
+from reporting_svc.dicom.study_identity import IDENTITY_KEYWORDS, name_value, text_value, uids_of_name
 from reporting_svc.fhir.types import instant
 from reporting_svc.report_json import json_bytes
 
@@ -38,11 +44,29 @@ class Verification:
     replaced_sr: str
     """Resource name of the verified structured report of that; empty without."""
 
+    replaced_version: int
+    """Its version; 0 without."""
 
-def verified_sr(draft: bytes, verification: Verification) -> bytes:
+    @property
+    def verified_by(self) -> VerifiedBy:
+        """As readers are told it."""
+        return VerifiedBy(
+            observer=clean_text(person_text(self.observer), 64),
+            organization=clean_text(self.organization, 64),
+            time=self.time,
+            replaced_version=self.replaced_version,
+        )
+
+
+def verified_sr(draft: bytes, verification: Verification, content: ReportContent | None = None) -> bytes:
     """The Part 10 bytes of a structured report with the content of the draft, VERIFIED, which names what it replaces.
 
     It is an instance of its own in the series of the draft: the draft stays as it is.
+
+    Parameters
+    ----------
+    content
+        What the draft says; None if it was not kept, and then its texts stay as they are.
     """
     dataset = dcmread(BytesIO(draft))
     time = verification.time.astimezone(UTC)
@@ -66,11 +90,64 @@ def verified_sr(draft: bytes, verification: Verification) -> bytes:
     observer.VerifyingObserverName = name_value(verification.observer)
     observer.VerifyingObserverIdentificationCodeSequence = []
     dataset.VerifyingObserverSequence = [observer]
+    if content is not None:
+        _say_who_verified(dataset, content, verification)
     return part10_bytes(dataset)
 
 
-def verified_fhir(draft: bytes, verification: Verification) -> bytes:
-    """The Bundle with the status of all its resources `final` or `amended`, and who says so."""
+def verified_content(content: ReportContent, verification: Verification) -> ReportContent:
+    """The same findings, in the name of who stands for them."""
+    return replace(content, verified=verification.verified_by)
+
+
+def verified_pdf(content: ReportContent, pdf: bytes, sr: bytes, series: str, verification: Verification) -> bytes:
+    """The Part 10 bytes of the verified PDF, an instance of its own in the series of the draft's.
+
+    Parameters
+    ----------
+    content
+        Verified; see `verified_content`.
+    sr
+        The structured report: patient, study and sources are those of it.
+    series
+        Resource name of the draft's series.
+    """
+    report = dcmread(BytesIO(sr))
+    identity = Dataset()
+    identity.update({element.tag: element for element in report if element.keyword in IDENTITY_KEYWORDS})
+    uids = ReportUids(
+        sr_series=report.SeriesInstanceUID,
+        sr_instance=report.SOPInstanceUID,
+        pdf_series=uids_of_name(series)["series"],
+        pdf_instance=derived_uid("verified pdf", verification.report_id),
+        parts=("verified pdf", verification.report_id),
+    )
+    sources = []
+    for study in report.get("CurrentRequestedProcedureEvidenceSequence", []):
+        for evidence in study.ReferencedSeriesSequence:
+            for named in evidence.ReferencedSOPSequence:
+                source = Dataset()
+                source.SOPClassUID, source.SOPInstanceUID = named.ReferencedSOPClassUID, named.ReferencedSOPInstanceUID
+                sources.append(source)
+    dataset = dcmread(BytesIO(encapsulated_pdf(content, pdf, identity, sources, uids)))
+    dataset.InstanceNumber = int(dataset.InstanceNumber) + _INSTANCE_NUMBERS
+    time = verification.time.astimezone(UTC)
+    dataset.ContentDate, dataset.ContentTime = da_value(time), tm_value(time)
+    dataset.VerificationFlag = "VERIFIED"
+    return part10_bytes(dataset)
+
+
+def _say_who_verified(dataset: Dataset, content: ReportContent, verification: Verification) -> None:
+    """The text that said `without review` says who has reviewed it."""
+    before, now = content.disclaimer_detail, verified_content(content, verification).disclaimer_detail
+    for container in dataset.ContentSequence:
+        for item in container.get("ContentSequence") or ():
+            if item.ValueType == "TEXT" and before in item.TextValue:
+                item.TextValue = item.TextValue.replace(before, now)
+
+
+def verified_fhir(draft: bytes, verification: Verification, pdf: bytes | None = None) -> bytes:
+    """The Bundle with the status of all its resources `final` or `amended`, who says so, and the verified PDF."""
     bundle = json.loads(draft)
     status = "amended" if verification.replaces else "final"
     for entry in bundle["entry"]:
@@ -80,8 +157,11 @@ def verified_fhir(draft: bytes, verification: Verification) -> bytes:
         if resource["resourceType"] == "DiagnosticReport":
             resource["issued"] = instant(verification.time)
             resource["resultsInterpreter"] = [
-                {"display": f"{_readable(verification.observer)}, {verification.organization}"}
+                {"display": f"{person_text(verification.observer)}, {verification.organization}"}
             ]
+            if pdf is not None:
+                for form in resource.get("presentedForm", ()):
+                    form["data"] = base64.b64encode(pdf).decode("ascii")
             if verification.replaces:
                 resource["extension"] = [
                     {
@@ -90,12 +170,6 @@ def verified_fhir(draft: bytes, verification: Verification) -> bytes:
                     }
                 ]
     return json_bytes(bundle)
-
-
-def _readable(name: str) -> str:
-    """`Doe^Jane` as `Jane Doe`."""
-    family, _, given = name.partition("=")[0].partition("^")
-    return " ".join(part for part in (given.replace("^", " ").strip(), family) if part)
 
 
 def _predecessor(

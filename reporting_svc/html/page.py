@@ -12,7 +12,7 @@ from markupsafe import Markup
 from reporting_svc.content.chart_drawing import draw_chart
 from reporting_svc.content.finding_tables import finding_tables
 from reporting_svc.content.provenance_rows import provenance_rows
-from reporting_svc.content.report_content import DISCLAIMER, DISCLAIMER_DETAIL, KeyImage, ReportContent
+from reporting_svc.content.report_content import DISCLAIMER, KeyImage, ReportContent
 from reporting_svc.content.value_text import age_text, date_text, time_text
 from reporting_svc.html.chart import chart_svg
 from reporting_svc.pdf.page import version_line
@@ -37,7 +37,6 @@ def render_html(content: ReportContent) -> bytes:
         .render(
             content=content,
             disclaimer=DISCLAIMER,
-            disclaimer_detail=DISCLAIMER_DETAIL,
             version_line=version_line(content),
             birth=date_text(patient.birth_date),
             age=age_text(patient.birth_date, study.study_date),

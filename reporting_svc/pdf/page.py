@@ -8,7 +8,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from reporting_svc.content.report_content import DISCLAIMER, DISCLAIMER_DETAIL, ReportContent
+from reporting_svc.content.report_content import DISCLAIMER, ReportContent
 from reporting_svc.content.value_text import date_text, moment_text
 from reporting_svc.pdf import style
 from reporting_svc.pdf.font_choice import BOLD, REGULAR, shown_text
@@ -48,6 +48,9 @@ def draw_header_band(canvas: Any, content: ReportContent) -> None:
     canvas.setFillColor(style.BAND_MUTED)
     canvas.setFont(REGULAR, 8.6)
     canvas.drawString(style.MARGIN, top - 52, shown_text(version_line(content)))
+    canvas.setFillColor(style.BAND_MUTED if content.verified is None else style.BAND_TEXT)
+    canvas.setFont(REGULAR if content.verified is None else BOLD, 8.6)
+    canvas.drawString(style.MARGIN, top - 64.5, fitted(shown_text(content.state_line), 8.6, style.CONTENT_WIDTH, BOLD))
     width = stringWidth(DISCLAIMER, BOLD, 8.6) + 18
     left = style.PAGE_WIDTH - style.MARGIN - width
     canvas.setStrokeColor(style.BAND_TEXT)
@@ -92,7 +95,7 @@ def draw_footer(canvas: Any, content: ReportContent, number: int, total: int) ->
     canvas.setFillColor(style.MUTED)
     canvas.setFont(REGULAR, 6.6)
     left = style.MARGIN + stringWidth(DISCLAIMER, BOLD, 7) + 6
-    canvas.drawString(left, base + 5.5, fitted(DISCLAIMER_DETAIL, 6.6, right - left))
+    canvas.drawString(left, base + 5.5, fitted(shown_text(content.disclaimer_detail), 6.6, right - left))
     page = f"Page {number} of {total}"
     room = style.CONTENT_WIDTH - stringWidth(page, REGULAR, 6.6) - 12
     canvas.drawString(style.MARGIN, base - 4.5, fitted(shown_text(content.versions_line), 6.6, room))
@@ -109,10 +112,10 @@ def version_line(content: ReportContent) -> str:
     return " · ".join(parts)
 
 
-def fitted(text: str, size: float, room: float) -> str:
-    """The text, cut with `…` where it is wider than `room` points in the regular font."""
-    if stringWidth(text, REGULAR, size) <= room:
+def fitted(text: str, size: float, room: float, font: str = REGULAR) -> str:
+    """The text, cut with `…` where it is wider than `room` points."""
+    if stringWidth(text, font, size) <= room:
         return text
-    while text and stringWidth(text + "…", REGULAR, size) > room:
+    while text and stringWidth(text + "…", font, size) > room:
         text = text[:-1]
     return text.rstrip(" ·") + "…"

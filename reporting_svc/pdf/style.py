@@ -13,7 +13,7 @@ from reporting_svc.pdf.font_choice import BOLD, REGULAR
 PAGE_WIDTH, PAGE_HEIGHT = A4
 MARGIN = 16 * mm
 CONTENT_WIDTH = PAGE_WIDTH - 2 * MARGIN
-BAND_HEIGHT = 25 * mm
+BAND_HEIGHT = 27 * mm
 """The header band of the first page."""
 
 RUNNING_HEAD_HEIGHT = 13 * mm

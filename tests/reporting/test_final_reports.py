@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 import subprocess
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 
 from imaging.client.storage import StorageClient
+from imaging.derived.deterministic import part10_bytes
 from imaging.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from imaging.reporting.v1 import reporting_pb2, reporting_service_pb2
 from imaging.rpc.channel import open_channel
@@ -30,6 +33,11 @@ from tests.installation.in_process import services_in_process
 from tests.reporting.conftest import Services, clients_of, stage_context
 
 SR, FHIR = reporting_pb2.DOCUMENT_FORMAT_SR, reporting_pb2.DOCUMENT_FORMAT_FHIR
+PDF, HTML, JSON = (
+    reporting_pb2.DOCUMENT_FORMAT_PDF,
+    reporting_pb2.DOCUMENT_FORMAT_HTML,
+    reporting_pb2.DOCUMENT_FORMAT_JSON,
+)
 
 
 async def _draft(services: Services, number: int = 1) -> Any:
@@ -73,7 +81,10 @@ async def test_a_final_version_is_verified_by_a_person_and_names_its_draft(servi
     (predecessor,) = sr.PredecessorDocumentsSequence
     reference = predecessor.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
     assert reference.ReferencedSOPInstanceUID == before.SOPInstanceUID != sr.SOPInstanceUID
-    assert sr.ContentSequence == before.ContentSequence
+    assert _measured(sr) == _measured(before)
+    assert "without review" in _texts(before)
+    assert "without review" not in _texts(sr)
+    assert "Verified by Jane Doe, City Hospital" in _texts(sr)
     stored = [name.instance for name in final.documents if name.format == SR]
     assert (await services.storage.get_instance(stored[1])).sop_instance_uid == sr.SOPInstanceUID
 
@@ -84,14 +95,68 @@ async def test_a_final_version_is_verified_by_a_person_and_names_its_draft(servi
     assert bundle["entry"][0]["resource"]["resultsInterpreter"] == [{"display": "Jane Doe, City Hospital"}]
 
 
+def _texts(sr: Dataset) -> str:
+    return "\n".join(str(element.value) for element in sr.iterall() if element.keyword == "TextValue")
+
+
+def _measured(sr: Dataset) -> Dataset:
+    (container,) = [item for item in sr.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "126010"]
+    return container
+
+
+async def test_what_people_read_of_a_final_version_tells_who_verified_it_and_when(services: Services) -> None:
+    draft = await _draft(services)
+    before = {form: await services.render(draft.name, form) for form in (PDF, HTML, JSON)}
+    assert "Draft · not verified by a person" in before[HTML].decode()
+    assert "without review" in before[HTML].decode()
+    final = await _finalize(services, draft.name, "Doe^<b>Jane")
+    when = final.verification.time.ToDatetime().strftime("%Y-%m-%d %H:%M UTC")
+    told = f"verified by &lt;b&gt;Jane Doe, City Hospital, {when}"
+    html = (await services.render(draft.name, HTML)).decode()
+    assert f"Final · {told}" in html
+    assert "without review" not in html
+    assert [await services.render(draft.name, form, 1) for form in before] == list(before.values())
+    by = json.loads(await services.render(draft.name, JSON))["verified"]
+    assert (by["observer"], by["organization"], by["replaced_version"]) == ("<b>Jane Doe", "City Hospital", 0)
+
+    pdf = await services.render(draft.name, PDF)
+    assert pdf != before[PDF]
+    (instance,) = [each.instance for each in final.documents if each.format == PDF and each.number == 2]
+    (drafted,) = [each.instance for each in final.documents if each.format == PDF and each.number == 1]
+    assert instance.partition("/instances/")[0] == drafted.partition("/instances/")[0]
+    stored, of_draft = [await _object(services, name) for name in (instance, drafted)]
+    assert (of_draft.VerificationFlag, stored.VerificationFlag) == ("UNVERIFIED", "VERIFIED")
+    assert stored.EncapsulatedDocument[: stored.EncapsulatedDocumentLength] == pdf
+    changed = {element.keyword for element in stored if element != of_draft.get(element.tag)}
+    assert changed == {
+        "SOPInstanceUID",
+        "InstanceNumber",
+        "ContentDate",
+        "ContentTime",
+        "VerificationFlag",
+        "EncapsulatedDocument",
+        "EncapsulatedDocumentLength",
+    }
+    bundle = json.loads(await services.render(draft.name, FHIR))
+    (form,) = bundle["entry"][0]["resource"]["presentedForm"]
+    assert base64.b64decode(form["data"]) == pdf
+
+
+async def _object(services: Services, name: str) -> Dataset:
+    ((_, content),) = [item async for item in services.storage.retrieve_instances(name)]
+    return dcmread(BytesIO(content))
+
+
 async def test_nothing_changes_a_final_version_whoever_asks(services: Services) -> None:
     draft = await _draft(services)
     first, second = await asyncio.gather(*(_finalize(services, draft.name) for _ in range(2)))
     assert first == second
-    documents = [await services.render(draft.name, form, number) for form in (SR, FHIR) for number in (1, 2)]
+    documents = [await services.render(draft.name, form, number) for form in (SR, FHIR, PDF, HTML) for number in (1, 2)]
     again = await _finalize(services, draft.name, "Roe^Richard", "Elsewhere")
     assert again == first
-    assert [await services.render(draft.name, form, number) for form in (SR, FHIR) for number in (1, 2)] == documents
+    assert [
+        await services.render(draft.name, form, number) for form in (SR, FHIR, PDF, HTML) for number in (1, 2)
+    ] == documents
     assert (await _draft(services)).name == draft.name  # the same request again
     request = reporting_service_pb2.GetReportRequest(name=draft.name)
     assert (await services.reporting.GetReport(request)).report == first
@@ -196,7 +261,11 @@ async def test_nobody_and_nothing_are_refused(services: Services) -> None:
 async def test_dciodvfy_finds_no_error_in_a_verified_report(services: Services, tmp_path: Path) -> None:
     draft = await _draft(services)
     await _finalize(services, draft.name)
-    (tmp_path / "sr.dcm").write_bytes(await services.render(draft.name, SR))
-    command = ["dciodvfy", str(tmp_path / "sr.dcm")]
-    told = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
-    assert not [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
+    request = reporting_service_pb2.GetReportRequest(name=draft.name)
+    final = (await services.reporting.GetReport(request)).report
+    for form in (SR, PDF):
+        (name,) = [each.instance for each in final.documents if each.format == form and each.number == 2]
+        (tmp_path / "object.dcm").write_bytes(part10_bytes(await _object(services, name)))
+        command = ["dciodvfy", str(tmp_path / "object.dcm")]
+        told = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        assert not [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]

@@ -4,11 +4,10 @@ import { el, fill, keep } from "./dom.js";
 import { repeat } from "./live.js";
 import { get, post } from "./server.js";
 import { stateBadge } from "./state-badge.js";
-import { count, moment, title } from "./words.js";
+import { count, measured, moment, title, unitText } from "./words.js";
 
 const KINDS = { SEVERITY_HIGH: "failed", SEVERITY_MEDIUM: "arriving", SEVERITY_LOW: "pending" };
 const TOLD = { STATE_PENDING: "is being told", STATE_DELIVERED: "was told", STATE_GIVEN_UP: "could not be told" };
-const NUMBER = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
 
 /** Show them in `view` until `signal` aborts. */
 export function showAlertList(view, { signal, tell }) {
@@ -51,7 +50,7 @@ function row(alert, refresh) {
     "li",
     { class: "run" },
     el("div", {}, el("a", { class: "name", href: `#/${alert.study}` }, title(alert.rule)), el("small", {}, alert.concept?.meaning || "")),
-    el("div", {}, el("span", {}, `${NUMBER.format(alert.value)} ${alert.unit === "1" ? "" : alert.unit}`), el("small", {}, alert.condition)),
+    el("div", {}, el("span", {}, `${measured(alert.value)} ${unitText(alert.unit)}`), el("small", {}, alert.condition)),
     el(
       "div",
       {},

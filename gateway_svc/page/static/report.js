@@ -1,11 +1,13 @@
 // A report, read as it was made: in a frame without scripts.
 
 import { el, fill } from "./dom.js";
+import { finalizeButton, reportState, verifiedBy } from "./finalize.js";
 import { get } from "./server.js";
 import { count, moment, personName } from "./words.js";
 
 /** Show a report of a study in `view`. */
-export async function showReport(view, { signal, tell, names: [uid, id] }) {
+export async function showReport(view, place) {
+  const { signal, tell, names: [uid, id] } = place;
   document.title = "Report";
   try {
     const { study, reports } = await get(`/api/studies/${uid}`, signal);
@@ -20,20 +22,12 @@ export async function showReport(view, { signal, tell, names: [uid, id] }) {
       el(
         "div",
         { class: "title-line" },
-        el("div", {}, el("h1", {}, "Report"), el("p", {}, `Version ${report.version} · ${worth(report)} · ${count(report.findingCount, "finding")} · ${moment(report.createTime)} `, newer)),
-        el("div", { class: "buttons" }, file("pdf", "Download PDF"), file("sr", "Download SR"), file("fhir", "Download FHIR")),
+        el("div", {}, el("h1", {}, "Report"), el("p", {}, reportState(report), ` · version ${report.version} · ${count(report.findingCount, "finding")} · ${moment(report.createTime)} `, newer), el("p", {}, verifiedBy(report))),
+        el("div", { class: "buttons" }, finalizeButton(report, reports, () => showReport(view, place)), file("pdf", "Download PDF"), file("sr", "Download SR"), file("fhir", "Download FHIR")),
       ),
       el("iframe", { class: "report-frame", sandbox: "", src: `/api/reports/${id}/html`, title: "The report" }),
     );
   } catch (problem) {
     if (!signal.aborted) tell(problem);
   }
-}
-
-/** What a version is worth, and who says so. */
-function worth(report) {
-  const by = report.verification;
-  if (!by) return "draft";
-  const state = report.state === "REPORT_STATE_AMENDED" ? "amended" : "final";
-  return `${state}, ${personName(by.observer)} (${by.organization}), ${moment(by.time)}`;
 }

@@ -1,6 +1,7 @@
 // A study: who and what, where it is on its way, its series, what was found, its reports.
 
 import { el, fill, keep } from "./dom.js";
+import { reportState, verifiedBy } from "./finalize.js";
 import { findingTable } from "./finding-table.js";
 import { repeat } from "./live.js";
 import { isActive, studyState, stateName } from "./run-state.js";
@@ -158,6 +159,7 @@ function reportItem(report, study) {
     "li",
     { class: "report-item" },
     el("a", { class: "button primary", href: `#/${study.name}/${report.name}` }, "Read the report"),
+    el("p", { class: "worth" }, reportState(report), el("span", {}, verifiedBy(report))),
     el("p", {}, el("b", {}, `Version ${report.version}`), ` · ${count(report.findingCount, "finding")} · ${moment(report.createTime)}`),
     el("p", { class: "files" }, "Download ", file("pdf", "PDF"), file("sr", "SR"), file("json", "JSON"), file("fhir", "FHIR")),
   );

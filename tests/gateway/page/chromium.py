@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,3 +39,11 @@ async def chromium_page(url: str, *, width: int = 1280, dark: bool = False) -> A
         finally:
             await browser.close()
     assert not told, told
+
+
+async def shoot(page: Page, name: str) -> None:
+    """Pictures in light and dark for who wants to look at them: `SCREENSHOTS` names the folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        for scheme in ("dark", "light"):
+            await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of its literals
+            await page.screenshot(path=f"{folder}/page-{name}-{scheme}.png")

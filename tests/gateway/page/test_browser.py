@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from imaging.settings import Settings
 from tests.ct_series import ct_series
-from tests.gateway.page.chromium import chromium_page
+from tests.gateway.page.chromium import chromium_page, shoot
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.peers, pytest.mark.timeout(240)]
 
@@ -69,6 +69,35 @@ async def test_folder_is_added_its_run_watched_and_its_report_read(page: Page, t
     async with page.expect_download() as download:
         await page.get_by_role("link", name="Download PDF").click()
     assert (await (await download.value).path()).read_bytes().startswith(b"%PDF-")
+
+
+async def test_somebody_makes_a_report_final(page: Page) -> None:
+    await page.locator("li.study a.name").click()
+    await expect(page.locator(".report-item .state")).to_have_text("Draft")
+    await page.get_by_role("link", name="Read the report").click()
+    report = page.frame_locator("iframe.report-frame")
+    await expect(report.locator("header")).to_contain_text("Draft · not verified by a person")
+    await page.get_by_role("button", name="Make it final…").click()
+    dialog = page.get_by_role("dialog", name="Make the report final")
+    await dialog.get_by_label("Family name").fill("Doe^")
+    await dialog.get_by_label("Given name").fill("<i>Jane</i>")
+    await dialog.get_by_label("Organization").fill("  ")
+    await dialog.get_by_role("button", name="Make it final").click()
+    await expect(dialog).to_be_visible()  # nobody has said to have read it
+    await dialog.get_by_label("I have read the report").check()
+    await shoot(page, "finalize")
+    await dialog.get_by_role("button", name="Make it final").click()
+    await expect(dialog).to_be_visible()  # in the name of no organization
+    await dialog.get_by_label("Organization").fill("City Hospital")
+    await dialog.get_by_role("button", name="Make it final").click()
+    await expect(dialog).to_have_count(0)
+    await expect(page.locator(".title-line")).to_contain_text("Verified by Doe, <i>Jane</i> (City Hospital)")
+    await expect(page.get_by_role("button", name="Make it final…")).to_have_count(0)
+    await expect(report.locator("header")).to_contain_text("Final · verified by <i>Jane</i> Doe, City Hospital")
+    await shoot(page, "report-final")
+    await page.locator("a.back").click()
+    await expect(page.locator(".report-item .state")).to_have_text("Final")
+    await shoot(page, "study-final")
 
 
 async def test_studies_are_found_as_somebody_types_and_by_the_keyboard_alone(page: Page, settings: Settings) -> None:
