@@ -59,12 +59,12 @@ class Output:
         """
         names = [column.rstrip(">") for column in columns]
         cells = [[cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row] for row in rows]
+        if title:  # a name in it stays whole, however narrow the table
+            self.console.print(Text(title, style="bold"), soft_wrap=True)
         if _least_width(names, cells) > self.console.width:
-            self._records(title, names, cells)
+            self._records(names, cells)
             return
-        table = Table(
-            title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
-        )
+        table = Table(header_style="bold", box=None, pad_edge=False)
         for column in columns:
             name = column.rstrip(">")
             justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
@@ -73,9 +73,7 @@ class Output:
             table.add_row(*row)
         self.console.print(table)
 
-    def _records(self, title: str, names: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
-        if title:
-            self.console.print(Text(title, style="bold"))
+    def _records(self, names: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
         label_width = max(map(len, names))
         for row in rows:
             first, *others = zip(names, row, strict=True)

@@ -33,6 +33,13 @@ def test_no_table_cuts_a_value_however_narrow_the_terminal_is(width: int) -> Non
     assert all(str(cell) in text for row in ROWS for cell in row)
 
 
+@pytest.mark.parametrize("width", [200, 20])
+def test_a_name_in_a_title_stays_whole_over_a_table_that_is_narrower(width: int) -> None:
+    output, shown = output_of(width)
+    output.table(f"studies/{UID}", ("file",), [("report.pdf",)])
+    assert shown.getvalue().splitlines()[0].rstrip() == f"studies/{UID}"
+
+
 def test_wide_terminals_get_one_line_a_row() -> None:
     output, shown = output_of(120)
     output.table("", COLUMNS, ROWS)
