@@ -111,7 +111,7 @@ def _of_activity(headers: Sequence[Dataset]) -> SuvScale:
     half_life = first_number(agent, "RadionuclideHalfLife")
     if half_life is None or half_life <= 0:
         raise _refused("NO_HALF_LIFE", "Radionuclide Half Life (0018,1075) is missing", "Complete it at the scanner.")
-    waited = _decay_time(headers, agent).total_seconds()
+    waited = _decay_time(headers, agent, half_life).total_seconds()
     if not 0 <= waited <= _MOST_HALF_LIVES * half_life:
         raise _refused(
             "IMPLAUSIBLE_TIME",
@@ -125,7 +125,7 @@ def _of_activity(headers: Sequence[Dataset]) -> SuvScale:
     )
 
 
-def _decay_time(headers: Sequence[Dataset], agent: Dataset | None) -> timedelta:
+def _decay_time(headers: Sequence[Dataset], agent: Dataset | None, half_life: float) -> timedelta:
     """From injection to the moment that the images are decay corrected to."""
     first = headers[0]
     series = read_date_and_time(text(first, "SeriesDate"), text(first, "SeriesTime"))
@@ -145,6 +145,14 @@ def _decay_time(headers: Sequence[Dataset], agent: Dataset | None) -> timedelta:
     if start is None:
         raise _refused(
             "NO_TIME", "The time of the injection (0018,1078 or 0018,1072) is missing", "Complete it at the scanner."
+        )
+    if _MOST_HALF_LIVES * half_life >= _DAY.total_seconds():
+        # Of Cu-64, Zr-89 or I-124 scans are made days later, and nothing would tell a wrong day.
+        raise _refused(
+            "NO_TIME",
+            "Only the time of day of the injection is told (0018,1072); with a half-life of"
+            f" {half_life / 3600:.1f} h its day matters",
+            "Complete Radiopharmaceutical Start DateTime (0018,1078) at the scanner.",
         )
     # A time without a date, later than the scan, is of the evening before.
     return scan - start if start <= scan else scan - start + _DAY

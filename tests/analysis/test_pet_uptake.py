@@ -52,6 +52,20 @@ def test_date_and_time_in_one_go_before_the_time_alone() -> None:
     assert suv_scale(headers).factor == pytest.approx(80000 / 273.868e6, rel=1e-4)
 
 
+def test_a_nuclide_that_is_scanned_days_later_needs_the_date_of_the_injection() -> None:
+    headers = pet_headers()
+    for header in headers:
+        agent = header.RadiopharmaceuticalInformationSequence[0]
+        agent.RadionuclideHalfLife = str(78.4 * 3600)  # Zr-89
+    with pytest.raises(MeasurementRefused, match="its day matters") as refused:
+        suv_scale(headers)
+    assert refused.value.metadata["rule"] == "NO_TIME"
+    for header in headers:
+        header.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartDateTime = "20310430110000"
+    left = 2 ** (-6 * 24 / 78.4)
+    assert suv_scale(headers).factor == pytest.approx(WEIGHT_KG * 1000 / (DOSE_BQ * left), rel=1e-6)
+
+
 def _agent(keyword: str, value: object) -> Callable[[Dataset], None]:
     return lambda header: setattr(header.RadiopharmaceuticalInformationSequence[0], keyword, value)
 
