@@ -34,16 +34,16 @@ class WebArchive(Protocol):
 
 
 class OurWeb:
-    """Storage, processing and gateway in processes of their own."""
+    """Storage and gateway in processes of their own."""
 
     name = "ours"
 
     def __init__(self, folder: Path) -> None:
         self._storage = Ours(folder)
-        self.port, processing = free_port(), f"127.0.0.1:{free_port()}"
-        where = {"storage.address": self._storage.address, "processing.address": processing}
+        self.port = free_port()
+        where = {"storage.address": self._storage.address}
         doors = {"gateway.http_address": f"127.0.0.1:{self.port}", "gateway.dimse_address": "127.0.0.1:0"}
-        self._children = [_serve("processing", folder, where), _serve("gateway", folder, where | doors)]
+        self._gateway = _serve("gateway", folder, where | doors)
 
     def store(self, series: Series) -> None:
         """By gRPC."""
@@ -51,11 +51,10 @@ class OurWeb:
 
     def close(self) -> None:
         """Drain and end."""
-        for child in self._children[::-1]:
-            child.terminate()
-            child.wait(60)
-            assert child.stdout is not None
-            child.stdout.close()
+        self._gateway.terminate()
+        self._gateway.wait(60)
+        assert self._gateway.stdout is not None
+        self._gateway.stdout.close()
         self._storage.close()
 
 

@@ -40,7 +40,7 @@ def web_app(settings: Settings, token: str, services: Services, gateway: Gateway
         *DestinationPages(gateway).routes(),
         *Health(services).routes(),
     ]
-    rendered = RenderedResources(services.processing)
+    rendered = RenderedResources(services.storage)
     areas: dict[str, Area] = {
         "dicom-web": DicomWeb(services.storage, rendered),
         "wado": WadoUri(services.storage, rendered),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -80,6 +81,8 @@ class Service:
         quiet_time = clock.microseconds(timedelta(seconds=own.quiet_time_seconds))
         self._pool = DecodePool()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="retrieve")
+        # Threads of their own: who asks for many pictures keeps nobody from reading.
+        self._renderers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="render")
         in_flight = InFlight()
         writer = IndexWriter(changes, quiet_time_us=quiet_time, linger=in_flight.linger)
         metrics = self._metrics = StorageMetrics(self._arena, self._pool, settings.data_dir)
@@ -123,6 +126,7 @@ class Service:
                 uploads=uploads,
                 pool=self._pool,
                 readers=self._readers,
+                renderers=self._renderers,
                 metrics=metrics,
                 suspects=self._suspects,
                 metadata=MetadataReader(self._database, store, self._readers, self.segments.hint),
@@ -181,6 +185,7 @@ class Service:
         self._arena.close()
         await self._pool.close()
         await asyncio.to_thread(self._readers.shutdown)
+        await asyncio.to_thread(self._renderers.shutdown)
         await self._database.close()
 
 

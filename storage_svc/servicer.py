@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -49,6 +50,7 @@ class Parts:
     uploads: UploadServices
     pool: DecodePool
     readers: Executor
+    renderers: Executor
     metadata: MetadataReader
     metrics: StorageMetrics
     suspects: Suspects
@@ -62,6 +64,7 @@ class StorageServicer(LifecycleServicer):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts.changes, delete_grace=parts.delete_grace, quiet_time=parts.quiet_time)
         self._parts = parts
+        self._render: Callable[..., AsyncGenerator[bytes]] | None = None
 
     async def StoreInstances(
         self, request_iterator: AsyncIterator[pb.StoreInstancesRequest], context: Context
@@ -144,6 +147,17 @@ class StorageServicer(LifecycleServicer):
             parts.metrics.sent("frames", message)
             yield message  # type: ignore[misc]  # serialized in a thread; `imaging.rpc` sends bytes as they are
 
+    async def RenderFrames(
+        self, request: pb.RenderFramesRequest, context: Context
+    ) -> AsyncGenerator[pb.RenderFramesResponse]:
+        parts = self._parts
+        if self._render is None:
+            self._render = await asyncio.to_thread(_renderer)
+        pictures = self._render(parts.database, parts.store, parts.renderers, parts.pool, request)
+        async for message in parts.suspects.noticing(pictures):
+            parts.metrics.sent("pictures", message)
+            yield message  # type: ignore[misc]  # serialized in a thread, as are frames
+
     async def RetrieveBulkData(
         self, request: pb.RetrieveBulkDataRequest, context: Context
     ) -> AsyncGenerator[pb.RetrieveBulkDataResponse]:
@@ -186,3 +200,9 @@ class StorageServicer(LifecycleServicer):
 
 def _parent(name: str, *levels: int) -> Name | None:
     return parse_name(name, *levels) if name else None
+
+
+def _renderer() -> Callable[..., AsyncGenerator[bytes]]:
+    from storage_svc.retrieve.pictures import render_frames  # by pydicom, which is large: not before it is needed
+
+    return render_frames

@@ -95,7 +95,7 @@ class StorageMetrics:
                 self._instances[f"rejected_{from_status(answer.rejected).reason.lower()}"] += 1
 
     def sent(self, kind: str, message: bytes) -> None:
-        """Count a serialized message of `instances`, `metadata` or `frames`."""
+        """Count a serialized message of `instances`, `metadata`, `frames` or `pictures`."""
         self._sent[kind] += len(message)
         self._messages[kind] += 1
 

@@ -11,7 +11,7 @@ from gateway_svc.dicomweb.representation import one_number
 from gateway_svc.http.media_type import parse_accept
 from gateway_svc.http.refusals import NotAcceptable
 from imaging.errors import InvalidArgument
-from imaging.processing.v1 import processing_service_pb2 as pb
+from imaging.storage.v1 import storage_service_pb2 as pb
 
 JPEG: Final = "image/jpeg"
 PNG: Final = "image/png"

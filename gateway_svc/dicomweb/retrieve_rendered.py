@@ -1,4 +1,4 @@
-"""WADO-RS rendered resources and thumbnails (PS3.18 10.4.1.1.3, 10.4.1.1.4): the processing service makes them."""
+"""WADO-RS rendered resources and thumbnails (PS3.18 10.4.1.1.3, 10.4.1.1.4): storage makes them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from gateway_svc.http.byte_range import is_unchanged
 from gateway_svc.http.exchange import Exchange, Header
 from gateway_svc.http.refusals import NotAcceptable
 from imaging.errors import NotFound
-from imaging.processing.v1 import processing_service_pb2 as pb
+from imaging.storage.v1 import storage_service_pb2 as pb
 
 if TYPE_CHECKING:
     from imaging.client.stub import StorageStub
-    from imaging.processing.v1.processing_service_pb2_grpc import ProcessingServiceAsyncStub
 
 THUMBNAIL_PIXELS: Final = 256
 """Of its longer side, where the query has no viewport."""
@@ -45,8 +44,8 @@ Message = pb.RenderFramesResponse
 class RenderedResources:
     """Answers `rendered` and `thumbnail` of studies, series, instances and frames."""
 
-    def __init__(self, processing: ProcessingServiceAsyncStub) -> None:
-        self._processing = processing
+    def __init__(self, storage: StorageStub) -> None:
+        self._storage = storage
         self._thumbnails = AnswerCache(_CACHE_BYTES, _THUMBNAIL_BYTES)
         # Another release may render in another way.
         self._renderer = metadata.version("imaging-pipeline")
@@ -100,7 +99,7 @@ class RenderedResources:
         self, exchange: Exchange, instance: str, frame_number: int, form: PictureForm, cache: AnswerCache | None = None
     ) -> None:
         request = form.of(Selection(instance=instance, frame_numbers=[frame_number]))
-        async with aclosing(messages_of(self._processing.RenderFrames(request, timeout=_SECONDS))) as messages:
+        async with aclosing(messages_of(self._storage.RenderFrames(request, timeout=_SECONDS))) as messages:
             first = await anext(messages)
             etag = self._etag(first.data_set_sha256, frame_number, form)
             headers = [*_headers(form), (b"etag", etag.encode("ascii"))]
@@ -144,7 +143,7 @@ class RenderedResources:
         """The messages of all pictures."""
         async with aclosing(_selections(storage, target)) as batches:
             async for batch in batches:
-                async with aclosing(messages_of(self._processing.RenderFrames(form.of(*batch)))) as messages:
+                async with aclosing(messages_of(self._storage.RenderFrames(form.of(*batch)))) as messages:
                     async for message in messages:
                         yield message
 

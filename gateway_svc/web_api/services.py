@@ -10,7 +10,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from imaging.analysis.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 from imaging.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceStub
-from imaging.processing.v1.processing_service_pb2_grpc import ProcessingServiceStub
 from imaging.reporting.v1.reporting_service_pb2_grpc import ReportingServiceStub
 from imaging.rpc.channel import open_channel
 from imaging.settings import ServiceName, Settings
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from imaging.analysis.v1.analysis_service_pb2_grpc import AnalysisServiceAsyncStub
     from imaging.client.stub import StorageStub
     from imaging.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceAsyncStub
-    from imaging.processing.v1.processing_service_pb2_grpc import ProcessingServiceAsyncStub
     from imaging.reporting.v1.reporting_service_pb2_grpc import ReportingServiceAsyncStub
 
 ASKED: tuple[ServiceName, ...] = ("storage", "processing", "analysis", "reporting", "pipeline")
@@ -37,7 +35,6 @@ class Services:
         how = settings.channel()
         self._channels = {name: open_channel(settings.address(name), how) for name in ASKED}
         self.storage: StorageStub = StorageServiceStub(self._channels["storage"])
-        self.processing: ProcessingServiceAsyncStub = ProcessingServiceStub(self._channels["processing"])
         self.analysis: AnalysisServiceAsyncStub = AnalysisServiceStub(self._channels["analysis"])
         self.reporting: ReportingServiceAsyncStub = ReportingServiceStub(self._channels["reporting"])
         self.pipeline: PipelineServiceAsyncStub = PipelineServiceStub(self._channels["pipeline"])

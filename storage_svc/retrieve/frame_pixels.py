@@ -12,7 +12,7 @@ from imaging.dicom.transfer_syntax import EXPLICIT_VR_BIG_ENDIAN
 
 
 def frame_pixels(
-    content: bytes,
+    content: bytes | memoryview,
     transfer_syntax_uid: str,
     pixels: PixelDescription,
     *,

@@ -17,6 +17,7 @@ from imaging.errors import PixelDataInvalid
 from imaging.objectstore import ObjectStore
 from storage_svc.ingest.arrival import pixels_of
 from storage_svc.keeping.verified_object import read_range, read_whole
+from storage_svc.metadata.pieces import header_of
 
 VERIFIED_BYTES = 16 * 1024 * 1024
 """Objects up to this size are read whole, so that their checksum proves each frame."""
@@ -122,6 +123,22 @@ def read_frames(store: ObjectStore, group: FrameGroup) -> Iterator[StoredFrame]:
         base = min(offset for offset, _ in ranges)
         data = read_range(store, row, base, max(offset + length for offset, length in ranges) - base)
     return frames_in(np.frombuffer(data, np.uint8), base, group, syntax)
+
+
+def read_header_and_frames(store: ObjectStore, group: FrameGroup) -> tuple[bytes, str, Iterator[StoredFrame]]:
+    """The data set up to the pixel data, its transfer syntax, and the frames of a group; blocks.
+
+    Raises
+    ------
+    DataLoss
+        If stored bytes are gone or damaged.
+    """
+    row = group.row
+    if group.frames.inflated or row["size_bytes"] > VERIFIED_BYTES:
+        return *header_of(store, row), read_frames(store, group)
+    data, syntax = read_whole(store, row), row["transfer_syntax_uid"]
+    header = data[row["data_set_offset"] : row["header_end"]]
+    return header, syntax, frames_in(np.frombuffer(data, np.uint8), 0, group, syntax)
 
 
 def frames_in(data: NDArray[np.uint8], base: int, group: FrameGroup, transfer_syntax_uid: str) -> Iterator[StoredFrame]:

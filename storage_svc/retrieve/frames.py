@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
@@ -17,22 +17,18 @@ from imaging.dicom.transfer_syntax import HTJ2K_LOSSLESS_RPCL
 from imaging.errors import InvalidArgument, UnsupportedTransferSyntax
 from imaging.objectstore import ObjectStore
 from imaging.storage.v1 import storage_service_pb2 as pb
-from storage_svc.index.object_rows import instances_below, instances_by_uid
 from storage_svc.metadata.pieces import header_of
-from storage_svc.names import instance_name, parse_name
+from storage_svc.names import instance_name
+from storage_svc.retrieve.asked_frames import frames_of_series, frames_selected, groups_of
 from storage_svc.retrieve.cached_frames import CachedFrames
-from storage_svc.retrieve.frame_plan import FramesOf, checked_frames, ordered
+from storage_svc.retrieve.frame_plan import ordered
 from storage_svc.retrieve.frame_resolution import FrameResolution
-from storage_svc.retrieve.frame_source import Bytes, FrameGroup, Row, StoredFrame, frame_groups, read_frames, read_size
+from storage_svc.retrieve.frame_source import Bytes, FrameGroup, Row, StoredFrame, read_frames, read_size
 from storage_svc.retrieve.instance_header import header_message
 from storage_svc.retrieve.instances import CHUNK_BYTES, WHOLE_BYTES
 from storage_svc.retrieve.read_ahead import read_ahead
 from storage_svc.retrieve.transcode_frame import target_syntax, transcoded_frame
 from storage_svc.retrieve.wire_message import data_message
-
-_BATCH = 100
-_SMALL = ("study_instance_uid", "series_instance_uid", "number_of_frames")
-"""What is remembered of each instance when many are asked for."""
 
 _DECODED_BYTES = 32 * 1024 * 1024
 """How much of one group is decoded ahead of the caller."""
@@ -55,23 +51,25 @@ async def retrieve_frames(
     DataLoss
         At the frame whose bytes are gone or damaged.
     """
-    frames, known = await _asked_frames(database, request)
+    if bool(request.series) == bool(request.selections):
+        raise InvalidArgument("Give a series or selections", where="series", hint="One of the two, not both.")
+    known: Mapping[str, Row] = {}
+    if request.series:
+        frames = await frames_of_series(database, request.series)
+    else:
+        frames, known = await frames_selected(database, request.selections)
     plan = ordered(frames, request.order)
     accept = dict.fromkeys(request.accept_transfer_syntax_uids)
     resolution = FrameResolution.of(request)
 
     async def groups() -> AsyncGenerator[FrameGroup]:
         told = set[str]()
-        for start in range(0, len(plan), _BATCH):
-            batch = plan[start : start + _BATCH]
-            by_uid = known or await _rows(database, [of.sop_instance_uid for of in batch])
-            for of in batch:
-                for group in frame_groups(by_uid[of.sop_instance_uid], of.frame_numbers):
-                    if request.with_instance_headers and of.sop_instance_uid not in told:
-                        told.add(of.sop_instance_uid)
-                        yield replace(group, with_header=True)
-                    else:
-                        yield group
+        async for group in groups_of(database, plan, known):
+            if request.with_instance_headers and group.row["sop_instance_uid"] not in told:
+                told.add(group.row["sop_instance_uid"])
+                yield replace(group, with_header=True)
+            else:
+                yield group
 
     def convert(frame: StoredFrame) -> list[bytes]:
         header, content = as_accepted(frame, accept, pool, resolution)
@@ -109,46 +107,6 @@ async def retrieve_frames(
                 messages = entry
             for message in messages:
                 yield message
-
-
-async def _rows(database: Database, sop_instance_uids: Sequence[str]) -> dict[str, Row]:
-    """Rows of instances by their UID, with where the parts of their objects are."""
-    rows = await instances_by_uid(database, list(dict.fromkeys(sop_instance_uids)))
-    return {row["sop_instance_uid"]: row for row in rows}
-
-
-async def _asked_frames(database: Database, request: pb.RetrieveFramesRequest) -> tuple[list[FramesOf], dict[str, Row]]:
-    """What is asked for; and the rows of these instances, if they are few."""
-    if bool(request.series) == bool(request.selections):
-        raise InvalidArgument("Give a series or selections", where="series", hint="One of the two, not both.")
-    if request.series:
-        name = parse_name(request.series, 2)
-        frames = [
-            FramesOf(row["sop_instance_uid"], range(1, row["number_of_frames"] + 1))
-            async for row in instances_below(database, name)
-            if row["number_of_frames"]
-        ]
-        if not frames:
-            raise InvalidArgument(
-                "The series has no pixel data", where=request.series, hint="Retrieve its metadata or instances."
-            )
-        return frames, {}
-    asked = [(parse_name(selection.instance, 3), selection.frame_numbers) for selection in request.selections]
-    found: dict[str, Row] = {}
-    few = len(asked) <= _BATCH
-    for start in range(0, len(asked), _BATCH):
-        rows = await _rows(database, [name.sop_instance_uid for name, _ in asked[start : start + _BATCH]])
-        found |= rows if few else {uid: {key: row[key] for key in _SMALL} for uid, row in rows.items()}
-    frames = []
-    for name, numbers in asked:
-        row = found[name.sop_instance_uid]
-        if (row["study_instance_uid"], row["series_instance_uid"]) != (
-            name.study_instance_uid,
-            name.series_instance_uid,
-        ):
-            raise name.not_found()
-        frames.append(checked_frames(name.sop_instance_uid, row["number_of_frames"], list(numbers)))
-    return frames, found if few else {}
 
 
 def as_accepted(

@@ -17,9 +17,9 @@ from PIL import Image
 
 from imaging.client.storage import StorageClient, Upload
 from imaging.errors import ImagingError, PixelDataInvalid, VolumeRefused
-from imaging.processing.v1 import processing_service_pb2, processing_service_pb2_grpc
 from imaging.rpc.channel import open_channel
 from imaging.rpc.status import domain_errors
+from imaging.storage.v1 import storage_service_pb2, storage_service_pb2_grpc
 from tests.ct_series import CtSeries, ct_series
 from tests.dicom.part10 import Values, image, part10, us
 from tests.faults.bad_input import SOP_INSTANCE_UID
@@ -81,51 +81,50 @@ PICTURES: dict[str, tuple[Values, type[ImagingError] | bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
-    """A client of each service."""
+class Storage:
+    """The client that users get, and the generated one."""
 
-    storage: StorageClient
-    processing: Any
+    client: StorageClient
+    stub: Any
 
     async def store(self, *contents: bytes) -> list[str]:
         """Their names, in the same order."""
         uploads = [Upload(str(number), content) for number, content in enumerate(contents)]
         names = {}
-        async for result in self.storage.store(uploads):
+        async for result in self.client.store(uploads):
             assert result.instance is not None, result.error
             names[result.upload_id] = result.instance.name
         return [names[upload.id] for upload in uploads]
 
     async def picture(self, name: str) -> np.ndarray:
         """The instance as PNG, read again."""
-        selection = processing_service_pb2.RenderFramesRequest.Selection(instance=name)
-        request = processing_service_pb2.RenderFramesRequest(selections=[selection])
+        selection = storage_service_pb2.RenderFramesRequest.Selection(instance=name)
+        request = storage_service_pb2.RenderFramesRequest(selections=[selection])
         with domain_errors():
-            (answer,) = [answer async for answer in self.processing.RenderFrames(request, timeout=30)]
+            (answer,) = [answer async for answer in self.stub.RenderFrames(request, timeout=30)]
         return np.asarray(Image.open(BytesIO(answer.content)))
 
 
 @pytest.fixture
-async def both(tmp_path: Path) -> AsyncIterator[Both]:
+async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
     async with (
-        services_in_process(tmp_path, "storage", "processing") as settings,
-        open_channel(settings.storage.address) as storage,
-        open_channel(settings.processing.address) as processing,
+        services_in_process(tmp_path, "storage") as settings,
+        open_channel(settings.storage.address) as channel,
     ):
-        client = StorageClient(storage)
-        yield Both(client, processing_service_pb2_grpc.ProcessingServiceStub(processing))
+        client = StorageClient(channel)
+        yield Storage(client, storage_service_pb2_grpc.StorageServiceStub(channel))
         await client.close()
 
 
-async def test_a_misleading_header_gives_a_picture_or_a_typed_error(both: Both) -> None:
+async def test_a_misleading_header_gives_a_picture_or_a_typed_error(storage: Storage) -> None:
     contents = [
         part10(image(pixel_data=RAMP) | values).replace(SOP_INSTANCE_UID.encode(), f"1.2.{10_000 + number}".encode())
         for number, (values, _) in enumerate(PICTURES.values())
     ]
     outcomes: dict[str, object] = {}
-    for kind, name in zip(PICTURES, await both.store(*contents), strict=True):
+    for kind, name in zip(PICTURES, await storage.store(*contents), strict=True):
         try:
-            picture = await both.picture(name)
+            picture = await storage.picture(name)
         except ImagingError as error:
             outcomes[kind] = type(error) if error.where and error.hint else error
         else:
@@ -182,11 +181,11 @@ VOLUMES = {
 
 @pytest.mark.parametrize("change", VOLUMES, ids=lambda change: change.__name__)
 async def test_slices_that_make_no_volume_are_refused_with_the_reason(
-    both: Both, change: Callable[[int, pydicom.Dataset], None]
+    storage: Storage, change: Callable[[int, pydicom.Dataset], None]
 ) -> None:
     series = ct_series(f"bad-{change.__name__}", slices=8, size=16)
-    await both.store(*changed(series, change))
+    await storage.store(*changed(series, change))
     with pytest.raises(VolumeRefused) as refused:
-        await both.storage.read_volume(series.series)
+        await storage.client.read_volume(series.series)
     assert VOLUMES[change].lower() in refused.value.text.lower()
     assert refused.value.hint

@@ -11,7 +11,7 @@ import httpx
 
 from imaging.client.storage import StorageClient, Upload
 from imaging.rpc.channel import open_channel
-from imaging.settings import ServiceName, Settings
+from imaging.settings import Settings
 from imaging.storage.v1 import storage_pb2
 from tests.installation.in_process import services_in_process
 
@@ -48,12 +48,9 @@ class Site:
 
 
 @asynccontextmanager
-async def running_site(
-    data_dir: Path, overrides: dict[str, object] | None = None, *, processing: bool = True
-) -> AsyncIterator[Site]:
-    """Storage, processing (or not) and gateway on free ports."""
-    names: list[ServiceName] = ["storage", "processing", "gateway"] if processing else ["storage", "gateway"]
-    async with services_in_process(data_dir, *names, overrides=overrides) as settings:
+async def running_site(data_dir: Path, overrides: dict[str, object] | None = None) -> AsyncIterator[Site]:
+    """Storage and gateway on free ports."""
+    async with services_in_process(data_dir, "storage", "gateway", overrides=overrides) as settings:
         channel = open_channel(settings.storage.address, settings.channel())
         storage = StorageClient(channel)
         base = f"http://{settings.gateway.http_address}/dicom-web"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +15,7 @@ from pydicom.pixels import pixel_array
 
 from imaging.storage.v1 import storage_pb2
 from tests.ct_series import ct_series
-from tests.gateway.site import Site, running_site
+from tests.gateway.site import Site
 from tests.gateway.test_wado import parts
 from tests.storage.storage_under_test import encoded, file_bytes
 
@@ -236,12 +234,3 @@ async def test_ignored_parameters_are_told(site: Site) -> None:
     answer = await site.http.get(f"/{instance.name}/rendered?annotation=patient&nonsense=1")
     assert answer.status_code == 200
     assert answer.headers["warning"] == '299 imaging "These parameters were ignored: annotation"'
-
-
-async def test_pictures_are_unavailable_while_processing_is_away_and_all_else_is_served(tmp_path: Path) -> None:
-    async with running_site(tmp_path, {"processing.address": "127.0.0.1:1"}, processing=False) as site:
-        instance, _ = await _slice(site, "away")
-        answer = await site.http.get(f"/{instance.name}/rendered")
-        assert (answer.status_code, answer.json()["why"]) == (503, "UNAVAILABLE")
-        assert int(answer.headers["retry-after"]) >= timedelta(seconds=1).total_seconds()
-        assert (await site.http.get(f"/{instance.name}/frames/1")).status_code == 200

@@ -1,18 +1,15 @@
-"""ProcessSeries and RenderFrames over gRPC, with real storage behind them."""
+"""ProcessSeries over gRPC, with real storage behind it."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from PIL import Image
 
 from imaging import errors
 from imaging.processing.v1 import processing_service_pb2
@@ -121,99 +118,3 @@ async def test_unknown_steps_and_parameters_are_refused(
 async def test_a_series_that_is_not_there_is_not_found(services: Both) -> None:
     with pytest.raises(errors.NotFound):
         await _result(services, _request("studies/1.2/series/1.2.3", "denoise-median"))
-
-
-async def test_frames_are_rendered_with_the_window_asked_for(services: Both) -> None:
-    sent = ct_series("rendered", slices=2, size=32)
-    await services.send(sent)
-    uid, content = next(iter(sent.instances.items()))
-    selection = processing_service_pb2.RenderFramesRequest.Selection(instance=f"{sent.series}/instances/{uid}")
-    request = processing_service_pb2.RenderFramesRequest(selections=[selection])
-    request.window.centre, request.window.width = 40, 2
-    pictures = [picture async for picture in services.processing.RenderFrames(request)]
-    (picture,) = pictures
-    assert (picture.width, picture.height, picture.media_type) == (32, 32, "image/png")
-    shown = np.asarray(Image.open(BytesIO(picture.content)))
-    stored = pydicom.dcmread(BytesIO(content)).pixel_array
-    assert (shown[stored > 45] == 255).all()
-    assert (shown[stored < 35] == 0).all()
-
-
-async def _pictures(services: Both, instance: str, **form: Any) -> list[bytes]:
-    """The files, put together."""
-    selection = processing_service_pb2.RenderFramesRequest.Selection(instance=instance)
-    request = processing_service_pb2.RenderFramesRequest(selections=[selection], **form)
-    files: list[bytes] = []
-    sizes = []
-    with domain_errors():
-        async for message in services.processing.RenderFrames(request):
-            if message.size_bytes:
-                files.append(b"")
-                sizes.append(message.size_bytes)
-            files[-1] += message.content
-    assert [len(file) for file in files] == sizes
-    return files
-
-
-async def test_frames_are_rendered_as_jpeg_into_a_viewport(services: Both) -> None:
-    sent = ct_series("viewport", slices=1, size=32)
-    await services.send(sent)
-    name = f"{sent.series}/instances/{next(iter(sent.instances))}"
-    whole = np.asarray(Image.open(BytesIO((await _pictures(services, name))[0])))
-    viewport = processing_service_pb2.RenderFramesRequest.Viewport(columns=8, rows=8, left=4, top=2, width=-8, height=8)
-    (file,) = await _pictures(services, name, viewport=viewport, media_type="image/jpeg", quality=100)
-    picture = Image.open(BytesIO(file))
-    assert (picture.format, picture.size) == ("JPEG", (8, 8))
-    assert np.abs(np.asarray(picture).astype(int) - whole[2:10, 4:12][:, ::-1]).max() <= 4
-
-
-async def test_a_picture_too_large_for_a_message_comes_in_parts(services: Both) -> None:
-    (content,) = ct_series("large", slices=1, size=16).instances.values()
-    data_set = pydicom.dcmread(BytesIO(content))
-    data_set.Rows = data_set.Columns = 2200
-    noise = np.random.default_rng(0).integers(-1000, 1000, (2200, 2200), np.int16)
-    data_set.PixelData = noise.tobytes()
-    buffer = BytesIO()
-    data_set.save_as(buffer)
-    uid = str(data_set.SOPInstanceUID)
-    sent = CtSeries(str(data_set.StudyInstanceUID), str(data_set.SeriesInstanceUID), {uid: buffer.getvalue()})
-    await services.send(sent)
-    window = processing_service_pb2.RenderFramesRequest.Window(centre=0, width=2000)
-    (file,) = await _pictures(services, f"{sent.series}/instances/{uid}", window=window)
-    assert len(file) > 4_000_000
-    shown = np.asarray(Image.open(BytesIO(file)))
-    stored = data_set.pixel_array * float(data_set.RescaleSlope) + float(data_set.RescaleIntercept)
-    assert (shown[stored > 1000] == 255).all()
-    assert (shown[stored < -1000] == 0).all()
-    assert shown.shape == (2200, 2200)
-
-
-@pytest.mark.parametrize(
-    ("form", "where"),
-    [
-        ({"window": {"centre": 1, "width": 0}}, "window"),
-        ({"window": {"centre": 1, "width": 0.5, "function": 1}}, "window"),
-        ({"window": {"centre": 1, "width": 10, "function": 77}}, "window"),
-        ({"viewport": {"columns": 0, "rows": 5}}, "viewport"),
-        ({"viewport": {"columns": 5, "rows": 5, "left": 32}}, "viewport"),
-        ({"viewport": {"columns": 5, "rows": 5}, "max_side_pixels": 5}, "max_side_pixels"),
-        ({"max_side_pixels": -1}, "max_side_pixels"),
-        ({"media_type": "image/gif"}, "media_type"),
-        ({"media_type": "image/jpeg", "quality": 101}, "quality"),
-    ],
-)
-async def test_forms_that_cannot_be_are_refused(services: Both, form: dict[str, Any], where: str) -> None:
-    sent = ct_series("forms", slices=1, size=32)
-    await services.send(sent)
-    with pytest.raises(errors.InvalidArgument) as refused:
-        await _pictures(services, f"{sent.series}/instances/{next(iter(sent.instances))}", **form)
-    assert refused.value.where == where
-
-
-async def test_rendering_bad_requests_is_refused(services: Both) -> None:
-    with pytest.raises(errors.InvalidArgument), domain_errors():
-        _ = [item async for item in services.processing.RenderFrames(processing_service_pb2.RenderFramesRequest())]
-    missing = processing_service_pb2.RenderFramesRequest.Selection(instance="studies/1.2/series/1.3/instances/1.4")
-    with pytest.raises(errors.NotFound), domain_errors():
-        request = processing_service_pb2.RenderFramesRequest(selections=[missing])
-        _ = [item async for item in services.processing.RenderFrames(request)]

@@ -1295,6 +1295,208 @@ class RetrieveFramesResponse(google.protobuf.message.Message):
 Global___RetrieveFramesResponse: typing_extensions.TypeAlias = RetrieveFramesResponse
 
 @typing.final
+class RenderFramesRequest(google.protobuf.message.Message):
+    """Asks for pictures."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Selection(google.protobuf.message.Message):
+        """Frames of one instance."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        INSTANCE_FIELD_NUMBER: builtins.int
+        FRAME_NUMBERS_FIELD_NUMBER: builtins.int
+        instance: builtins.str
+        """`studies/{uid}/series/{uid}/instances/{uid}`."""
+        @property
+        def frame_numbers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+            """Counted from 1; empty: all frames."""
+
+        def __init__(
+            self,
+            *,
+            instance: builtins.str = ...,
+            frame_numbers: collections.abc.Iterable[builtins.int] | None = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["frame_numbers", b"frame_numbers", "instance", b"instance"]) -> None: ...
+
+    @typing.final
+    class Window(google.protobuf.message.Message):
+        """A window that replaces the one of the header. It means nothing for colour images."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        class _Function:
+            ValueType = typing.NewType("ValueType", builtins.int)
+            V: typing_extensions.TypeAlias = ValueType
+
+        class _FunctionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[RenderFramesRequest.Window._Function.ValueType], builtins.type):
+            DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+            FUNCTION_UNSPECIFIED: RenderFramesRequest.Window._Function.ValueType  # 0
+            """Taken as LINEAR."""
+            FUNCTION_LINEAR: RenderFramesRequest.Window._Function.ValueType  # 1
+            """With the half units of PS3.3 C.11.2.1.2.1."""
+            FUNCTION_LINEAR_EXACT: RenderFramesRequest.Window._Function.ValueType  # 2
+            """From centre - width / 2 to centre + width / 2."""
+            FUNCTION_SIGMOID: RenderFramesRequest.Window._Function.ValueType  # 3
+            """The S-shaped curve of PS3.3 C.11.2.1.3.1."""
+
+        class Function(_Function, metaclass=_FunctionEnumTypeWrapper):
+            """The functions of PS3.3 C.11.2.1."""
+
+        FUNCTION_UNSPECIFIED: RenderFramesRequest.Window.Function.ValueType  # 0
+        """Taken as LINEAR."""
+        FUNCTION_LINEAR: RenderFramesRequest.Window.Function.ValueType  # 1
+        """With the half units of PS3.3 C.11.2.1.2.1."""
+        FUNCTION_LINEAR_EXACT: RenderFramesRequest.Window.Function.ValueType  # 2
+        """From centre - width / 2 to centre + width / 2."""
+        FUNCTION_SIGMOID: RenderFramesRequest.Window.Function.ValueType  # 3
+        """The S-shaped curve of PS3.3 C.11.2.1.3.1."""
+
+        CENTRE_FIELD_NUMBER: builtins.int
+        WIDTH_FIELD_NUMBER: builtins.int
+        FUNCTION_FIELD_NUMBER: builtins.int
+        centre: builtins.float
+        """Centre, in the unit after the Modality LUT (HU for CT)."""
+        width: builtins.float
+        """Width, in the same unit; at least 1 for LINEAR, more than 0 otherwise."""
+        function: Global___RenderFramesRequest.Window.Function.ValueType
+        """The function."""
+        def __init__(
+            self,
+            *,
+            centre: builtins.float = ...,
+            width: builtins.float = ...,
+            function: Global___RenderFramesRequest.Window.Function.ValueType = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["centre", b"centre", "function", b"function", "width", b"width"]) -> None: ...
+
+    @typing.final
+    class Viewport(google.protobuf.message.Message):
+        """What part of a frame is shown, and how large (PS3.18 8.3.5.1.3). The picture is the largest that fits, with the aspect
+        ratio kept, so that it fills the viewport in one direction at least.
+        """
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        COLUMNS_FIELD_NUMBER: builtins.int
+        ROWS_FIELD_NUMBER: builtins.int
+        LEFT_FIELD_NUMBER: builtins.int
+        TOP_FIELD_NUMBER: builtins.int
+        WIDTH_FIELD_NUMBER: builtins.int
+        HEIGHT_FIELD_NUMBER: builtins.int
+        columns: builtins.int
+        """Pixels of the picture from left to right, at most; 1 to 8192."""
+        rows: builtins.int
+        """Pixels of the picture from top to bottom, at most; 1 to 8192."""
+        left: builtins.float
+        """Left border of the region, in columns of the frame from its left edge."""
+        top: builtins.float
+        """Upper border of the region, in rows of the frame from its upper edge."""
+        width: builtins.float
+        """Width of the region in columns; 0: to the right edge; negative: so wide, and mirrored left to right."""
+        height: builtins.float
+        """Height of the region in rows; 0: to the lower edge; negative: so high, and mirrored top to bottom."""
+        def __init__(
+            self,
+            *,
+            columns: builtins.int = ...,
+            rows: builtins.int = ...,
+            left: builtins.float = ...,
+            top: builtins.float = ...,
+            width: builtins.float = ...,
+            height: builtins.float = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["columns", b"columns", "height", b"height", "left", b"left", "rows", b"rows", "top", b"top", "width", b"width"]) -> None: ...
+
+    SELECTIONS_FIELD_NUMBER: builtins.int
+    WINDOW_FIELD_NUMBER: builtins.int
+    MAX_SIDE_PIXELS_FIELD_NUMBER: builtins.int
+    VIEWPORT_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    QUALITY_FIELD_NUMBER: builtins.int
+    max_side_pixels: builtins.int
+    """Longest side in pixels; 0: as stored. The pixel aspect ratio is kept."""
+    media_type: builtins.str
+    """`image/png`, also when empty, or `image/jpeg`."""
+    quality: builtins.int
+    """Of JPEG, 1 to 100; 0: 90."""
+    @property
+    def selections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RenderFramesRequest.Selection]:
+        """What to render."""
+
+    @property
+    def window(self) -> Global___RenderFramesRequest.Window:
+        """Not given: as the header says."""
+
+    @property
+    def viewport(self) -> Global___RenderFramesRequest.Viewport:
+        """Instead of `max_side_pixels`."""
+
+    def __init__(
+        self,
+        *,
+        selections: collections.abc.Iterable[Global___RenderFramesRequest.Selection] | None = ...,
+        window: Global___RenderFramesRequest.Window | None = ...,
+        max_side_pixels: builtins.int = ...,
+        viewport: Global___RenderFramesRequest.Viewport | None = ...,
+        media_type: builtins.str = ...,
+        quality: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["viewport", b"viewport", "window", b"window"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["max_side_pixels", b"max_side_pixels", "media_type", b"media_type", "quality", b"quality", "selections", b"selections", "viewport", b"viewport", "window", b"window"]) -> None: ...
+
+Global___RenderFramesRequest: typing_extensions.TypeAlias = RenderFramesRequest
+
+@typing.final
+class RenderFramesResponse(google.protobuf.message.Message):
+    """One picture, or the next part of it. A picture of at most 3.5 MB comes as one message."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: builtins.int
+    FRAME_NUMBER_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    DATA_SET_SHA256_FIELD_NUMBER: builtins.int
+    instance: builtins.str
+    """`studies/{uid}/series/{uid}/instances/{uid}`; in the first message of a picture, as are the fields below."""
+    frame_number: builtins.int
+    """Counts from 1."""
+    media_type: builtins.str
+    """`image/png` or `image/jpeg`."""
+    content: builtins.bytes
+    """The file, or its next part of at most 1 MiB."""
+    width: builtins.int
+    """Columns of the picture."""
+    height: builtins.int
+    """Rows of the picture."""
+    size_bytes: builtins.int
+    """Bytes of the file."""
+    data_set_sha256: builtins.str
+    """That of the instance: as long as it is the same, the same request gives the same picture."""
+    def __init__(
+        self,
+        *,
+        instance: builtins.str = ...,
+        frame_number: builtins.int = ...,
+        media_type: builtins.str = ...,
+        content: builtins.bytes = ...,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+        data_set_sha256: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "data_set_sha256", b"data_set_sha256", "frame_number", b"frame_number", "height", b"height", "instance", b"instance", "media_type", b"media_type", "size_bytes", b"size_bytes", "width", b"width"]) -> None: ...
+
+Global___RenderFramesResponse: typing_extensions.TypeAlias = RenderFramesResponse
+
+@typing.final
 class RetrieveBulkDataRequest(google.protobuf.message.Message):
     """Names a bulk value."""
 

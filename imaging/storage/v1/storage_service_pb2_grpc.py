@@ -93,6 +93,11 @@ class StorageServiceStub(object):
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesRequest.SerializeToString,
                 response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesResponse.FromString,
                 _registered_method=True)
+        self.RenderFrames = channel.unary_stream(
+                '/imaging.storage.v1.StorageService/RenderFrames',
+                request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RenderFramesRequest.SerializeToString,
+                response_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RenderFramesResponse.FromString,
+                _registered_method=True)
         self.RetrieveBulkData = channel.unary_stream(
                 '/imaging.storage.v1.StorageService/RetrieveBulkData',
                 request_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveBulkDataRequest.SerializeToString,
@@ -282,6 +287,19 @@ class StorageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenderFrames(self, request, context):
+        """Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
+        polarity, palettes become colours, pixels square.
+
+        Errors:
+        - NOT_FOUND: no such instance or frame.
+        - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+        cannot be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RetrieveBulkData(self, request, context):
         """Streams one bulk value: what the DICOM JSON model of RetrieveMetadata names by a BulkDataURI `bulkdata/{path}`.
 
@@ -454,6 +472,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.RetrieveFrames,
                     request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesRequest.FromString,
                     response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesResponse.SerializeToString,
+            ),
+            'RenderFrames': grpc.unary_stream_rpc_method_handler(
+                    servicer.RenderFrames,
+                    request_deserializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RenderFramesRequest.FromString,
+                    response_serializer=imaging_dot_storage_dot_v1_dot_storage__service__pb2.RenderFramesResponse.SerializeToString,
             ),
             'RetrieveBulkData': grpc.unary_stream_rpc_method_handler(
                     servicer.RetrieveBulkData,
@@ -802,6 +825,33 @@ class StorageService(object):
             '/imaging.storage.v1.StorageService/RetrieveFrames',
             imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesRequest.SerializeToString,
             imaging_dot_storage_dot_v1_dot_storage__service__pb2.RetrieveFramesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderFrames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imaging.storage.v1.StorageService/RenderFrames',
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.RenderFramesRequest.SerializeToString,
+            imaging_dot_storage_dot_v1_dot_storage__service__pb2.RenderFramesResponse.FromString,
             options,
             channel_credentials,
             insecure,

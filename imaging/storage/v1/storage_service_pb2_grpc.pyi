@@ -201,6 +201,22 @@ _StorageServiceRetrieveFramesType = typing_extensions.TypeVar(
     ],
 )
 
+_StorageServiceRenderFramesType = typing_extensions.TypeVar(
+    '_StorageServiceRenderFramesType',
+    grpc.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RenderFramesRequest,
+        imaging.storage.v1.storage_service_pb2.RenderFramesResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RenderFramesRequest,
+        imaging.storage.v1.storage_service_pb2.RenderFramesResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RenderFramesRequest,
+        imaging.storage.v1.storage_service_pb2.RenderFramesResponse,
+    ],
+)
+
 _StorageServiceRetrieveBulkDataType = typing_extensions.TypeVar(
     '_StorageServiceRetrieveBulkDataType',
     grpc.UnaryStreamMultiCallable[
@@ -345,7 +361,7 @@ _StorageServiceWatchChangesType = typing_extensions.TypeVar(
     ],
 )
 
-class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _StorageServiceCompleteStudyType, _StorageServiceGetStudyType, _StorageServiceGetSeriesType, _StorageServiceGetInstanceType, _StorageServiceSearchStudiesType, _StorageServiceSearchSeriesType, _StorageServiceSearchInstancesType, _StorageServiceRetrieveInstancesType, _StorageServiceRetrieveMetadataType, _StorageServiceRetrieveFramesType, _StorageServiceRetrieveBulkDataType, _StorageServiceUpdateStudyType, _StorageServiceDeleteStudyType, _StorageServiceRestoreStudyType, _StorageServiceDeleteSeriesType, _StorageServiceRestoreSeriesType, _StorageServiceDeleteInstanceType, _StorageServiceRestoreInstanceType, _StorageServiceWatchChangesType]):
+class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _StorageServiceCompleteStudyType, _StorageServiceGetStudyType, _StorageServiceGetSeriesType, _StorageServiceGetInstanceType, _StorageServiceSearchStudiesType, _StorageServiceSearchSeriesType, _StorageServiceSearchInstancesType, _StorageServiceRetrieveInstancesType, _StorageServiceRetrieveMetadataType, _StorageServiceRetrieveFramesType, _StorageServiceRenderFramesType, _StorageServiceRetrieveBulkDataType, _StorageServiceUpdateStudyType, _StorageServiceDeleteStudyType, _StorageServiceRestoreStudyType, _StorageServiceDeleteSeriesType, _StorageServiceRestoreSeriesType, _StorageServiceDeleteInstanceType, _StorageServiceRestoreInstanceType, _StorageServiceWatchChangesType]):
     """Stores, finds and retrieves DICOM objects.
 
     Limits: a data field holds at most 1 MiB, but an instance of at most 3.5 MiB may come whole in one message; a message is
@@ -397,6 +413,10 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
         grpc.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_service_pb2.RetrieveFramesRequest,
             imaging.storage.v1.storage_service_pb2.RetrieveFramesResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            imaging.storage.v1.storage_service_pb2.RenderFramesRequest,
+            imaging.storage.v1.storage_service_pb2.RenderFramesResponse,
         ],
         grpc.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
@@ -481,6 +501,10 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
         grpc.aio.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_service_pb2.RetrieveFramesRequest,
             imaging.storage.v1.storage_service_pb2.RetrieveFramesResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            imaging.storage.v1.storage_service_pb2.RenderFramesRequest,
+            imaging.storage.v1.storage_service_pb2.RenderFramesResponse,
         ],
         grpc.aio.UnaryStreamMultiCallable[
             imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
@@ -622,6 +646,16 @@ class StorageServiceStub(typing.Generic[_StorageServiceStoreInstancesType, _Stor
     - DATA_LOSS: stored bytes no longer match their digest.
     """
 
+    RenderFrames: _StorageServiceRenderFramesType
+    """Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
+    polarity, palettes become colours, pixels square.
+
+    Errors:
+    - NOT_FOUND: no such instance or frame.
+    - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+      cannot be.
+    """
+
     RetrieveBulkData: _StorageServiceRetrieveBulkDataType
     """Streams one bulk value: what the DICOM JSON model of RetrieveMetadata names by a BulkDataURI `bulkdata/{path}`.
 
@@ -754,6 +788,10 @@ StorageServiceAsyncStub: typing_extensions.TypeAlias = StorageServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         imaging.storage.v1.storage_service_pb2.RetrieveFramesRequest,
         imaging.storage.v1.storage_service_pb2.RetrieveFramesResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.storage.v1.storage_service_pb2.RenderFramesRequest,
+        imaging.storage.v1.storage_service_pb2.RenderFramesResponse,
     ],
     grpc.aio.UnaryStreamMultiCallable[
         imaging.storage.v1.storage_service_pb2.RetrieveBulkDataRequest,
@@ -955,6 +993,21 @@ class StorageServiceServicer(metaclass=abc.ABCMeta):
         - NOT_FOUND: nothing of that name, or no such frame.
         - INVALID_ARGUMENT: the instance has no pixel data, or a frame cannot be decoded (PIXEL_DATA_INVALID).
         - DATA_LOSS: stored bytes no longer match their digest.
+        """
+
+    @abc.abstractmethod
+    def RenderFrames(
+        self,
+        request: imaging.storage.v1.storage_service_pb2.RenderFramesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[imaging.storage.v1.storage_service_pb2.RenderFramesResponse], collections.abc.AsyncIterator[imaging.storage.v1.storage_service_pb2.RenderFramesResponse]]:
+        """Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
+        polarity, palettes become colours, pixels square.
+
+        Errors:
+        - NOT_FOUND: no such instance or frame.
+        - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+          cannot be.
         """
 
     @abc.abstractmethod

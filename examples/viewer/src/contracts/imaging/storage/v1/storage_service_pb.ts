@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file imaging/storage/v1/storage_service.proto.
  */
 export const file_imaging_storage_v1_storage_service: GenFile = /*@__PURE__*/
-  fileDesc("CihpbWFnaW5nL3N0b3JhZ2UvdjEvc3RvcmFnZV9zZXJ2aWNlLnByb3RvEhJpbWFnaW5nLnN0b3JhZ2UudjEilQUKFVN0b3JlSW5zdGFuY2VzUmVxdWVzdBIRCgl1cGxvYWRfaWQYASABKAkSQAoGaGVhZGVyGAIgASgLMjAuaW1hZ2luZy5zdG9yYWdlLnYxLlN0b3JlSW5zdGFuY2VzUmVxdWVzdC5IZWFkZXISPAoEZGF0YRgDIAEoCzIuLmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZUluc3RhbmNlc1JlcXVlc3QuRGF0YRJACgZmaW5pc2gYBCABKAsyMC5pbWFnaW5nLnN0b3JhZ2UudjEuU3RvcmVJbnN0YW5jZXNSZXF1ZXN0LkZpbmlzaBqRAgoGSGVhZGVyEhIKCnNpemVfYnl0ZXMYASABKAMSGgoNb2JqZWN0X2NyYzMyYxgCIAEoB0gAiAEBEhoKEnN0dWR5X2luc3RhbmNlX3VpZBgDIAEoCRIYChBzb3BfaW5zdGFuY2VfdWlkGAQgASgJEg4KBnNvdXJjZRgFIAEoCRIqCgZvcmlnaW4YBiABKAsyGi5pbWFnaW5nLnN0b3JhZ2UudjEuT3JpZ2luEiYKHmhlYWRlcmxlc3NfdHJhbnNmZXJfc3ludGF4X3VpZBgHIAEoCRIVCg1zb3BfY2xhc3NfdWlkGAggASgJEhQKDHNpemVfZm9sbG93cxgJIAEoCEIQCg5fb2JqZWN0X2NyYzMyYxpHCgREYXRhEg4KBm9mZnNldBgBIAEoAxIPCgdjb250ZW50GAIgASgMEhMKBmNyYzMyYxgDIAEoB0gAiAEBQgkKB19jcmMzMmMaSgoGRmluaXNoEhoKDW9iamVjdF9jcmMzMmMYASABKAdIAIgBARISCgpzaXplX2J5dGVzGAIgASgDQhAKDl9vYmplY3RfY3JjMzJjIoUEChZTdG9yZUluc3RhbmNlc1Jlc3BvbnNlEhEKCXVwbG9hZF9pZBgBIAEoCRJHCgVyZWFkeRgCIAEoCzI2LmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZUluc3RhbmNlc1Jlc3BvbnNlLlVwbG9hZFJlYWR5SAASTQoIcHJvZ3Jlc3MYAyABKAsyOS5pbWFnaW5nLnN0b3JhZ2UudjEuU3RvcmVJbnN0YW5jZXNSZXNwb25zZS5VcGxvYWRQcm9ncmVzc0gAEkMKBnN0b3JlZBgEIAEoCzIxLmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZUluc3RhbmNlc1Jlc3BvbnNlLlN0b3JlZEgAEiYKCHJlamVjdGVkGAUgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABorCgtVcGxvYWRSZWFkeRIcChRwZXJzaXN0ZWRfc2l6ZV9ieXRlcxgBIAEoAxouCg5VcGxvYWRQcm9ncmVzcxIcChRwZXJzaXN0ZWRfc2l6ZV9ieXRlcxgBIAEoAxprCgZTdG9yZWQSLgoIaW5zdGFuY2UYASABKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2USMQoHb3V0Y29tZRgCIAEoDjIgLmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZU91dGNvbWVCCQoHb3V0Y29tZSJpChRDb21wbGV0ZVN0dWR5UmVxdWVzdBIMCgRuYW1lGAEgASgJEiIKGmV4cGVjdGVkX3NvcF9pbnN0YW5jZV91aWRzGAIgAygJEh8KF2V4cGVjdGVkX2luc3RhbmNlX2NvdW50GAMgASgFIkcKFUNvbXBsZXRlU3R1ZHlSZXNwb25zZRIuCghtYW5pZmVzdBgBIAEoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5NYW5pZmVzdCIfCg9HZXRTdHVkeVJlcXVlc3QSDAoEbmFtZRgBIAEoCSI8ChBHZXRTdHVkeVJlc3BvbnNlEigKBXN0dWR5GAEgASgLMhkuaW1hZ2luZy5zdG9yYWdlLnYxLlN0dWR5IiAKEEdldFNlcmllc1JlcXVlc3QSDAoEbmFtZRgBIAEoCSI/ChFHZXRTZXJpZXNSZXNwb25zZRIqCgZzZXJpZXMYASABKAsyGi5pbWFnaW5nLnN0b3JhZ2UudjEuU2VyaWVzIiIKEkdldEluc3RhbmNlUmVxdWVzdBIMCgRuYW1lGAEgASgJIkUKE0dldEluc3RhbmNlUmVzcG9uc2USLgoIaW5zdGFuY2UYASABKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2UiKgoITWF0Y2hLZXkSDwoHa2V5d29yZBgBIAEoCRINCgV2YWx1ZRgCIAEoCSK7AgoUU2VhcmNoU3R1ZGllc1JlcXVlc3QSKgoEa2V5cxgBIAMoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5NYXRjaEtleRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIMCgRza2lwGAQgASgFEj0KBW9yZGVyGAUgASgOMi4uaW1hZ2luZy5zdG9yYWdlLnYxLlNlYXJjaFN0dWRpZXNSZXF1ZXN0Lk9yZGVyEhMKC2NvdW50X3VwX3RvGAYgASgFEh4KFnNlcGFyYXRlX2RhdGVfYW5kX3RpbWUYByABKAgiTgoFT3JkZXISFQoRT1JERVJfVU5TUEVDSUZJRUQQABIWChJPUkRFUl9ORVdFU1RfRklSU1QQARIWChJPUkRFUl9PTERFU1RfRklSU1QQAiJrChVTZWFyY2hTdHVkaWVzUmVzcG9uc2USKgoHc3R1ZGllcxgBIAMoCzIZLmltYWdpbmcuc3RvcmFnZS52MS5TdHVkeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFY291bnQYAyABKAUiuwEKE1NlYXJjaFNlcmllc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEioKBGtleXMYAiADKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuTWF0Y2hLZXkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkSDAoEc2tpcBgFIAEoBRITCgtjb3VudF91cF90bxgGIAEoBRIeChZzZXBhcmF0ZV9kYXRlX2FuZF90aW1lGAcgASgIImoKFFNlYXJjaFNlcmllc1Jlc3BvbnNlEioKBnNlcmllcxgBIAMoCzIaLmltYWdpbmcuc3RvcmFnZS52MS5TZXJpZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBWNvdW50GAMgASgFIr4BChZTZWFyY2hJbnN0YW5jZXNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIqCgRrZXlzGAIgAygLMhwuaW1hZ2luZy5zdG9yYWdlLnYxLk1hdGNoS2V5EhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJEgwKBHNraXAYBSABKAUSEwoLY291bnRfdXBfdG8YBiABKAUSHgoWc2VwYXJhdGVfZGF0ZV9hbmRfdGltZRgHIAEoCCJyChdTZWFyY2hJbnN0YW5jZXNSZXNwb25zZRIvCglpbnN0YW5jZXMYASADKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBWNvdW50GAMgASgFImMKGFJldHJpZXZlSW5zdGFuY2VzUmVxdWVzdBIMCgRuYW1lGAEgASgJEiMKG2FjY2VwdF90cmFuc2Zlcl9zeW50YXhfdWlkcxgCIAMoCRIUCgxzdGFydF9vZmZzZXQYAyABKAMirgMKGVJldHJpZXZlSW5zdGFuY2VzUmVzcG9uc2USRAoGaGVhZGVyGAEgASgLMjQuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlSW5zdGFuY2VzUmVzcG9uc2UuSGVhZGVyEkAKBGRhdGEYAiABKAsyMi5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVJbnN0YW5jZXNSZXNwb25zZS5EYXRhEkQKBmZpbmlzaBgDIAEoCzI0LmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZUluc3RhbmNlc1Jlc3BvbnNlLkZpbmlzaBppCgZIZWFkZXISLgoIaW5zdGFuY2UYASABKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2USEgoKc2l6ZV9ieXRlcxgCIAEoAxIbChN0cmFuc2Zlcl9zeW50YXhfdWlkGAMgASgJGjcKBERhdGESDgoGb2Zmc2V0GAEgASgDEg8KB2NvbnRlbnQYAiABKAwSDgoGY3JjMzJjGAMgASgHGh8KBkZpbmlzaBIVCg1vYmplY3RfY3JjMzJjGAEgASgHIqUCChdSZXRyaWV2ZU1ldGFkYXRhUmVxdWVzdBIMCgRuYW1lGAEgASgJEkIKBmZvcm1hdBgCIAEoDjIyLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZU1ldGFkYXRhUmVxdWVzdC5Gb3JtYXQSGQoRc29wX2luc3RhbmNlX3VpZHMYAyADKAkSGAoQbWFueV9wZXJfbWVzc2FnZRgEIAEoCBIVCg1pZl9ub25lX21hdGNoGAUgASgJImwKBkZvcm1hdBIWChJGT1JNQVRfVU5TUEVDSUZJRUQQABIXChNGT1JNQVRfSEVBREVSX0JZVEVTEAESFQoRRk9STUFUX0RJQ09NX0pTT04QAhIaChZGT1JNQVRfRElDT01fSlNPTl9HWklQEAMi5QMKGFJldHJpZXZlTWV0YWRhdGFSZXNwb25zZRIuCghpbnN0YW5jZRgBIAEoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5JbnN0YW5jZRIPCgdjb250ZW50GAIgASgMEhsKE3RyYW5zZmVyX3N5bnRheF91aWQYAyABKAkSTgoJaW5zdGFuY2VzGAQgAygLMjsuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlTWV0YWRhdGFSZXNwb25zZS5JbnN0YW5jZUhlYWRlchIMCgRldGFnGAUgASgJEhQKDG5vdF9tb2RpZmllZBgGIAEoCBJPCgh3YXJuaW5ncxgHIAMoCzI9LmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZU1ldGFkYXRhUmVzcG9uc2UuSW5zdGFuY2VXYXJuaW5ncxpuCg5JbnN0YW5jZUhlYWRlchIuCghpbnN0YW5jZRgBIAEoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5JbnN0YW5jZRIPCgdjb250ZW50GAIgASgMEhsKE3RyYW5zZmVyX3N5bnRheF91aWQYAyABKAkaNgoQSW5zdGFuY2VXYXJuaW5ncxIQCghpbnN0YW5jZRgBIAEoCRIQCgh3YXJuaW5ncxgCIAMoCSLDAwoVUmV0cmlldmVGcmFtZXNSZXF1ZXN0Eg4KBnNlcmllcxgBIAEoCRJHCgpzZWxlY3Rpb25zGAIgAygLMjMuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlRnJhbWVzUmVxdWVzdC5TZWxlY3Rpb24SPgoFb3JkZXIYAyABKA4yLy5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVGcmFtZXNSZXF1ZXN0Lk9yZGVyEiMKG2FjY2VwdF90cmFuc2Zlcl9zeW50YXhfdWlkcxgEIAMoCRIYChByZXNvbHV0aW9uX2xldmVsGAUgASgFEh0KFXdpdGhfaW5zdGFuY2VfaGVhZGVycxgGIAEoCBIeChZhZnRlcl9yZXNvbHV0aW9uX2xldmVsGAcgASgFGjQKCVNlbGVjdGlvbhIQCghpbnN0YW5jZRgBIAEoCRIVCg1mcmFtZV9udW1iZXJzGAIgAygFIl0KBU9yZGVyEhUKEU9SREVSX1VOU1BFQ0lGSUVEEAASEgoOT1JERVJfQVNfQVNLRUQQARIUChBPUkRFUl9DRU5UUkVfT1VUEAISEwoPT1JERVJfREVDSU1BVEVEEAMiyAcKFlJldHJpZXZlRnJhbWVzUmVzcG9uc2USQQoGaGVhZGVyGAEgASgLMjEuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlRnJhbWVzUmVzcG9uc2UuSGVhZGVyEj0KBGRhdGEYAiABKAsyLy5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVGcmFtZXNSZXNwb25zZS5EYXRhEkEKBmZpbmlzaBgDIAEoCzIxLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZUZyYW1lc1Jlc3BvbnNlLkZpbmlzaBJSCg9pbnN0YW5jZV9oZWFkZXIYBCABKAsyOS5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVGcmFtZXNSZXNwb25zZS5JbnN0YW5jZUhlYWRlchrhAwoGSGVhZGVyEhAKCGluc3RhbmNlGAEgASgJEhQKDGZyYW1lX251bWJlchgCIAEoBRIbChN0cmFuc2Zlcl9zeW50YXhfdWlkGAMgASgJEgwKBHJvd3MYBCABKAUSDwoHY29sdW1ucxgFIAEoBRIZChFzYW1wbGVzX3Blcl9waXhlbBgGIAEoBRIiChpwaG90b21ldHJpY19pbnRlcnByZXRhdGlvbhgHIAEoCRIWCg5iaXRzX2FsbG9jYXRlZBgIIAEoBRITCgtiaXRzX3N0b3JlZBgJIAEoBRIQCghoaWdoX2JpdBgKIAEoBRIcChRwaXhlbF9yZXByZXNlbnRhdGlvbhgLIAEoBRIhChRwbGFuYXJfY29uZmlndXJhdGlvbhgMIAEoBUgAiAEBEhIKCnNpemVfYnl0ZXMYDSABKAMSEgoKYml0X29mZnNldBgOIAEoBRIVCg1waXhlbF9rZXl3b3JkGA8gASgJEhgKEHJlc29sdXRpb25fbGV2ZWwYECABKAUSEgoKZmlyc3RfYnl0ZRgRIAEoAxIYChBmcmFtZV9zaXplX2J5dGVzGBIgASgDEhQKDGZyYW1lX2NyYzMyYxgTIAEoB0IXChVfcGxhbmFyX2NvbmZpZ3VyYXRpb24aNwoERGF0YRIOCgZvZmZzZXQYASABKAMSDwoHY29udGVudBgCIAEoDBIOCgZjcmMzMmMYAyABKAcaCAoGRmluaXNoGm4KDkluc3RhbmNlSGVhZGVyEi4KCGluc3RhbmNlGAEgASgLMhwuaW1hZ2luZy5zdG9yYWdlLnYxLkluc3RhbmNlEg8KB2NvbnRlbnQYAiABKAwSGwoTdHJhbnNmZXJfc3ludGF4X3VpZBgDIAEoCSI1ChdSZXRyaWV2ZUJ1bGtEYXRhUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkirgEKGFJldHJpZXZlQnVsa0RhdGFSZXNwb25zZRJDCgZoZWFkZXIYASABKAsyMy5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVCdWxrRGF0YVJlc3BvbnNlLkhlYWRlchIPCgdjb250ZW50GAIgASgMGjwKBkhlYWRlchISCgpzaXplX2J5dGVzGAEgASgDEgoKAnZyGAIgASgJEhIKCm1lZGlhX3R5cGUYAyABKAkibwoSVXBkYXRlU3R1ZHlSZXF1ZXN0EigKBXN0dWR5GAEgASgLMhkuaW1hZ2luZy5zdG9yYWdlLnYxLlN0dWR5Ei8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayI/ChNVcGRhdGVTdHVkeVJlc3BvbnNlEigKBXN0dWR5GAEgASgLMhkuaW1hZ2luZy5zdG9yYWdlLnYxLlN0dWR5InEKEkRlbGV0ZVN0dWR5UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoMZ3JhY2VfcGVyaW9kGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBnJlYXNvbhgEIAEoCSI/ChNEZWxldGVTdHVkeVJlc3BvbnNlEigKBXN0dWR5GAEgASgLMhkuaW1hZ2luZy5zdG9yYWdlLnYxLlN0dWR5IjMKE1Jlc3RvcmVTdHVkeVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiQAoUUmVzdG9yZVN0dWR5UmVzcG9uc2USKAoFc3R1ZHkYASABKAsyGS5pbWFnaW5nLnN0b3JhZ2UudjEuU3R1ZHkicgoTRGVsZXRlU2VyaWVzUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoMZ3JhY2VfcGVyaW9kGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBnJlYXNvbhgEIAEoCSJCChREZWxldGVTZXJpZXNSZXNwb25zZRIqCgZzZXJpZXMYASABKAsyGi5pbWFnaW5nLnN0b3JhZ2UudjEuU2VyaWVzIjQKFFJlc3RvcmVTZXJpZXNSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcmVhc29uGAIgASgJIkMKFVJlc3RvcmVTZXJpZXNSZXNwb25zZRIqCgZzZXJpZXMYASABKAsyGi5pbWFnaW5nLnN0b3JhZ2UudjEuU2VyaWVzInQKFURlbGV0ZUluc3RhbmNlUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGV0YWcYAiABKAkSLwoMZ3JhY2VfcGVyaW9kGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBnJlYXNvbhgEIAEoCSJIChZEZWxldGVJbnN0YW5jZVJlc3BvbnNlEi4KCGluc3RhbmNlGAEgASgLMhwuaW1hZ2luZy5zdG9yYWdlLnYxLkluc3RhbmNlIjYKFlJlc3RvcmVJbnN0YW5jZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiSQoXUmVzdG9yZUluc3RhbmNlUmVzcG9uc2USLgoIaW5zdGFuY2UYASABKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2UiXQoTV2F0Y2hDaGFuZ2VzUmVxdWVzdBIWCg5zdGFydF9yZXZpc2lvbhgBIAEoAxIuCgVraW5kcxgCIAMoDjIfLmltYWdpbmcuc3RvcmFnZS52MS5DaGFuZ2UuS2luZCJVChRXYXRjaENoYW5nZXNSZXNwb25zZRIrCgdjaGFuZ2VzGAEgAygLMhouaW1hZ2luZy5zdG9yYWdlLnYxLkNoYW5nZRIQCghyZXZpc2lvbhgCIAEoAzKQEAoOU3RvcmFnZVNlcnZpY2USawoOU3RvcmVJbnN0YW5jZXMSKS5pbWFnaW5nLnN0b3JhZ2UudjEuU3RvcmVJbnN0YW5jZXNSZXF1ZXN0GiouaW1hZ2luZy5zdG9yYWdlLnYxLlN0b3JlSW5zdGFuY2VzUmVzcG9uc2UoATABEmQKDUNvbXBsZXRlU3R1ZHkSKC5pbWFnaW5nLnN0b3JhZ2UudjEuQ29tcGxldGVTdHVkeVJlcXVlc3QaKS5pbWFnaW5nLnN0b3JhZ2UudjEuQ29tcGxldGVTdHVkeVJlc3BvbnNlElUKCEdldFN0dWR5EiMuaW1hZ2luZy5zdG9yYWdlLnYxLkdldFN0dWR5UmVxdWVzdBokLmltYWdpbmcuc3RvcmFnZS52MS5HZXRTdHVkeVJlc3BvbnNlElgKCUdldFNlcmllcxIkLmltYWdpbmcuc3RvcmFnZS52MS5HZXRTZXJpZXNSZXF1ZXN0GiUuaW1hZ2luZy5zdG9yYWdlLnYxLkdldFNlcmllc1Jlc3BvbnNlEl4KC0dldEluc3RhbmNlEiYuaW1hZ2luZy5zdG9yYWdlLnYxLkdldEluc3RhbmNlUmVxdWVzdBonLmltYWdpbmcuc3RvcmFnZS52MS5HZXRJbnN0YW5jZVJlc3BvbnNlEmQKDVNlYXJjaFN0dWRpZXMSKC5pbWFnaW5nLnN0b3JhZ2UudjEuU2VhcmNoU3R1ZGllc1JlcXVlc3QaKS5pbWFnaW5nLnN0b3JhZ2UudjEuU2VhcmNoU3R1ZGllc1Jlc3BvbnNlEmEKDFNlYXJjaFNlcmllcxInLmltYWdpbmcuc3RvcmFnZS52MS5TZWFyY2hTZXJpZXNSZXF1ZXN0GiguaW1hZ2luZy5zdG9yYWdlLnYxLlNlYXJjaFNlcmllc1Jlc3BvbnNlEmoKD1NlYXJjaEluc3RhbmNlcxIqLmltYWdpbmcuc3RvcmFnZS52MS5TZWFyY2hJbnN0YW5jZXNSZXF1ZXN0GisuaW1hZ2luZy5zdG9yYWdlLnYxLlNlYXJjaEluc3RhbmNlc1Jlc3BvbnNlEnIKEVJldHJpZXZlSW5zdGFuY2VzEiwuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlSW5zdGFuY2VzUmVxdWVzdBotLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZUluc3RhbmNlc1Jlc3BvbnNlMAESbwoQUmV0cmlldmVNZXRhZGF0YRIrLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZU1ldGFkYXRhUmVxdWVzdBosLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZU1ldGFkYXRhUmVzcG9uc2UwARJpCg5SZXRyaWV2ZUZyYW1lcxIpLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZUZyYW1lc1JlcXVlc3QaKi5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVGcmFtZXNSZXNwb25zZTABEm8KEFJldHJpZXZlQnVsa0RhdGESKy5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVCdWxrRGF0YVJlcXVlc3QaLC5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVCdWxrRGF0YVJlc3BvbnNlMAESXgoLVXBkYXRlU3R1ZHkSJi5pbWFnaW5nLnN0b3JhZ2UudjEuVXBkYXRlU3R1ZHlSZXF1ZXN0GicuaW1hZ2luZy5zdG9yYWdlLnYxLlVwZGF0ZVN0dWR5UmVzcG9uc2USXgoLRGVsZXRlU3R1ZHkSJi5pbWFnaW5nLnN0b3JhZ2UudjEuRGVsZXRlU3R1ZHlSZXF1ZXN0GicuaW1hZ2luZy5zdG9yYWdlLnYxLkRlbGV0ZVN0dWR5UmVzcG9uc2USYQoMUmVzdG9yZVN0dWR5EicuaW1hZ2luZy5zdG9yYWdlLnYxLlJlc3RvcmVTdHVkeVJlcXVlc3QaKC5pbWFnaW5nLnN0b3JhZ2UudjEuUmVzdG9yZVN0dWR5UmVzcG9uc2USYQoMRGVsZXRlU2VyaWVzEicuaW1hZ2luZy5zdG9yYWdlLnYxLkRlbGV0ZVNlcmllc1JlcXVlc3QaKC5pbWFnaW5nLnN0b3JhZ2UudjEuRGVsZXRlU2VyaWVzUmVzcG9uc2USZAoNUmVzdG9yZVNlcmllcxIoLmltYWdpbmcuc3RvcmFnZS52MS5SZXN0b3JlU2VyaWVzUmVxdWVzdBopLmltYWdpbmcuc3RvcmFnZS52MS5SZXN0b3JlU2VyaWVzUmVzcG9uc2USZwoORGVsZXRlSW5zdGFuY2USKS5pbWFnaW5nLnN0b3JhZ2UudjEuRGVsZXRlSW5zdGFuY2VSZXF1ZXN0GiouaW1hZ2luZy5zdG9yYWdlLnYxLkRlbGV0ZUluc3RhbmNlUmVzcG9uc2USagoPUmVzdG9yZUluc3RhbmNlEiouaW1hZ2luZy5zdG9yYWdlLnYxLlJlc3RvcmVJbnN0YW5jZVJlcXVlc3QaKy5pbWFnaW5nLnN0b3JhZ2UudjEuUmVzdG9yZUluc3RhbmNlUmVzcG9uc2USYwoMV2F0Y2hDaGFuZ2VzEicuaW1hZ2luZy5zdG9yYWdlLnYxLldhdGNoQ2hhbmdlc1JlcXVlc3QaKC5pbWFnaW5nLnN0b3JhZ2UudjEuV2F0Y2hDaGFuZ2VzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_rpc_status, file_imaging_storage_v1_storage]);
+  fileDesc("CihpbWFnaW5nL3N0b3JhZ2UvdjEvc3RvcmFnZV9zZXJ2aWNlLnByb3RvEhJpbWFnaW5nLnN0b3JhZ2UudjEilQUKFVN0b3JlSW5zdGFuY2VzUmVxdWVzdBIRCgl1cGxvYWRfaWQYASABKAkSQAoGaGVhZGVyGAIgASgLMjAuaW1hZ2luZy5zdG9yYWdlLnYxLlN0b3JlSW5zdGFuY2VzUmVxdWVzdC5IZWFkZXISPAoEZGF0YRgDIAEoCzIuLmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZUluc3RhbmNlc1JlcXVlc3QuRGF0YRJACgZmaW5pc2gYBCABKAsyMC5pbWFnaW5nLnN0b3JhZ2UudjEuU3RvcmVJbnN0YW5jZXNSZXF1ZXN0LkZpbmlzaBqRAgoGSGVhZGVyEhIKCnNpemVfYnl0ZXMYASABKAMSGgoNb2JqZWN0X2NyYzMyYxgCIAEoB0gAiAEBEhoKEnN0dWR5X2luc3RhbmNlX3VpZBgDIAEoCRIYChBzb3BfaW5zdGFuY2VfdWlkGAQgASgJEg4KBnNvdXJjZRgFIAEoCRIqCgZvcmlnaW4YBiABKAsyGi5pbWFnaW5nLnN0b3JhZ2UudjEuT3JpZ2luEiYKHmhlYWRlcmxlc3NfdHJhbnNmZXJfc3ludGF4X3VpZBgHIAEoCRIVCg1zb3BfY2xhc3NfdWlkGAggASgJEhQKDHNpemVfZm9sbG93cxgJIAEoCEIQCg5fb2JqZWN0X2NyYzMyYxpHCgREYXRhEg4KBm9mZnNldBgBIAEoAxIPCgdjb250ZW50GAIgASgMEhMKBmNyYzMyYxgDIAEoB0gAiAEBQgkKB19jcmMzMmMaSgoGRmluaXNoEhoKDW9iamVjdF9jcmMzMmMYASABKAdIAIgBARISCgpzaXplX2J5dGVzGAIgASgDQhAKDl9vYmplY3RfY3JjMzJjIoUEChZTdG9yZUluc3RhbmNlc1Jlc3BvbnNlEhEKCXVwbG9hZF9pZBgBIAEoCRJHCgVyZWFkeRgCIAEoCzI2LmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZUluc3RhbmNlc1Jlc3BvbnNlLlVwbG9hZFJlYWR5SAASTQoIcHJvZ3Jlc3MYAyABKAsyOS5pbWFnaW5nLnN0b3JhZ2UudjEuU3RvcmVJbnN0YW5jZXNSZXNwb25zZS5VcGxvYWRQcm9ncmVzc0gAEkMKBnN0b3JlZBgEIAEoCzIxLmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZUluc3RhbmNlc1Jlc3BvbnNlLlN0b3JlZEgAEiYKCHJlamVjdGVkGAUgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIABorCgtVcGxvYWRSZWFkeRIcChRwZXJzaXN0ZWRfc2l6ZV9ieXRlcxgBIAEoAxouCg5VcGxvYWRQcm9ncmVzcxIcChRwZXJzaXN0ZWRfc2l6ZV9ieXRlcxgBIAEoAxprCgZTdG9yZWQSLgoIaW5zdGFuY2UYASABKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2USMQoHb3V0Y29tZRgCIAEoDjIgLmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZU91dGNvbWVCCQoHb3V0Y29tZSJpChRDb21wbGV0ZVN0dWR5UmVxdWVzdBIMCgRuYW1lGAEgASgJEiIKGmV4cGVjdGVkX3NvcF9pbnN0YW5jZV91aWRzGAIgAygJEh8KF2V4cGVjdGVkX2luc3RhbmNlX2NvdW50GAMgASgFIkcKFUNvbXBsZXRlU3R1ZHlSZXNwb25zZRIuCghtYW5pZmVzdBgBIAEoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5NYW5pZmVzdCIfCg9HZXRTdHVkeVJlcXVlc3QSDAoEbmFtZRgBIAEoCSI8ChBHZXRTdHVkeVJlc3BvbnNlEigKBXN0dWR5GAEgASgLMhkuaW1hZ2luZy5zdG9yYWdlLnYxLlN0dWR5IiAKEEdldFNlcmllc1JlcXVlc3QSDAoEbmFtZRgBIAEoCSI/ChFHZXRTZXJpZXNSZXNwb25zZRIqCgZzZXJpZXMYASABKAsyGi5pbWFnaW5nLnN0b3JhZ2UudjEuU2VyaWVzIiIKEkdldEluc3RhbmNlUmVxdWVzdBIMCgRuYW1lGAEgASgJIkUKE0dldEluc3RhbmNlUmVzcG9uc2USLgoIaW5zdGFuY2UYASABKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2UiKgoITWF0Y2hLZXkSDwoHa2V5d29yZBgBIAEoCRINCgV2YWx1ZRgCIAEoCSK7AgoUU2VhcmNoU3R1ZGllc1JlcXVlc3QSKgoEa2V5cxgBIAMoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5NYXRjaEtleRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIMCgRza2lwGAQgASgFEj0KBW9yZGVyGAUgASgOMi4uaW1hZ2luZy5zdG9yYWdlLnYxLlNlYXJjaFN0dWRpZXNSZXF1ZXN0Lk9yZGVyEhMKC2NvdW50X3VwX3RvGAYgASgFEh4KFnNlcGFyYXRlX2RhdGVfYW5kX3RpbWUYByABKAgiTgoFT3JkZXISFQoRT1JERVJfVU5TUEVDSUZJRUQQABIWChJPUkRFUl9ORVdFU1RfRklSU1QQARIWChJPUkRFUl9PTERFU1RfRklSU1QQAiJrChVTZWFyY2hTdHVkaWVzUmVzcG9uc2USKgoHc3R1ZGllcxgBIAMoCzIZLmltYWdpbmcuc3RvcmFnZS52MS5TdHVkeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFY291bnQYAyABKAUiuwEKE1NlYXJjaFNlcmllc1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEioKBGtleXMYAiADKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuTWF0Y2hLZXkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkSDAoEc2tpcBgFIAEoBRITCgtjb3VudF91cF90bxgGIAEoBRIeChZzZXBhcmF0ZV9kYXRlX2FuZF90aW1lGAcgASgIImoKFFNlYXJjaFNlcmllc1Jlc3BvbnNlEioKBnNlcmllcxgBIAMoCzIaLmltYWdpbmcuc3RvcmFnZS52MS5TZXJpZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBWNvdW50GAMgASgFIr4BChZTZWFyY2hJbnN0YW5jZXNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIqCgRrZXlzGAIgAygLMhwuaW1hZ2luZy5zdG9yYWdlLnYxLk1hdGNoS2V5EhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJEgwKBHNraXAYBSABKAUSEwoLY291bnRfdXBfdG8YBiABKAUSHgoWc2VwYXJhdGVfZGF0ZV9hbmRfdGltZRgHIAEoCCJyChdTZWFyY2hJbnN0YW5jZXNSZXNwb25zZRIvCglpbnN0YW5jZXMYASADKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBWNvdW50GAMgASgFImMKGFJldHJpZXZlSW5zdGFuY2VzUmVxdWVzdBIMCgRuYW1lGAEgASgJEiMKG2FjY2VwdF90cmFuc2Zlcl9zeW50YXhfdWlkcxgCIAMoCRIUCgxzdGFydF9vZmZzZXQYAyABKAMirgMKGVJldHJpZXZlSW5zdGFuY2VzUmVzcG9uc2USRAoGaGVhZGVyGAEgASgLMjQuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlSW5zdGFuY2VzUmVzcG9uc2UuSGVhZGVyEkAKBGRhdGEYAiABKAsyMi5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVJbnN0YW5jZXNSZXNwb25zZS5EYXRhEkQKBmZpbmlzaBgDIAEoCzI0LmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZUluc3RhbmNlc1Jlc3BvbnNlLkZpbmlzaBppCgZIZWFkZXISLgoIaW5zdGFuY2UYASABKAsyHC5pbWFnaW5nLnN0b3JhZ2UudjEuSW5zdGFuY2USEgoKc2l6ZV9ieXRlcxgCIAEoAxIbChN0cmFuc2Zlcl9zeW50YXhfdWlkGAMgASgJGjcKBERhdGESDgoGb2Zmc2V0GAEgASgDEg8KB2NvbnRlbnQYAiABKAwSDgoGY3JjMzJjGAMgASgHGh8KBkZpbmlzaBIVCg1vYmplY3RfY3JjMzJjGAEgASgHIqUCChdSZXRyaWV2ZU1ldGFkYXRhUmVxdWVzdBIMCgRuYW1lGAEgASgJEkIKBmZvcm1hdBgCIAEoDjIyLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZU1ldGFkYXRhUmVxdWVzdC5Gb3JtYXQSGQoRc29wX2luc3RhbmNlX3VpZHMYAyADKAkSGAoQbWFueV9wZXJfbWVzc2FnZRgEIAEoCBIVCg1pZl9ub25lX21hdGNoGAUgASgJImwKBkZvcm1hdBIWChJGT1JNQVRfVU5TUEVDSUZJRUQQABIXChNGT1JNQVRfSEVBREVSX0JZVEVTEAESFQoRRk9STUFUX0RJQ09NX0pTT04QAhIaChZGT1JNQVRfRElDT01fSlNPTl9HWklQEAMi5QMKGFJldHJpZXZlTWV0YWRhdGFSZXNwb25zZRIuCghpbnN0YW5jZRgBIAEoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5JbnN0YW5jZRIPCgdjb250ZW50GAIgASgMEhsKE3RyYW5zZmVyX3N5bnRheF91aWQYAyABKAkSTgoJaW5zdGFuY2VzGAQgAygLMjsuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlTWV0YWRhdGFSZXNwb25zZS5JbnN0YW5jZUhlYWRlchIMCgRldGFnGAUgASgJEhQKDG5vdF9tb2RpZmllZBgGIAEoCBJPCgh3YXJuaW5ncxgHIAMoCzI9LmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZU1ldGFkYXRhUmVzcG9uc2UuSW5zdGFuY2VXYXJuaW5ncxpuCg5JbnN0YW5jZUhlYWRlchIuCghpbnN0YW5jZRgBIAEoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5JbnN0YW5jZRIPCgdjb250ZW50GAIgASgMEhsKE3RyYW5zZmVyX3N5bnRheF91aWQYAyABKAkaNgoQSW5zdGFuY2VXYXJuaW5ncxIQCghpbnN0YW5jZRgBIAEoCRIQCgh3YXJuaW5ncxgCIAMoCSLDAwoVUmV0cmlldmVGcmFtZXNSZXF1ZXN0Eg4KBnNlcmllcxgBIAEoCRJHCgpzZWxlY3Rpb25zGAIgAygLMjMuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlRnJhbWVzUmVxdWVzdC5TZWxlY3Rpb24SPgoFb3JkZXIYAyABKA4yLy5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVGcmFtZXNSZXF1ZXN0Lk9yZGVyEiMKG2FjY2VwdF90cmFuc2Zlcl9zeW50YXhfdWlkcxgEIAMoCRIYChByZXNvbHV0aW9uX2xldmVsGAUgASgFEh0KFXdpdGhfaW5zdGFuY2VfaGVhZGVycxgGIAEoCBIeChZhZnRlcl9yZXNvbHV0aW9uX2xldmVsGAcgASgFGjQKCVNlbGVjdGlvbhIQCghpbnN0YW5jZRgBIAEoCRIVCg1mcmFtZV9udW1iZXJzGAIgAygFIl0KBU9yZGVyEhUKEU9SREVSX1VOU1BFQ0lGSUVEEAASEgoOT1JERVJfQVNfQVNLRUQQARIUChBPUkRFUl9DRU5UUkVfT1VUEAISEwoPT1JERVJfREVDSU1BVEVEEAMiyAcKFlJldHJpZXZlRnJhbWVzUmVzcG9uc2USQQoGaGVhZGVyGAEgASgLMjEuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlRnJhbWVzUmVzcG9uc2UuSGVhZGVyEj0KBGRhdGEYAiABKAsyLy5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVGcmFtZXNSZXNwb25zZS5EYXRhEkEKBmZpbmlzaBgDIAEoCzIxLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZUZyYW1lc1Jlc3BvbnNlLkZpbmlzaBJSCg9pbnN0YW5jZV9oZWFkZXIYBCABKAsyOS5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVGcmFtZXNSZXNwb25zZS5JbnN0YW5jZUhlYWRlchrhAwoGSGVhZGVyEhAKCGluc3RhbmNlGAEgASgJEhQKDGZyYW1lX251bWJlchgCIAEoBRIbChN0cmFuc2Zlcl9zeW50YXhfdWlkGAMgASgJEgwKBHJvd3MYBCABKAUSDwoHY29sdW1ucxgFIAEoBRIZChFzYW1wbGVzX3Blcl9waXhlbBgGIAEoBRIiChpwaG90b21ldHJpY19pbnRlcnByZXRhdGlvbhgHIAEoCRIWCg5iaXRzX2FsbG9jYXRlZBgIIAEoBRITCgtiaXRzX3N0b3JlZBgJIAEoBRIQCghoaWdoX2JpdBgKIAEoBRIcChRwaXhlbF9yZXByZXNlbnRhdGlvbhgLIAEoBRIhChRwbGFuYXJfY29uZmlndXJhdGlvbhgMIAEoBUgAiAEBEhIKCnNpemVfYnl0ZXMYDSABKAMSEgoKYml0X29mZnNldBgOIAEoBRIVCg1waXhlbF9rZXl3b3JkGA8gASgJEhgKEHJlc29sdXRpb25fbGV2ZWwYECABKAUSEgoKZmlyc3RfYnl0ZRgRIAEoAxIYChBmcmFtZV9zaXplX2J5dGVzGBIgASgDEhQKDGZyYW1lX2NyYzMyYxgTIAEoB0IXChVfcGxhbmFyX2NvbmZpZ3VyYXRpb24aNwoERGF0YRIOCgZvZmZzZXQYASABKAMSDwoHY29udGVudBgCIAEoDBIOCgZjcmMzMmMYAyABKAcaCAoGRmluaXNoGm4KDkluc3RhbmNlSGVhZGVyEi4KCGluc3RhbmNlGAEgASgLMhwuaW1hZ2luZy5zdG9yYWdlLnYxLkluc3RhbmNlEg8KB2NvbnRlbnQYAiABKAwSGwoTdHJhbnNmZXJfc3ludGF4X3VpZBgDIAEoCSKaBQoTUmVuZGVyRnJhbWVzUmVxdWVzdBJFCgpzZWxlY3Rpb25zGAEgAygLMjEuaW1hZ2luZy5zdG9yYWdlLnYxLlJlbmRlckZyYW1lc1JlcXVlc3QuU2VsZWN0aW9uEj4KBndpbmRvdxgCIAEoCzIuLmltYWdpbmcuc3RvcmFnZS52MS5SZW5kZXJGcmFtZXNSZXF1ZXN0LldpbmRvdxIXCg9tYXhfc2lkZV9waXhlbHMYAyABKAUSQgoIdmlld3BvcnQYBCABKAsyMC5pbWFnaW5nLnN0b3JhZ2UudjEuUmVuZGVyRnJhbWVzUmVxdWVzdC5WaWV3cG9ydBISCgptZWRpYV90eXBlGAUgASgJEg8KB3F1YWxpdHkYBiABKAUaNAoJU2VsZWN0aW9uEhAKCGluc3RhbmNlGAEgASgJEhUKDWZyYW1lX251bWJlcnMYAiADKAUa3gEKBldpbmRvdxIOCgZjZW50cmUYASABKAESDQoFd2lkdGgYAiABKAESSQoIZnVuY3Rpb24YAyABKA4yNy5pbWFnaW5nLnN0b3JhZ2UudjEuUmVuZGVyRnJhbWVzUmVxdWVzdC5XaW5kb3cuRnVuY3Rpb24iagoIRnVuY3Rpb24SGAoURlVOQ1RJT05fVU5TUEVDSUZJRUQQABITCg9GVU5DVElPTl9MSU5FQVIQARIZChVGVU5DVElPTl9MSU5FQVJfRVhBQ1QQAhIUChBGVU5DVElPTl9TSUdNT0lEEAMaYwoIVmlld3BvcnQSDwoHY29sdW1ucxgBIAEoBRIMCgRyb3dzGAIgASgFEgwKBGxlZnQYAyABKAESCwoDdG9wGAQgASgBEg0KBXdpZHRoGAUgASgBEg4KBmhlaWdodBgGIAEoASKvAQoUUmVuZGVyRnJhbWVzUmVzcG9uc2USEAoIaW5zdGFuY2UYASABKAkSFAoMZnJhbWVfbnVtYmVyGAIgASgFEhIKCm1lZGlhX3R5cGUYAyABKAkSDwoHY29udGVudBgEIAEoDBINCgV3aWR0aBgFIAEoBRIOCgZoZWlnaHQYBiABKAUSEgoKc2l6ZV9ieXRlcxgHIAEoAxIXCg9kYXRhX3NldF9zaGEyNTYYCCABKAkiNQoXUmV0cmlldmVCdWxrRGF0YVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJIq4BChhSZXRyaWV2ZUJ1bGtEYXRhUmVzcG9uc2USQwoGaGVhZGVyGAEgASgLMjMuaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlQnVsa0RhdGFSZXNwb25zZS5IZWFkZXISDwoHY29udGVudBgCIAEoDBo8CgZIZWFkZXISEgoKc2l6ZV9ieXRlcxgBIAEoAxIKCgJ2chgCIAEoCRISCgptZWRpYV90eXBlGAMgASgJIm8KElVwZGF0ZVN0dWR5UmVxdWVzdBIoCgVzdHVkeRgBIAEoCzIZLmltYWdpbmcuc3RvcmFnZS52MS5TdHVkeRIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siPwoTVXBkYXRlU3R1ZHlSZXNwb25zZRIoCgVzdHVkeRgBIAEoCzIZLmltYWdpbmcuc3RvcmFnZS52MS5TdHVkeSJxChJEZWxldGVTdHVkeVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEi8KDGdyYWNlX3BlcmlvZBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZyZWFzb24YBCABKAkiPwoTRGVsZXRlU3R1ZHlSZXNwb25zZRIoCgVzdHVkeRgBIAEoCzIZLmltYWdpbmcuc3RvcmFnZS52MS5TdHVkeSIzChNSZXN0b3JlU3R1ZHlSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcmVhc29uGAIgASgJIkAKFFJlc3RvcmVTdHVkeVJlc3BvbnNlEigKBXN0dWR5GAEgASgLMhkuaW1hZ2luZy5zdG9yYWdlLnYxLlN0dWR5InIKE0RlbGV0ZVNlcmllc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEi8KDGdyYWNlX3BlcmlvZBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZyZWFzb24YBCABKAkiQgoURGVsZXRlU2VyaWVzUmVzcG9uc2USKgoGc2VyaWVzGAEgASgLMhouaW1hZ2luZy5zdG9yYWdlLnYxLlNlcmllcyI0ChRSZXN0b3JlU2VyaWVzUmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJDChVSZXN0b3JlU2VyaWVzUmVzcG9uc2USKgoGc2VyaWVzGAEgASgLMhouaW1hZ2luZy5zdG9yYWdlLnYxLlNlcmllcyJ0ChVEZWxldGVJbnN0YW5jZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRldGFnGAIgASgJEi8KDGdyYWNlX3BlcmlvZBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZyZWFzb24YBCABKAkiSAoWRGVsZXRlSW5zdGFuY2VSZXNwb25zZRIuCghpbnN0YW5jZRgBIAEoCzIcLmltYWdpbmcuc3RvcmFnZS52MS5JbnN0YW5jZSI2ChZSZXN0b3JlSW5zdGFuY2VSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcmVhc29uGAIgASgJIkkKF1Jlc3RvcmVJbnN0YW5jZVJlc3BvbnNlEi4KCGluc3RhbmNlGAEgASgLMhwuaW1hZ2luZy5zdG9yYWdlLnYxLkluc3RhbmNlIl0KE1dhdGNoQ2hhbmdlc1JlcXVlc3QSFgoOc3RhcnRfcmV2aXNpb24YASABKAMSLgoFa2luZHMYAiADKA4yHy5pbWFnaW5nLnN0b3JhZ2UudjEuQ2hhbmdlLktpbmQiVQoUV2F0Y2hDaGFuZ2VzUmVzcG9uc2USKwoHY2hhbmdlcxgBIAMoCzIaLmltYWdpbmcuc3RvcmFnZS52MS5DaGFuZ2USEAoIcmV2aXNpb24YAiABKAMy9RAKDlN0b3JhZ2VTZXJ2aWNlEmsKDlN0b3JlSW5zdGFuY2VzEikuaW1hZ2luZy5zdG9yYWdlLnYxLlN0b3JlSW5zdGFuY2VzUmVxdWVzdBoqLmltYWdpbmcuc3RvcmFnZS52MS5TdG9yZUluc3RhbmNlc1Jlc3BvbnNlKAEwARJkCg1Db21wbGV0ZVN0dWR5EiguaW1hZ2luZy5zdG9yYWdlLnYxLkNvbXBsZXRlU3R1ZHlSZXF1ZXN0GikuaW1hZ2luZy5zdG9yYWdlLnYxLkNvbXBsZXRlU3R1ZHlSZXNwb25zZRJVCghHZXRTdHVkeRIjLmltYWdpbmcuc3RvcmFnZS52MS5HZXRTdHVkeVJlcXVlc3QaJC5pbWFnaW5nLnN0b3JhZ2UudjEuR2V0U3R1ZHlSZXNwb25zZRJYCglHZXRTZXJpZXMSJC5pbWFnaW5nLnN0b3JhZ2UudjEuR2V0U2VyaWVzUmVxdWVzdBolLmltYWdpbmcuc3RvcmFnZS52MS5HZXRTZXJpZXNSZXNwb25zZRJeCgtHZXRJbnN0YW5jZRImLmltYWdpbmcuc3RvcmFnZS52MS5HZXRJbnN0YW5jZVJlcXVlc3QaJy5pbWFnaW5nLnN0b3JhZ2UudjEuR2V0SW5zdGFuY2VSZXNwb25zZRJkCg1TZWFyY2hTdHVkaWVzEiguaW1hZ2luZy5zdG9yYWdlLnYxLlNlYXJjaFN0dWRpZXNSZXF1ZXN0GikuaW1hZ2luZy5zdG9yYWdlLnYxLlNlYXJjaFN0dWRpZXNSZXNwb25zZRJhCgxTZWFyY2hTZXJpZXMSJy5pbWFnaW5nLnN0b3JhZ2UudjEuU2VhcmNoU2VyaWVzUmVxdWVzdBooLmltYWdpbmcuc3RvcmFnZS52MS5TZWFyY2hTZXJpZXNSZXNwb25zZRJqCg9TZWFyY2hJbnN0YW5jZXMSKi5pbWFnaW5nLnN0b3JhZ2UudjEuU2VhcmNoSW5zdGFuY2VzUmVxdWVzdBorLmltYWdpbmcuc3RvcmFnZS52MS5TZWFyY2hJbnN0YW5jZXNSZXNwb25zZRJyChFSZXRyaWV2ZUluc3RhbmNlcxIsLmltYWdpbmcuc3RvcmFnZS52MS5SZXRyaWV2ZUluc3RhbmNlc1JlcXVlc3QaLS5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVJbnN0YW5jZXNSZXNwb25zZTABEm8KEFJldHJpZXZlTWV0YWRhdGESKy5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVNZXRhZGF0YVJlcXVlc3QaLC5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVNZXRhZGF0YVJlc3BvbnNlMAESaQoOUmV0cmlldmVGcmFtZXMSKS5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVGcmFtZXNSZXF1ZXN0GiouaW1hZ2luZy5zdG9yYWdlLnYxLlJldHJpZXZlRnJhbWVzUmVzcG9uc2UwARJjCgxSZW5kZXJGcmFtZXMSJy5pbWFnaW5nLnN0b3JhZ2UudjEuUmVuZGVyRnJhbWVzUmVxdWVzdBooLmltYWdpbmcuc3RvcmFnZS52MS5SZW5kZXJGcmFtZXNSZXNwb25zZTABEm8KEFJldHJpZXZlQnVsa0RhdGESKy5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVCdWxrRGF0YVJlcXVlc3QaLC5pbWFnaW5nLnN0b3JhZ2UudjEuUmV0cmlldmVCdWxrRGF0YVJlc3BvbnNlMAESXgoLVXBkYXRlU3R1ZHkSJi5pbWFnaW5nLnN0b3JhZ2UudjEuVXBkYXRlU3R1ZHlSZXF1ZXN0GicuaW1hZ2luZy5zdG9yYWdlLnYxLlVwZGF0ZVN0dWR5UmVzcG9uc2USXgoLRGVsZXRlU3R1ZHkSJi5pbWFnaW5nLnN0b3JhZ2UudjEuRGVsZXRlU3R1ZHlSZXF1ZXN0GicuaW1hZ2luZy5zdG9yYWdlLnYxLkRlbGV0ZVN0dWR5UmVzcG9uc2USYQoMUmVzdG9yZVN0dWR5EicuaW1hZ2luZy5zdG9yYWdlLnYxLlJlc3RvcmVTdHVkeVJlcXVlc3QaKC5pbWFnaW5nLnN0b3JhZ2UudjEuUmVzdG9yZVN0dWR5UmVzcG9uc2USYQoMRGVsZXRlU2VyaWVzEicuaW1hZ2luZy5zdG9yYWdlLnYxLkRlbGV0ZVNlcmllc1JlcXVlc3QaKC5pbWFnaW5nLnN0b3JhZ2UudjEuRGVsZXRlU2VyaWVzUmVzcG9uc2USZAoNUmVzdG9yZVNlcmllcxIoLmltYWdpbmcuc3RvcmFnZS52MS5SZXN0b3JlU2VyaWVzUmVxdWVzdBopLmltYWdpbmcuc3RvcmFnZS52MS5SZXN0b3JlU2VyaWVzUmVzcG9uc2USZwoORGVsZXRlSW5zdGFuY2USKS5pbWFnaW5nLnN0b3JhZ2UudjEuRGVsZXRlSW5zdGFuY2VSZXF1ZXN0GiouaW1hZ2luZy5zdG9yYWdlLnYxLkRlbGV0ZUluc3RhbmNlUmVzcG9uc2USagoPUmVzdG9yZUluc3RhbmNlEiouaW1hZ2luZy5zdG9yYWdlLnYxLlJlc3RvcmVJbnN0YW5jZVJlcXVlc3QaKy5pbWFnaW5nLnN0b3JhZ2UudjEuUmVzdG9yZUluc3RhbmNlUmVzcG9uc2USYwoMV2F0Y2hDaGFuZ2VzEicuaW1hZ2luZy5zdG9yYWdlLnYxLldhdGNoQ2hhbmdlc1JlcXVlc3QaKC5pbWFnaW5nLnN0b3JhZ2UudjEuV2F0Y2hDaGFuZ2VzUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_rpc_status, file_imaging_storage_v1_storage]);
 
 /**
  * One step of an upload. An instance of at most 3.5 MiB comes whole: header, data and finish in one message.
@@ -1671,6 +1671,293 @@ export const RetrieveFramesResponse_InstanceHeaderSchema: GenMessage<RetrieveFra
   messageDesc(file_imaging_storage_v1_storage_service, 22, 3);
 
 /**
+ * Asks for pictures.
+ *
+ * @generated from message imaging.storage.v1.RenderFramesRequest
+ */
+export type RenderFramesRequest = Message<"imaging.storage.v1.RenderFramesRequest"> & {
+  /**
+   * What to render.
+   *
+   * @generated from field: repeated imaging.storage.v1.RenderFramesRequest.Selection selections = 1;
+   */
+  selections: RenderFramesRequest_Selection[];
+
+  /**
+   * Not given: as the header says.
+   *
+   * @generated from field: imaging.storage.v1.RenderFramesRequest.Window window = 2;
+   */
+  window?: RenderFramesRequest_Window | undefined;
+
+  /**
+   * Longest side in pixels; 0: as stored. The pixel aspect ratio is kept.
+   *
+   * @generated from field: int32 max_side_pixels = 3;
+   */
+  maxSidePixels: number;
+
+  /**
+   * Instead of `max_side_pixels`.
+   *
+   * @generated from field: imaging.storage.v1.RenderFramesRequest.Viewport viewport = 4;
+   */
+  viewport?: RenderFramesRequest_Viewport | undefined;
+
+  /**
+   * `image/png`, also when empty, or `image/jpeg`.
+   *
+   * @generated from field: string media_type = 5;
+   */
+  mediaType: string;
+
+  /**
+   * Of JPEG, 1 to 100; 0: 90.
+   *
+   * @generated from field: int32 quality = 6;
+   */
+  quality: number;
+};
+
+/**
+ * Describes the message imaging.storage.v1.RenderFramesRequest.
+ * Use `create(RenderFramesRequestSchema)` to create a new message.
+ */
+export const RenderFramesRequestSchema: GenMessage<RenderFramesRequest> = /*@__PURE__*/
+  messageDesc(file_imaging_storage_v1_storage_service, 23);
+
+/**
+ * Frames of one instance.
+ *
+ * @generated from message imaging.storage.v1.RenderFramesRequest.Selection
+ */
+export type RenderFramesRequest_Selection = Message<"imaging.storage.v1.RenderFramesRequest.Selection"> & {
+  /**
+   * `studies/{uid}/series/{uid}/instances/{uid}`.
+   *
+   * @generated from field: string instance = 1;
+   */
+  instance: string;
+
+  /**
+   * Counted from 1; empty: all frames.
+   *
+   * @generated from field: repeated int32 frame_numbers = 2;
+   */
+  frameNumbers: number[];
+};
+
+/**
+ * Describes the message imaging.storage.v1.RenderFramesRequest.Selection.
+ * Use `create(RenderFramesRequest_SelectionSchema)` to create a new message.
+ */
+export const RenderFramesRequest_SelectionSchema: GenMessage<RenderFramesRequest_Selection> = /*@__PURE__*/
+  messageDesc(file_imaging_storage_v1_storage_service, 23, 0);
+
+/**
+ * A window that replaces the one of the header. It means nothing for colour images.
+ *
+ * @generated from message imaging.storage.v1.RenderFramesRequest.Window
+ */
+export type RenderFramesRequest_Window = Message<"imaging.storage.v1.RenderFramesRequest.Window"> & {
+  /**
+   * Centre, in the unit after the Modality LUT (HU for CT).
+   *
+   * @generated from field: double centre = 1;
+   */
+  centre: number;
+
+  /**
+   * Width, in the same unit; at least 1 for LINEAR, more than 0 otherwise.
+   *
+   * @generated from field: double width = 2;
+   */
+  width: number;
+
+  /**
+   * The function.
+   *
+   * @generated from field: imaging.storage.v1.RenderFramesRequest.Window.Function function = 3;
+   */
+  function: RenderFramesRequest_Window_Function;
+};
+
+/**
+ * Describes the message imaging.storage.v1.RenderFramesRequest.Window.
+ * Use `create(RenderFramesRequest_WindowSchema)` to create a new message.
+ */
+export const RenderFramesRequest_WindowSchema: GenMessage<RenderFramesRequest_Window> = /*@__PURE__*/
+  messageDesc(file_imaging_storage_v1_storage_service, 23, 1);
+
+/**
+ * The functions of PS3.3 C.11.2.1.
+ *
+ * @generated from enum imaging.storage.v1.RenderFramesRequest.Window.Function
+ */
+export enum RenderFramesRequest_Window_Function {
+  /**
+   * Taken as LINEAR.
+   *
+   * @generated from enum value: FUNCTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * With the half units of PS3.3 C.11.2.1.2.1.
+   *
+   * @generated from enum value: FUNCTION_LINEAR = 1;
+   */
+  LINEAR = 1,
+
+  /**
+   * From centre - width / 2 to centre + width / 2.
+   *
+   * @generated from enum value: FUNCTION_LINEAR_EXACT = 2;
+   */
+  LINEAR_EXACT = 2,
+
+  /**
+   * The S-shaped curve of PS3.3 C.11.2.1.3.1.
+   *
+   * @generated from enum value: FUNCTION_SIGMOID = 3;
+   */
+  SIGMOID = 3,
+}
+
+/**
+ * Describes the enum imaging.storage.v1.RenderFramesRequest.Window.Function.
+ */
+export const RenderFramesRequest_Window_FunctionSchema: GenEnum<RenderFramesRequest_Window_Function> = /*@__PURE__*/
+  enumDesc(file_imaging_storage_v1_storage_service, 23, 1, 0);
+
+/**
+ * What part of a frame is shown, and how large (PS3.18 8.3.5.1.3). The picture is the largest that fits, with the aspect
+ * ratio kept, so that it fills the viewport in one direction at least.
+ *
+ * @generated from message imaging.storage.v1.RenderFramesRequest.Viewport
+ */
+export type RenderFramesRequest_Viewport = Message<"imaging.storage.v1.RenderFramesRequest.Viewport"> & {
+  /**
+   * Pixels of the picture from left to right, at most; 1 to 8192.
+   *
+   * @generated from field: int32 columns = 1;
+   */
+  columns: number;
+
+  /**
+   * Pixels of the picture from top to bottom, at most; 1 to 8192.
+   *
+   * @generated from field: int32 rows = 2;
+   */
+  rows: number;
+
+  /**
+   * Left border of the region, in columns of the frame from its left edge.
+   *
+   * @generated from field: double left = 3;
+   */
+  left: number;
+
+  /**
+   * Upper border of the region, in rows of the frame from its upper edge.
+   *
+   * @generated from field: double top = 4;
+   */
+  top: number;
+
+  /**
+   * Width of the region in columns; 0: to the right edge; negative: so wide, and mirrored left to right.
+   *
+   * @generated from field: double width = 5;
+   */
+  width: number;
+
+  /**
+   * Height of the region in rows; 0: to the lower edge; negative: so high, and mirrored top to bottom.
+   *
+   * @generated from field: double height = 6;
+   */
+  height: number;
+};
+
+/**
+ * Describes the message imaging.storage.v1.RenderFramesRequest.Viewport.
+ * Use `create(RenderFramesRequest_ViewportSchema)` to create a new message.
+ */
+export const RenderFramesRequest_ViewportSchema: GenMessage<RenderFramesRequest_Viewport> = /*@__PURE__*/
+  messageDesc(file_imaging_storage_v1_storage_service, 23, 2);
+
+/**
+ * One picture, or the next part of it. A picture of at most 3.5 MB comes as one message.
+ *
+ * @generated from message imaging.storage.v1.RenderFramesResponse
+ */
+export type RenderFramesResponse = Message<"imaging.storage.v1.RenderFramesResponse"> & {
+  /**
+   * `studies/{uid}/series/{uid}/instances/{uid}`; in the first message of a picture, as are the fields below.
+   *
+   * @generated from field: string instance = 1;
+   */
+  instance: string;
+
+  /**
+   * Counts from 1.
+   *
+   * @generated from field: int32 frame_number = 2;
+   */
+  frameNumber: number;
+
+  /**
+   * `image/png` or `image/jpeg`.
+   *
+   * @generated from field: string media_type = 3;
+   */
+  mediaType: string;
+
+  /**
+   * The file, or its next part of at most 1 MiB.
+   *
+   * @generated from field: bytes content = 4;
+   */
+  content: Uint8Array;
+
+  /**
+   * Columns of the picture.
+   *
+   * @generated from field: int32 width = 5;
+   */
+  width: number;
+
+  /**
+   * Rows of the picture.
+   *
+   * @generated from field: int32 height = 6;
+   */
+  height: number;
+
+  /**
+   * Bytes of the file.
+   *
+   * @generated from field: int64 size_bytes = 7;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * That of the instance: as long as it is the same, the same request gives the same picture.
+   *
+   * @generated from field: string data_set_sha256 = 8;
+   */
+  dataSetSha256: string;
+};
+
+/**
+ * Describes the message imaging.storage.v1.RenderFramesResponse.
+ * Use `create(RenderFramesResponseSchema)` to create a new message.
+ */
+export const RenderFramesResponseSchema: GenMessage<RenderFramesResponse> = /*@__PURE__*/
+  messageDesc(file_imaging_storage_v1_storage_service, 24);
+
+/**
  * Names a bulk value.
  *
  * @generated from message imaging.storage.v1.RetrieveBulkDataRequest
@@ -1696,7 +1983,7 @@ export type RetrieveBulkDataRequest = Message<"imaging.storage.v1.RetrieveBulkDa
  * Use `create(RetrieveBulkDataRequestSchema)` to create a new message.
  */
 export const RetrieveBulkDataRequestSchema: GenMessage<RetrieveBulkDataRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 23);
+  messageDesc(file_imaging_storage_v1_storage_service, 25);
 
 /**
  * A part of a bulk value.
@@ -1724,7 +2011,7 @@ export type RetrieveBulkDataResponse = Message<"imaging.storage.v1.RetrieveBulkD
  * Use `create(RetrieveBulkDataResponseSchema)` to create a new message.
  */
 export const RetrieveBulkDataResponseSchema: GenMessage<RetrieveBulkDataResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 24);
+  messageDesc(file_imaging_storage_v1_storage_service, 26);
 
 /**
  * Announces the value.
@@ -1759,7 +2046,7 @@ export type RetrieveBulkDataResponse_Header = Message<"imaging.storage.v1.Retrie
  * Use `create(RetrieveBulkDataResponse_HeaderSchema)` to create a new message.
  */
 export const RetrieveBulkDataResponse_HeaderSchema: GenMessage<RetrieveBulkDataResponse_Header> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 24, 0);
+  messageDesc(file_imaging_storage_v1_storage_service, 26, 0);
 
 /**
  * Changes a study.
@@ -1788,7 +2075,7 @@ export type UpdateStudyRequest = Message<"imaging.storage.v1.UpdateStudyRequest"
  * Use `create(UpdateStudyRequestSchema)` to create a new message.
  */
 export const UpdateStudyRequestSchema: GenMessage<UpdateStudyRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 25);
+  messageDesc(file_imaging_storage_v1_storage_service, 27);
 
 /**
  * The changed study.
@@ -1809,7 +2096,7 @@ export type UpdateStudyResponse = Message<"imaging.storage.v1.UpdateStudyRespons
  * Use `create(UpdateStudyResponseSchema)` to create a new message.
  */
 export const UpdateStudyResponseSchema: GenMessage<UpdateStudyResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 26);
+  messageDesc(file_imaging_storage_v1_storage_service, 28);
 
 /**
  * Deletes a study.
@@ -1851,7 +2138,7 @@ export type DeleteStudyRequest = Message<"imaging.storage.v1.DeleteStudyRequest"
  * Use `create(DeleteStudyRequestSchema)` to create a new message.
  */
 export const DeleteStudyRequestSchema: GenMessage<DeleteStudyRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 27);
+  messageDesc(file_imaging_storage_v1_storage_service, 29);
 
 /**
  * The deleted study.
@@ -1872,7 +2159,7 @@ export type DeleteStudyResponse = Message<"imaging.storage.v1.DeleteStudyRespons
  * Use `create(DeleteStudyResponseSchema)` to create a new message.
  */
 export const DeleteStudyResponseSchema: GenMessage<DeleteStudyResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 28);
+  messageDesc(file_imaging_storage_v1_storage_service, 30);
 
 /**
  * Brings a study back.
@@ -1900,7 +2187,7 @@ export type RestoreStudyRequest = Message<"imaging.storage.v1.RestoreStudyReques
  * Use `create(RestoreStudyRequestSchema)` to create a new message.
  */
 export const RestoreStudyRequestSchema: GenMessage<RestoreStudyRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 29);
+  messageDesc(file_imaging_storage_v1_storage_service, 31);
 
 /**
  * The restored study.
@@ -1921,7 +2208,7 @@ export type RestoreStudyResponse = Message<"imaging.storage.v1.RestoreStudyRespo
  * Use `create(RestoreStudyResponseSchema)` to create a new message.
  */
 export const RestoreStudyResponseSchema: GenMessage<RestoreStudyResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 30);
+  messageDesc(file_imaging_storage_v1_storage_service, 32);
 
 /**
  * Deletes a series.
@@ -1963,7 +2250,7 @@ export type DeleteSeriesRequest = Message<"imaging.storage.v1.DeleteSeriesReques
  * Use `create(DeleteSeriesRequestSchema)` to create a new message.
  */
 export const DeleteSeriesRequestSchema: GenMessage<DeleteSeriesRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 31);
+  messageDesc(file_imaging_storage_v1_storage_service, 33);
 
 /**
  * The deleted series.
@@ -1984,7 +2271,7 @@ export type DeleteSeriesResponse = Message<"imaging.storage.v1.DeleteSeriesRespo
  * Use `create(DeleteSeriesResponseSchema)` to create a new message.
  */
 export const DeleteSeriesResponseSchema: GenMessage<DeleteSeriesResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 32);
+  messageDesc(file_imaging_storage_v1_storage_service, 34);
 
 /**
  * Brings a series back.
@@ -2012,7 +2299,7 @@ export type RestoreSeriesRequest = Message<"imaging.storage.v1.RestoreSeriesRequ
  * Use `create(RestoreSeriesRequestSchema)` to create a new message.
  */
 export const RestoreSeriesRequestSchema: GenMessage<RestoreSeriesRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 33);
+  messageDesc(file_imaging_storage_v1_storage_service, 35);
 
 /**
  * The restored series.
@@ -2033,7 +2320,7 @@ export type RestoreSeriesResponse = Message<"imaging.storage.v1.RestoreSeriesRes
  * Use `create(RestoreSeriesResponseSchema)` to create a new message.
  */
 export const RestoreSeriesResponseSchema: GenMessage<RestoreSeriesResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 34);
+  messageDesc(file_imaging_storage_v1_storage_service, 36);
 
 /**
  * Deletes an instance.
@@ -2075,7 +2362,7 @@ export type DeleteInstanceRequest = Message<"imaging.storage.v1.DeleteInstanceRe
  * Use `create(DeleteInstanceRequestSchema)` to create a new message.
  */
 export const DeleteInstanceRequestSchema: GenMessage<DeleteInstanceRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 35);
+  messageDesc(file_imaging_storage_v1_storage_service, 37);
 
 /**
  * The deleted instance.
@@ -2096,7 +2383,7 @@ export type DeleteInstanceResponse = Message<"imaging.storage.v1.DeleteInstanceR
  * Use `create(DeleteInstanceResponseSchema)` to create a new message.
  */
 export const DeleteInstanceResponseSchema: GenMessage<DeleteInstanceResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 36);
+  messageDesc(file_imaging_storage_v1_storage_service, 38);
 
 /**
  * Brings an instance back.
@@ -2124,7 +2411,7 @@ export type RestoreInstanceRequest = Message<"imaging.storage.v1.RestoreInstance
  * Use `create(RestoreInstanceRequestSchema)` to create a new message.
  */
 export const RestoreInstanceRequestSchema: GenMessage<RestoreInstanceRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 37);
+  messageDesc(file_imaging_storage_v1_storage_service, 39);
 
 /**
  * The restored instance.
@@ -2145,7 +2432,7 @@ export type RestoreInstanceResponse = Message<"imaging.storage.v1.RestoreInstanc
  * Use `create(RestoreInstanceResponseSchema)` to create a new message.
  */
 export const RestoreInstanceResponseSchema: GenMessage<RestoreInstanceResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 38);
+  messageDesc(file_imaging_storage_v1_storage_service, 40);
 
 /**
  * Watches the change log.
@@ -2173,7 +2460,7 @@ export type WatchChangesRequest = Message<"imaging.storage.v1.WatchChangesReques
  * Use `create(WatchChangesRequestSchema)` to create a new message.
  */
 export const WatchChangesRequestSchema: GenMessage<WatchChangesRequest> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 39);
+  messageDesc(file_imaging_storage_v1_storage_service, 41);
 
 /**
  * Changes, or a mark of progress.
@@ -2201,7 +2488,7 @@ export type WatchChangesResponse = Message<"imaging.storage.v1.WatchChangesRespo
  * Use `create(WatchChangesResponseSchema)` to create a new message.
  */
 export const WatchChangesResponseSchema: GenMessage<WatchChangesResponse> = /*@__PURE__*/
-  messageDesc(file_imaging_storage_v1_storage_service, 40);
+  messageDesc(file_imaging_storage_v1_storage_service, 42);
 
 /**
  * Stores, finds and retrieves DICOM objects.
@@ -2379,6 +2666,22 @@ export const StorageService: GenService<{
     methodKind: "server_streaming";
     input: typeof RetrieveFramesRequestSchema;
     output: typeof RetrieveFramesResponseSchema;
+  },
+  /**
+   * Renders frames to PNG or JPEG, in the order asked for. Grey values go through Modality LUT, window or VOI LUT and
+   * polarity, palettes become colours, pixels square.
+   *
+   * Errors:
+   * - NOT_FOUND: no such instance or frame.
+   * - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+   *   cannot be.
+   *
+   * @generated from rpc imaging.storage.v1.StorageService.RenderFrames
+   */
+  renderFrames: {
+    methodKind: "server_streaming";
+    input: typeof RenderFramesRequestSchema;
+    output: typeof RenderFramesResponseSchema;
   },
   /**
    * Streams one bulk value: what the DICOM JSON model of RetrieveMetadata names by a BulkDataURI `bulkdata/{path}`.
