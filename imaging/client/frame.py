@@ -92,12 +92,13 @@ class FrameAssembly:
         if header is None:
             raise ChecksumMismatch("A frame came without its header", hint="Retrieve it again.")
         if message.HasField("data"):
-            if google_crc32c.value(message.data.content) != message.data.crc32c:
+            content = message.data.content  # each look at it is a copy
+            if google_crc32c.value(content) != message.data.crc32c:
                 raise ChecksumMismatch("A part of the frame changed on the way", where=header.instance)
             if message.HasField("finish") and not self._content:
                 self._header = None
-                return self._whole(header, message.data.content)
-            self._content += message.data.content
+                return self._whole(header, content)
+            self._content += content
         if not message.HasField("finish"):
             return None
         self._header = None
