@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import dimse, orthanc, plots
 from benchmarks.figure import Bench, Figure
 from benchmarks.figures import (
+    ct_chest,
     dicomweb,
     dimse_store,
     frames,
@@ -49,6 +50,8 @@ _MEASURES: dict[str, Callable[[Bench], Figure]] = {
     "frames": frames.measure,
     "frames_of_limit": frames_of_limit.measure,
     "htj2k_transcode": htj2k_transcode.measure,
+    "ct_chest_400": ct_chest.measure,
+    "ct_chest_400_rss": ct_chest.measure_memory,
     "web_frames": dicomweb.measure,
     "rendered": dicomweb.measure_rendered,
     "rendered_jpeg": dicomweb.measure_rendered_jpeg,
@@ -71,6 +74,7 @@ _NEEDS = {
     "dimse_storescu": "dimse_store",
     "dimse_storescu_four": "dimse_store",
     "frames_of_limit": "frames",
+    "ct_chest_400_rss": "ct_chest_400",
     "rendered": "web_frames",
     "rendered_jpeg": "web_frames",
     "qido_series": "qido",
