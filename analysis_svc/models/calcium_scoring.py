@@ -14,6 +14,7 @@ from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag, S
 from analysis_svc.model import ModelParameters, Report
 from analysis_svc.models.ct_input import derived_flags, require_ct_of_people, slice_thickness_mm
 from analysis_svc.models.sharp_kernel import Sharpness, kernel_sharpness
+from analysis_svc.regions.imaged_region import not_imaged
 from analysis_svc.regions.region import Region, SegmentedVolume
 from imaging.errors import MeasurementRefused
 from imaging.volume.volume import SourceFrame, Volume
@@ -68,6 +69,9 @@ class CalciumScoring:
         scores: list[CalciumScore] = []
         for number, region in enumerate(segmented.regions):
             report(number, len(segmented.regions), "regions", "scoring")
+            if refusal := not_imaged(region, volume):
+                refusals.append(refusal)
+                continue
             # A voxel that two regions share counts once, so that the total is the sum.
             own = region.mask & ~counted[region.box]
             score = calcium_score(volume.voxels[region.box], own, volume.spacing_mm)

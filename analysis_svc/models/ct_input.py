@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis_svc.anatomy.body_mask import SKIN_HU
 from analysis_svc.measurement import QualityFlag
 from imaging.errors import MeasurementRefused
+from imaging.volume.padding import is_padding, padding_value
 from imaging.volume.volume import Volume
 
 HOUNSFIELD_UNIT: Final = "[hnsf'U]"
@@ -14,6 +19,8 @@ RESEARCH_USE: Final = QualityFlag(
     "RESEARCH_USE", "For research; the method was checked on phantoms and not validated clinically."
 )
 
+
+_AIR_HU: Final = -1000
 
 _VOXEL_MM: Final = (0.05, 20.0)
 """Of CT of people: dental images have the least, spot checks with few slices the most."""
@@ -42,6 +49,15 @@ def require_ct_of_people(volume: Volume, subject: str) -> None:
             hint="Correct Pixel Spacing (0028,0030) and Image Position (0020,0032) at the sender.",
             metadata={"rule": "VOXEL_SIZE"},
         )
+
+
+def hounsfield_values(volume: Volume) -> NDArray[np.float32] | NDArray[np.int16]:
+    """The voxels, where padding is air: some senders write it as a value that would be bone."""
+    padding = padding_value(volume)
+    if padding is None or padding <= SKIN_HU:
+        return volume.voxels
+    padded = is_padding(volume.voxels, padding)
+    return volume.voxels if padded is None else np.where(padded, volume.voxels.dtype.type(_AIR_HU), volume.voxels)
 
 
 def slice_thickness_mm(volume: Volume) -> float:

@@ -15,7 +15,7 @@ from analysis_svc.anatomy.patient_axes import PatientAxes
 from analysis_svc.anatomy.shared_masks import shared_body_mask, shared_lung_mask
 from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag
 from analysis_svc.model import ModelParameters, Report
-from analysis_svc.models.ct_input import contrast_flags, require_ct_of_people, slice_thickness_mm
+from analysis_svc.models.ct_input import contrast_flags, hounsfield_values, require_ct_of_people, slice_thickness_mm
 from analysis_svc.models.lesion_candidates import Candidate, find_candidates, hull_of_lungs
 from analysis_svc.models.lesion_size import LesionSize, measure_lesion
 from imaging.errors import MeasurementRefused
@@ -75,7 +75,7 @@ class LesionMeasurement:
                 "Take the series with thin slices; max_slice_thickness_mm sets the limit.",
             )
         axes = PatientAxes.of(volume)
-        voxels = axes.turn(volume.voxels)
+        voxels = axes.turn(hounsfield_values(volume))
         report(0, _STEPS, "steps", "finding the body")
         body = shared_body_mask(voxels, axes.spacing_mm)
         report(1, _STEPS, "steps", "finding the lungs")

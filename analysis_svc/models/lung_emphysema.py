@@ -19,6 +19,7 @@ from analysis_svc.models.ct_input import (
     RESEARCH_USE,
     contrast_flags,
     derived_flags,
+    hounsfield_values,
     require_ct_of_people,
     slice_thickness_mm,
 )
@@ -70,7 +71,7 @@ class LungEmphysema:
         require_ct_of_people(volume, self.name)
         flags = [RESEARCH_USE, *self._acquisition(volume, parameters)]
         axes = PatientAxes.of(volume)
-        voxels = axes.turn(volume.voxels)
+        voxels = axes.turn(hounsfield_values(volume))
         report(0, _STEPS, "steps", "finding the body")
         body = shared_body_mask(voxels, axes.spacing_mm)
         report(1, _STEPS, "steps", "finding the lungs")

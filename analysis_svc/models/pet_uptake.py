@@ -14,8 +14,10 @@ from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag, R
 from analysis_svc.model import ModelParameters, Report
 from analysis_svc.pet.suv_peak import peak
 from analysis_svc.pet.suv_scale import SuvScale, suv_scale
+from analysis_svc.regions.imaged_region import not_imaged
 from analysis_svc.regions.region import Region, SegmentedVolume
 from imaging.errors import MeasurementRefused
+from imaging.volume.padding import is_padding, padding_value
 from imaging.volume.volume import Volume
 
 _LARGEST_VOXEL_MM: Final = 6.2
@@ -86,6 +88,9 @@ class PetUptake:
         told = segmented.regions[: parameters.max_regions]
         for number, region in enumerate(told):
             report(number, len(told), "regions", "measuring")
+            if refusal := not_imaged(region, volume):
+                refusals.append(refusal)
+                continue
             found, own = _region(region, volume, scale, parameters, flags)
             measurements += found
             masks += own
@@ -98,7 +103,8 @@ class PetUptake:
 
 
 def _hottest(volume: Volume, scale: SuvScale, flags: tuple[QualityFlag, ...]) -> Measurement:
-    place = int(volume.voxels.argmax())
+    padded = is_padding(volume.voxels, padding_value(volume))
+    place = int((volume.voxels if padded is None else np.where(padded, -np.inf, volume.voxels)).argmax())
     physiological = QualityFlag("PHYSIOLOGICAL_UPTAKE", "The hottest voxel of the series, wherever it is.")
     return Measurement(
         concept=concepts.SUV_BODY_WEIGHT,
@@ -151,7 +157,9 @@ def _region(
         of(concepts.SUV_BODY_WEIGHT, float(values.mean()), concepts.SUV_UNIT, concepts.MEAN),
     ]
     if max(volume.spacing_mm) <= _LARGEST_VOXEL_MM:
-        highest = peak(volume.voxels, region.box, region.mask, volume.spacing_mm)
+        padded = is_padding(volume.voxels, padding_value(volume))
+        imaged = volume.voxels if padded is None else np.where(padded, np.nan, volume.voxels)
+        highest = peak(imaged, region.box, region.mask, volume.spacing_mm)
         if highest is not None:
             found.append(of(concepts.SUV_BODY_WEIGHT, highest * scale.factor, concepts.SUV_UNIT, concepts.PEAK))
     threshold = QualityFlag("THRESHOLD", f"Voxels with {words}.")

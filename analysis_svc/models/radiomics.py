@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import numpy as np
 from pydantic import Field
 from pydicom.sr.coding import Code
 
@@ -16,6 +15,7 @@ from analysis_svc.radiomics.feature import Feature, UnitKind
 from analysis_svc.radiomics.intensity_histogram import fixed_bin_number, intensity_histogram
 from analysis_svc.radiomics.intensity_statistics import intensity_statistics
 from analysis_svc.radiomics.morphology import morphology
+from analysis_svc.regions.imaged_region import not_imaged
 from analysis_svc.regions.region import Region, SegmentedVolume
 from imaging.errors import MeasurementRefused
 from imaging.volume.volume import Volume
@@ -81,14 +81,8 @@ class Radiomics:
 def _measured(region: Region, volume: Volume, parameters: Radiomics.Parameters) -> list[Measurement] | Refusal:
     voxels = volume.voxels[region.box]
     values = voxels[region.mask]
-    padding = volume.attributes.get("PixelPaddingValue")
-    if not np.isfinite(values).all() or (padding is not None and (values == float(padding)).any()):
-        return Refusal(
-            f"region at slice {region.widest_slice + 1}",
-            "NOT_IMAGED",
-            "The region holds pixels that are padding or no number: it reaches beyond the field of view",
-            "Draw it inside the image.",
-        )
+    if refusal := not_imaged(region, volume):
+        return refusal
     features: list[Feature] = []
     if "morphology" in parameters.families:
         # The centre of mass needs a scale with a true zero too.

@@ -15,7 +15,7 @@ from analysis_svc.anatomy.shared_masks import shared_body_mask
 from analysis_svc.anatomy.tissue_classes import Tissue, classify
 from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag, bar_chart
 from analysis_svc.model import ModelParameters, Report
-from analysis_svc.models.ct_input import RESEARCH_USE, contrast_flags, require_ct_of_people
+from analysis_svc.models.ct_input import RESEARCH_USE, contrast_flags, hounsfield_values, require_ct_of_people
 from imaging.errors import MeasurementRefused
 from imaging.volume.volume import SourceFrame, Volume
 
@@ -57,7 +57,7 @@ class TissueComposition:
         """See `analysis_svc.model.Model`."""
         require_ct_of_people(volume, self.name)
         axes = PatientAxes.of(volume)
-        voxels = axes.turn(volume.voxels)
+        voxels = axes.turn(hounsfield_values(volume))
         report(0, _STEPS, "steps", "finding the body")
         body = shared_body_mask(voxels, axes.spacing_mm)
         if not body.any():

@@ -18,6 +18,7 @@ from analysis_svc.model import ModelParameters, Report
 from analysis_svc.onnx.model_card import ModelCard, OnnxOutput, read_model_card
 from analysis_svc.onnx.onnx_run import run_onnx
 from imaging.errors import SettingsInvalid
+from imaging.volume.padding import is_padding, padding_value
 from imaging.volume.resample import resample
 from imaging.volume.volume import Volume
 
@@ -75,12 +76,19 @@ class OnnxModel:
             )
         low, high = self.card.input.window
         scaled = (axes.turn(grid.voxels).astype(np.float32) - np.float32(low)) / np.float32(high - low)
-        masks = run_onnx(self.card, self._path, np.nan_to_num(np.clip(scaled, 0, 1)), report)
+        scaled = np.nan_to_num(np.clip(scaled, 0, 1))
+        outside = is_padding(grid.voxels, padding_value(grid))
+        if outside is not None:
+            scaled[axes.turn(outside)] = 0
+        masks = run_onnx(self.card, self._path, scaled, report)
+        outside = is_padding(volume.voxels, padding_value(volume))
         flag = QualityFlag("INTENDED_USE", f"{self.card.intended_use} (Weights: {self.card.licence}.)")
         told: list[Measurement] = []
         made: list[Mask] = []
         for output, mask in zip(self.card.outputs, masks, strict=True):
             voxels = _on_grid_of(volume, grid, axes.turn_back(mask.astype(np.bool_)))
+            if outside is not None:
+                voxels &= ~outside
             made.append(_mask(output, voxels))
             told.append(_volume(output, voxels, volume, flag))
         return Analysis(tuple(told), tuple(made))

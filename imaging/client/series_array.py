@@ -99,7 +99,7 @@ async def series_array(
             (h.sop_instance_uid, h.frame_number): h for item in with_pixels for h in frame_headers(item.dataset)
         }
         pairs = [(described[frame.sop_instance_uid, frame.frame_number], frame.pixels) for frame in frames]
-        volume = assemble(pairs)
+        volume = assemble(pairs, unify_padding=False)
     except (VolumeRefused, KeyError) as refused:
         reason = refused.text if isinstance(refused, VolumeRefused) else "A frame has no attributes of its own"
         datasets = {item.instance.name: item.dataset for item in with_pixels}

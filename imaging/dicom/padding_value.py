@@ -1,6 +1,24 @@
-"""Pixel Padding Value (0028,0120) as the stored value that it stands for."""
+"""Pixel Padding Value and Range Limit as the stored values that they stand for (PS3.3 C.7.5.1.1.2)."""
 
 from __future__ import annotations
+
+from pydicom.dataset import Dataset
+
+from imaging.dicom.header_value import first_number
+
+
+def stored_padding(header: Dataset, bits: int, *, signed: bool) -> tuple[int, int] | None:
+    """Pixel Padding Value (0028,0120) and the Range Limit (0028,0121), or the value once more; None without a value.
+
+    All values from one to the other are padding; the limit is on either side of the value. `bits` and `signed` as for
+    `as_stored`.
+    """
+    value = first_number(header, "PixelPaddingValue")
+    if value is None:
+        return None
+    limit = first_number(header, "PixelPaddingRangeLimit")
+    first, last = (as_stored(int(each), bits, signed=signed) for each in (value, value if limit is None else limit))
+    return first, last
 
 
 def as_stored(value: int, bits: int, *, signed: bool) -> int:

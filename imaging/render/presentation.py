@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from imaging.dicom.header_value import numbers, text
-from imaging.dicom.padding_value import as_stored
+from imaging.dicom.header_value import text
+from imaging.dicom.padding_value import stored_padding
 from imaging.errors import PixelDataInvalid
 
 
@@ -44,10 +44,10 @@ def rgb_to_bytes(stored: NDArray[Any], bits_stored: int) -> NDArray[np.uint8]:
 
 def padding_mask(stored: NDArray[Any], header: Dataset) -> NDArray[np.bool_] | None:
     """Which pixels are outside the image (Pixel Padding Value and Range Limit); None if the header names none."""
-    first = numbers(header, "PixelPaddingValue")
-    if first is None or stored.dtype.kind not in "iu":
+    if stored.dtype.kind not in "iu":
         return None
-    last = numbers(header, "PixelPaddingRangeLimit") or first
-    bits, signed = stored.dtype.itemsize * 8, stored.dtype.kind == "i"
-    low, high = sorted(as_stored(int(each[0]), bits, signed=signed) for each in (first, last))
+    padding = stored_padding(header, stored.dtype.itemsize * 8, signed=stored.dtype.kind == "i")
+    if padding is None:
+        return None
+    low, high = sorted(padding)
     return (stored >= low) & (stored <= high)

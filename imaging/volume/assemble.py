@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from imaging.volume.frame_header import FrameHeader
 from imaging.volume.geometry import VolumeGeometry, volume_geometry
 from imaging.volume.header_values import refused
-from imaging.volume.padding import padding_text
+from imaging.volume.padding import one_padding, padding_text
 from imaging.volume.volume import Volume
 
 StoredValues = NDArray[Any]
 """Shape (rows, columns), integers as decoded, or floats of Float Pixel Data."""
 
 
-def assemble(frames: Sequence[tuple[FrameHeader, StoredValues]], *, min_slices: int = 2) -> Volume:
+def assemble(
+    frames: Sequence[tuple[FrameHeader, StoredValues]], *, min_slices: int = 2, unify_padding: bool = True
+) -> Volume:
     """The volume that frames make, in any order; values after slope and intercept (PS3.3 C.11.1).
 
     The voxels are int16 where that is exact (whole stored values, whole slope and intercept, result within the range),
@@ -31,6 +33,9 @@ def assemble(frames: Sequence[tuple[FrameHeader, StoredValues]], *, min_slices: 
         Header and stored values of each.
     min_slices
         See `volume_geometry`.
+    unify_padding
+        All padding gets the value that stands in `Volume.attributes`, see `one_padding`; False: all voxels stay as
+        the images have them.
 
     Raises
     ------
@@ -53,7 +58,14 @@ def assemble(frames: Sequence[tuple[FrameHeader, StoredValues]], *, min_slices: 
     voxels = np.empty(geometry.shape, dtype=np.int16) if exact else np.empty(geometry.shape, dtype=np.float32)
     for index, (header, stored) in enumerate(ordered):
         voxels[index] = _rescaled(header, stored)
-    return _volume(voxels, geometry, [header for header, _ in ordered])
+    padding = one_padding(voxels, [_padding(header) for header, _ in ordered]) if unify_padding else None
+    return _volume(voxels, geometry, [header for header, _ in ordered], padding)
+
+
+def _padding(header: FrameHeader) -> tuple[float, float] | None:
+    if header.padding_value is None:
+        return None
+    return header.padding_value, header.padding_value if header.padding_limit is None else header.padding_limit
 
 
 def _is_exact_int16(header: FrameHeader, stored: StoredValues) -> bool:
@@ -72,7 +84,10 @@ def _rescaled(header: FrameHeader, stored: StoredValues) -> NDArray[Any]:
 
 
 def _volume(
-    voxels: NDArray[np.int16] | NDArray[np.float32], geometry: VolumeGeometry, headers: Sequence[FrameHeader]
+    voxels: NDArray[np.int16] | NDArray[np.float32],
+    geometry: VolumeGeometry,
+    headers: Sequence[FrameHeader],
+    padding: float | None,
 ) -> Volume:
     first = headers[0]
     thickness = first.slice_thickness_mm
@@ -82,8 +97,8 @@ def _volume(
     ):
         thickness = None
     attributes = dict(first.attributes)
-    if first.padding_value is not None and all(header.padding_value == first.padding_value for header in headers):
-        attributes["PixelPaddingValue"] = padding_text(first.padding_value)
+    if padding is not None:
+        attributes["PixelPaddingValue"] = padding_text(padding)
     return Volume(
         voxels=voxels,
         spacing_mm=geometry.spacing_mm,

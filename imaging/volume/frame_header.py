@@ -45,6 +45,9 @@ class FrameHeader:
     padding_value: float | None = None
     """PixelPaddingValue (0028,0120) after rescale; such voxels are outside the field of view."""
 
+    padding_limit: float | None = None
+    """PixelPaddingRangeLimit (0028,0121) after rescale: all values from one to the other are padding."""
+
     frame_of_reference_uid: str = ""
     study_instance_uid: str = ""
     series_instance_uid: str = ""

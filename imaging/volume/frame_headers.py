@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from imaging.dicom.header_value import first_item, first_number, items, text
-from imaging.dicom.padding_value import as_stored
+from imaging.dicom.padding_value import stored_padding
 from imaging.volume.frame_header import FrameHeader
 from imaging.volume.header_values import refused, required_numbers
 from imaging.volume.image_kind import refuse_other_kinds
@@ -190,7 +190,8 @@ def _header(
             attribute="PixelSpacing",
         )
     slope, intercept, rescale_type = read_rescale(dataset, scale, where)
-    padding = _stored_padding(dataset)
+    bits = int(first_number(dataset, "BitsAllocated") or 16)  # without bits there are no pixels either
+    padding = stored_padding(dataset, max(1, bits), signed=first_number(dataset, "PixelRepresentation") == 1)
     modality = text(dataset, "Modality")
     return FrameHeader(
         sop_class_uid=text(dataset, "SOPClassUID"),
@@ -213,7 +214,8 @@ def _header(
             text(dataset, "DoseUnits"),
             is_rescaled=is_rescaled(scale),
         ),
-        padding_value=None if padding is None else padding * slope + intercept,
+        padding_value=None if padding is None else padding[0] * slope + intercept,
+        padding_limit=None if padding is None else padding[1] * slope + intercept,
         frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
         study_instance_uid=text(dataset, "StudyInstanceUID"),
         series_instance_uid=text(dataset, "SeriesInstanceUID"),
@@ -221,14 +223,6 @@ def _header(
         attributes={name: value for name in _ATTRIBUTES if (value := _first_text(groups, name))},
         dimensions=_dimensions(dataset, groups),
     )
-
-
-def _stored_padding(dataset: Dataset) -> int | None:
-    value, bits = first_number(dataset, "PixelPaddingValue"), first_number(dataset, "BitsAllocated")
-    if value is None:
-        return None
-    # Without bits there are no pixels either.
-    return as_stored(int(value), int(bits or 16), signed=first_number(dataset, "PixelRepresentation") == 1)
 
 
 def _dimensions(dataset: Dataset, groups: Sequence[Dataset]) -> dict[str, str]:

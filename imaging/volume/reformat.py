@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from imaging.errors import InvalidArgument
-from imaging.volume.padding import is_padding, padding_text, padding_value
+from imaging.volume.padding import below, is_padding, padding_text, padding_value
 from imaging.volume.resample import MAX_VOXELS, Progress
 from imaging.volume.volume import Volume
 
@@ -76,7 +76,7 @@ def reformat(
     result = np.empty(shape, dtype=volume.voxels.dtype)
     padded = is_padding(volume.voxels, padding_value(volume))
     padding = padding_value(volume)
-    padding = _below(volume.voxels) if padding is None else padding
+    padding = below(volume.voxels) if padding is None else padding
     any_padding = False
     sources = []
     rows = max(1, _BLOCK_PIXELS // shape[2])
@@ -157,14 +157,3 @@ def _between(blocks: list[tuple[bool, float, float]], count: int) -> tuple[int, 
     met = [block for block in blocks if block[0]] or blocks
     first, last = math.floor(min(low for _, low, _ in met) + _EDGE), math.ceil(max(high for *_, high in met) - _EDGE)
     return max(0, min(first, count - 1)), max(0, min(last, count - 1))
-
-
-def _below(voxels: NDArray[np.float32] | NDArray[np.int16]) -> float:
-    """A value for padding below all others, and near: 16 bits are spread over both where an image is stored."""
-    low, high = float(voxels.min()), float(voxels.max())
-    if voxels.dtype.kind == "i":
-        return max(low - 1.0, -32768.0)
-    if high - low >= 1000 or low == high:
-        return float(np.float32(math.floor(low) - 1.0))
-    step = max((high - low) / 1000, 2 * float(np.spacing(np.float32(max(abs(low), abs(high))))))
-    return float(np.float32(low - step))

@@ -11,6 +11,7 @@ from skimage.exposure import equalize_adapthist
 
 from imaging.derived.derivation import Derivation
 from imaging.errors import VolumeRefused
+from imaging.volume.padding import is_padding, padding_value, with_nearest
 from imaging.volume.volume import Volume
 from processing_svc.steps.step import Progress, Step, StepParameters
 
@@ -54,7 +55,7 @@ class Clahe(Step[ClaheParameters]):
     """
 
     name: ClassVar[str] = "clahe"
-    version: ClassVar[str] = "1.1"
+    version: ClassVar[str] = "1.2"
     description: ClassVar[str] = "Equalize the contrast of each neighbourhood, with a limit (CLAHE)."
     within_slices: ClassVar[bool] = True
     Parameters = ClaheParameters
@@ -63,7 +64,7 @@ class Clahe(Step[ClaheParameters]):
         """Grey levels 0 to 4095 as int16, same grid, no unit any more; black where all values are alike.
 
         The darkest and the brightest pixel of a slice keep their places between `lowest` and `highest`, and what lies
-        between them is equalized.
+        between them is equalized. Padding is black, and takes no part: the nearest pixel stands for it.
 
         Raises
         ------
@@ -77,14 +78,22 @@ class Clahe(Step[ClaheParameters]):
             for size, spacing in zip(volume.voxels.shape[1:], volume.spacing_mm[1:], strict=True)
         ]
         result = np.zeros(volume.voxels.shape, dtype=np.int16)
-        for index in range(count):
-            plane = (volume.voxels[index].astype(np.float64).clip(low, high) - low) / max(high - low, 1e-12)
+        for index, stored in enumerate(volume.voxels):
+            padded = is_padding(stored, padding_value(volume))
+            if padded is not None:
+                if padded.all():
+                    progress(index + 1, count)
+                    continue
+                stored = with_nearest(stored, padded)
+            plane = (stored.astype(np.float64).clip(low, high) - low) / max(high - low, 1e-12)
             darkest, brightest = plane.min(), plane.max()
             if darkest < brightest:
                 # It stretches what it gets and what it gives from 0 to 1, however little of the range the slice takes.
                 equal = equalize_adapthist(plane, kernel_size=tile, clip_limit=parameters.clip_limit)
                 plane = darkest + equal * (brightest - darkest)
             result[index] = np.rint(plane * LEVELS)
+            if padded is not None:
+                result[index][padded] = 0
             progress(index + 1, count)
         attributes = {name: value for name, value in volume.attributes.items() if name != "PixelPaddingValue"}
         return replace(volume, voxels=result, units="1", attributes=attributes)
@@ -102,8 +111,8 @@ class Clahe(Step[ClaheParameters]):
 
 def _range(volume: Volume, parameters: ClaheParameters) -> tuple[float, float]:
     voxels = volume.voxels[:, ::2, ::2]
-    padding = volume.attributes.get("PixelPaddingValue")
-    image = voxels if padding is None else voxels[voxels != float(padding)]
+    padded = is_padding(voxels, padding_value(volume))
+    image = voxels if padded is None else voxels[~padded]
     tails = np.percentile(image if image.size else voxels, _TAILS_PERCENT)
     low = float(tails[0]) if parameters.lowest is None else parameters.lowest
     high = float(tails[1]) if parameters.highest is None else parameters.highest

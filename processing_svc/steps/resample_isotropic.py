@@ -23,7 +23,7 @@ class ResampleIsotropic(Step[ResampleIsotropicParameters]):
     """See `imaging.volume.resample`: linear interpolation, geometry exact, nominal slice thickness kept."""
 
     name: ClassVar[str] = "resample-isotropic"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     description: ClassVar[str] = "Resample to cubic voxels by linear interpolation."
     Parameters = ResampleIsotropicParameters
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from imaging.derived.derivation import Derivation
 from imaging.render.voi_lut import DISPLAY_MAXIMUM
 from imaging.render.voi_lut import Window as DisplayWindow
+from imaging.volume.padding import is_padding, padding_value
 from imaging.volume.volume import Volume
 from processing_svc.steps.step import Progress, Step, StepParameters
 
@@ -28,13 +29,13 @@ class Window(Step[WindowParameters]):
     """The linear VOI function (PS3.3 C.11.2.1.2.1), applied for good: for viewers and models that know no window."""
 
     name: ClassVar[str] = "window"
-    version: ClassVar[str] = "1.0"
+    version: ClassVar[str] = "1.1"
     description: ClassVar[str] = "Map the values of a window linearly to 8 or 16 bit grey levels."
     within_slices: ClassVar[bool] = True
     Parameters = WindowParameters
 
     def apply(self, volume: Volume, parameters: WindowParameters, progress: Progress) -> Volume:
-        """Grey levels in whole numbers: int16 for 8 bits, float32 for 16; same grid, no unit any more."""
+        """Grey levels as whole numbers, padding black: int16 for 8 bits, float32 for 16; same grid, no unit."""
         count = volume.voxels.shape[0]
         result: NDArray[np.int16] | NDArray[np.float32]
         if parameters.bits == 8:
@@ -43,8 +44,12 @@ class Window(Step[WindowParameters]):
             result = np.empty(volume.voxels.shape, dtype=np.float32)
         display = DisplayWindow.checked(parameters.centre, parameters.width)
         scale = float(2**parameters.bits - 1) / DISPLAY_MAXIMUM
-        for index in range(count):
-            result[index] = np.rint(display.apply(volume.voxels[index]) * scale)
+        padding = padding_value(volume)
+        for index, plane in enumerate(volume.voxels):
+            result[index] = np.rint(display.apply(plane) * scale)
+            padded = is_padding(plane, padding)
+            if padded is not None:
+                result[index][padded] = 0
             progress(index + 1, count)
         attributes = {name: value for name, value in volume.attributes.items() if name != "PixelPaddingValue"}
         return replace(volume, voxels=result, units="1", attributes=attributes)

@@ -139,6 +139,16 @@ def test_a_region_that_cannot_be_laid_over_the_images_makes_the_total_incomplete
     assert alone.measurements == ()
 
 
+def test_a_region_that_holds_padding_is_refused_and_makes_the_total_incomplete() -> None:
+    volume = _phantom()
+    volume.voxels[1, 39, 39] = 3000
+    volume = replace(volume, attributes={**volume.attributes, "PixelPaddingValue": "3000"})
+    analysis = _analyze(volume)
+    assert [refusal.rule for refusal in analysis.refusals] == ["NOT_IMAGED"]
+    assert {item.tracking_identifier for item in analysis.measurements} == {"Right coronary", "Calcium in all"}
+    assert "INCOMPLETE" in {flag.code for flag in analysis.measurements[0].quality_flags}
+
+
 def test_another_tube_voltage_may_be_allowed_and_is_flagged() -> None:
     analysis = _analyze(replace(_phantom(1.0), attributes={"KVP": "100"}), allow_any_tube_voltage=True)
     assert {"TUBE_VOLTAGE", "SLICE_THICKNESS"} <= {flag.code for flag in analysis.measurements[0].quality_flags}

@@ -229,3 +229,15 @@ def test_padding_and_odd_numbers_do_not_reach_the_network(tmp_path: Path) -> Non
     voxels[0, 0, 0] = np.nan
     (mask,) = _analyze(write(tmp_path / "m", onnx_models.threshold()), replace(volume, voxels=voxels)).masks
     assert not mask.voxels[0, 0, 0]
+
+
+@pytest.mark.parametrize("spacing", ["", "  spacing_mm: [2.0, 2.0, 2.0]\n"])
+def test_padding_is_never_a_part_of_a_mask(tmp_path: Path, spacing: str) -> None:
+    volume = _volume()
+    voxels = volume.voxels.copy()
+    voxels[:, :, 26:] = 3000
+    card = CARD.replace("input:\n", f"input:\n{spacing}")
+    padded = replace(volume, voxels=voxels, attributes={"PixelPaddingValue": "3000"})
+    (mask,) = _analyze(write(tmp_path / "m", onnx_models.threshold(), card), padded).masks
+    assert mask.voxels[5, 15, 22]
+    assert not mask.voxels[:, :, 26:].any()

@@ -194,6 +194,15 @@ async def test_drawn_balls_have_their_uptake_volume_and_glycolysis(services: Ser
     assert segmentation.startswith("studies/")
 
 
+async def test_the_hottest_voxel_is_none_of_the_padding(services: Services) -> None:
+    headers = pet_headers()
+    for header in headers:
+        header.PixelData = b"\xff\x7f" + header.PixelData[2:]
+        header.PixelPaddingValue = 0x7FFF
+    result = await services.analyze(analysis_request(await _send(services, headers), "pet-uptake"))
+    assert [finding.value for finding in result.findings] == [pytest.approx(10.0, rel=1e-3)]
+
+
 async def test_a_fixed_threshold_takes_what_is_over_it(services: Services) -> None:
     headers = pet_headers("ADMIN")
     series = await _send(services, headers)

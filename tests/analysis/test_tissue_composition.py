@@ -67,6 +67,18 @@ def test_the_table_is_not_part_of_the_body() -> None:
     assert not (body & table).any()
 
 
+@pytest.mark.parametrize("padding", [-2000, 0, 3000])
+def test_padding_is_no_tissue_whatever_its_value(padding: int) -> None:
+    volume, _ = chest(COARSE_MM)
+    rows, columns = np.indices(volume.voxels.shape[1:])
+    outside = np.hypot(*(part - (size - 1) / 2 for part, size in zip((rows, columns), rows.shape, strict=True)))
+    voxels = np.where(outside > 0.52 * max(rows.shape), np.int16(padding), volume.voxels)
+    assert (voxels == padding).any()
+    padded = replace(volume, voxels=voxels, attributes={**volume.attributes, "PixelPaddingValue": str(padding)})
+    air = replace(volume, voxels=np.where(voxels == padding, np.int16(-1000), voxels))
+    assert _volumes_ml(_analyze(padded)) == _volumes_ml(_analyze(air))
+
+
 def test_percentages_are_those_of_the_volumes() -> None:
     analysis = _of_phantom()
     volumes = _volumes_ml(analysis)

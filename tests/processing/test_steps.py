@@ -284,13 +284,17 @@ def test_clahe_refuses_a_range_without_values(limit: dict[str, float]) -> None:
         _apply("clahe", _volume(ramp), **limit)
 
 
-def test_clahe_takes_no_percentile_of_padding() -> None:
-    values = np.full((1, 32, 32), -2000, dtype=np.int16)
+def test_padding_takes_no_part_in_clahe_and_is_black() -> None:
+    values = np.full((1, 32, 32), 5000, dtype=np.int16)
     values[0, 8:24, 8:24] = np.arange(256).reshape(16, 16)
-    padded = replace(_volume(values), attributes={"PixelPaddingValue": "-2000"})
+    inside = values < 5000
+    padded = replace(_volume(values), attributes={"PixelPaddingValue": "5000"})
     low, high = np.percentile(values[0, 8:24:2, 8:24:2], (0.5, 99.5))
-    given = _apply("clahe", _volume(values), lowest=low, highest=high).voxels
-    assert np.array_equal(_apply("clahe", padded).voxels, given)
+    filled = np.pad(values[:, 8:24, 8:24], ((0, 0), (8, 8), (8, 8)), mode="edge")
+    given = _apply("clahe", _volume(filled), lowest=low, highest=high).voxels
+    found = _apply("clahe", padded).voxels
+    assert np.array_equal(found[inside], given[inside])
+    assert (found[~inside] == 0).all()
 
 
 def test_clahe_makes_no_tile_smaller_than_8_pixels() -> None:
@@ -313,7 +317,14 @@ def _disc_in_padding(shape: tuple[int, int, int] = (4, 48, 48)) -> tuple[Volume,
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"), [("unsharp-mask", {}), ("denoise-tv", {"noise_sigma": 10}), ("denoise-nlm", {})]
+    ("name", "parameters"),
+    [
+        ("unsharp-mask", {}),
+        ("denoise-tv", {"noise_sigma": 10}),
+        ("denoise-nlm", {}),
+        ("denoise-median", {}),
+        ("denoise-median", {"size_voxels": 7}),
+    ],
 )
 def test_padding_stays_and_is_no_edge_to_sharpen_or_to_smooth(name: str, parameters: dict[str, Any]) -> None:
     volume, disc = _disc_in_padding()
@@ -325,3 +336,38 @@ def test_padding_stays_and_is_no_edge_to_sharpen_or_to_smooth(name: str, paramet
 def test_a_slice_of_padding_alone_stays_as_it_is() -> None:
     volume = _volume(np.full((2, 16, 16), -2000, np.int16), attributes={"PixelPaddingValue": "-2000"})
     assert (_apply("unsharp-mask", volume).voxels == -2000).all()
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_the_median_beside_padding_is_that_of_the_others(size: int, dtype: Any) -> None:
+    random = np.random.RandomState(9)
+    voxels = random.normal(0, 100, (10, 9, 8)).astype(dtype)
+    padded = random.uniform(size=voxels.shape) < 0.2
+    padded[:, :, 6:] = True
+    voxels[padded] = 3000
+    found = _apply("denoise-median", _volume(voxels, attributes={"PixelPaddingValue": "3000"}), size_voxels=size).voxels
+    reach = size // 2
+    values = np.pad(np.where(padded, np.nan, voxels.astype(np.float64)), reach, mode="edge")
+    cubes = np.lib.stride_tricks.sliding_window_view(values, (size,) * 3).reshape(*voxels.shape, -1)
+    expected = np.nanmedian(cubes[~padded], axis=1)
+    assert np.array_equal(found[~padded], np.rint(expected) if dtype is np.int16 else expected.astype(dtype))
+    assert (found[padded] == 3000).all()
+
+
+def test_padding_is_black_in_a_window_whatever_its_value() -> None:
+    voxels = np.array([[[40, 3000], [240, -160]]], np.int16)
+    assert _apply("window", _volume(voxels, attributes={"PixelPaddingValue": "3000"})).voxels.tolist() == [
+        [[128, 0], [255, 0]]
+    ]
+
+
+@pytest.mark.parametrize("padding", [-2000, 3000])
+def test_what_has_a_part_of_padding_is_padding_on_cubic_voxels(padding: int) -> None:
+    volume, disc = _disc_in_padding((6, 40, 40))
+    voxels = np.where(disc, 40, padding).astype(np.int16)
+    volume = replace(volume, voxels=voxels, attributes={"PixelPaddingValue": str(padding)}, spacing_mm=(2.0, 1.0, 1.0))
+    new = _apply("resample-isotropic", volume, spacing_mm=0.7)
+    assert np.unique(new.voxels).tolist() == sorted([40, padding])
+    assert (new.voxels == 40).sum() * new.voxel_volume_mm3 == pytest.approx(disc.sum() * 2.0, rel=0.15)
+    assert new.attributes["PixelPaddingValue"] == str(padding)

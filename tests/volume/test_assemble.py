@@ -294,6 +294,51 @@ def test_different_thicknesses_leave_it_unknown_and_padding_is_told_in_units() -
     assert volume.attributes["PixelPaddingValue"] == "-3024"
 
 
+def test_a_range_of_padding_becomes_one_value() -> None:
+    stored = np.array([[0, 5, 10, 11], [1000, 1001, 0, 7], [3, 2, 1, 12]], np.uint16)
+    frames = [
+        (replace(header, rescale_intercept=-1024.0, padding_value=-1024.0, padding_limit=-1014.0), stored)
+        for header, _ in _stack()
+    ]
+    voxels = assemble(frames).voxels
+    expected = np.where(stored <= 10, -1024, stored.astype(np.int16) - 1024)
+    assert all(np.array_equal(plane, expected) for plane in voxels)
+    assert assemble(frames).attributes["PixelPaddingValue"] == "-1024"
+    as_sent = assemble(frames, unify_padding=False)
+    assert np.array_equal(as_sent.voxels[0], stored.astype(np.int16) - 1024)
+    assert "PixelPaddingValue" not in as_sent.attributes
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "told"),
+    [(0.0, 9.0, [[-1, 9], *[[0, -1]] * 5]), (9.0, None, [[0, -1], *[[0, 9]] * 5])],
+)
+def test_padding_that_not_all_slices_tell_gets_a_value_that_is_no_tissue(
+    first: float, others: float | None, told: list[list[int]]
+) -> None:
+    stored = np.array([[0, 9, 5, 5], [5, 5, 5, 5], [5, 5, 5, 5]], np.int16)
+    frames = [
+        (replace(header, rescale_intercept=0.0, padding_value=others if index else first), stored)
+        for index, (header, _) in enumerate(_stack())
+    ]
+    volume = assemble(frames)
+    assert volume.attributes["PixelPaddingValue"] == "-1"
+    assert [plane.ravel()[:2].tolist() for plane in volume.voxels] == told
+
+
+def test_a_range_whose_value_does_not_fit_gets_another_one() -> None:
+    stored = np.full((3, 4), 100, np.uint16)
+    stored[0, 0] = 30000
+    frames = [
+        (replace(header, rescale_intercept=0.0, padding_value=65535.0, padding_limit=20000.0), stored)
+        for header, _ in _stack()
+    ]
+    volume = assemble(frames)
+    assert volume.voxels.dtype == np.int16
+    assert (volume.voxels[:, 0, 0] == float(volume.attributes["PixelPaddingValue"])).all()
+    assert (volume.voxels[:, 0, 1:] == 100).all()
+
+
 def test_headers_alone_tell_the_geometry() -> None:
     frames = _stack()
     geometry = volume_geometry([header for header, _ in reversed(frames)])

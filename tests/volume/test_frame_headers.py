@@ -78,6 +78,15 @@ def test_a_classic_ct_image_tells_everything() -> None:
     assert header.frame_number == 1
 
 
+def test_padding_that_is_written_in_the_other_sign_is_what_the_pixels_have() -> None:
+    dataset = _read("CT_small.dcm")
+    del dataset.PixelPaddingValue
+    dataset.add_new("PixelPaddingValue", "US", 63536)
+    dataset.add_new("PixelPaddingRangeLimit", "US", 64536)
+    (header,) = frame_headers(dataset)
+    assert (header.padding_value, header.padding_limit) == (-2000 - 1024, -1000 - 1024)
+
+
 def test_an_enhanced_image_takes_shared_and_per_frame_groups() -> None:
     dataset = _enhanced()
     headers = frame_headers(dataset)
