@@ -99,6 +99,18 @@ class FindingGroup:
     charts: tuple[Chart, ...] = ()
     place: ImagePlace | None = None
 
+    @property
+    def frames(self) -> tuple[SourceFrame, ...]:
+        """The distinct frames that its values rest on."""
+        return tuple(dict.fromkeys(frame for each in self.measurements for frame in each.frames))
+
+    @property
+    def best_frame(self) -> SourceFrame | None:
+        """The frame that shows it best: the one with its axes, else the middle of those that its values rest on."""
+        drawn = tuple(dict.fromkeys(frame for each in self.measurements if each.line_mm for frame in each.frames))
+        frames = drawn or self.frames
+        return frames[len(frames) // 2] if frames else None
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

@@ -63,10 +63,9 @@ def collect_references(
 def group_frames(group: FindingGroup) -> list[SourceFrame]:
     """The distinct frames of a group that can be referred to."""
     usable = set(uids_of_name(group.series)) >= {"studies", "series"}
-    frames = dict.fromkeys(frame for each in group.measurements for frame in each.frames)
     valid = [
         frame
-        for frame in frames
+        for frame in group.frames
         if usable and frame.sop_class_uid and uids_of_name(f"instances/{frame.sop_instance_uid}")
     ]
     return valid[:MAX_FRAMES_PER_GROUP]

@@ -56,11 +56,9 @@ def choose_key_images(groups: Sequence[FindingGroup], at_most: int) -> tuple[Key
 def _wishes(groups: Sequence[FindingGroup]) -> list[KeyImageWish]:
     shared: dict[tuple[str, str, SourceFrame], list[FindingGroup]] = {}
     for group in groups:
-        frames = list(dict.fromkeys(frame for each in group.measurements for frame in each.frames))
-        if not frames or not group.measurements:
+        frame = group.best_frame
+        if frame is None:
             continue
-        # Several frames are those that a value rests on, in order: the middle one shows the most of it.
-        frame = frames[len(frames) // 2]
         shared.setdefault((group.series, group.measurements[0].model, frame), []).append(group)
     wishes = [KeyImageWish(series, frame, tuple(members)) for (series, _, frame), members in shared.items()]
     # A frame with nothing drawn in looks the same for every model.

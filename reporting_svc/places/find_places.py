@@ -48,11 +48,9 @@ class PlaceFinder:
         return tuple([await self._placed(group) for group in groups])
 
     async def _placed(self, group: FindingGroup) -> FindingGroup:
-        frames = group_frames(group)
-        if not frames:
+        frame = group.best_frame
+        if frame is None or frame not in group_frames(group):
             return group
-        # Several frames are those that a value rests on, in order: the middle one shows the most of it.
-        frame = frames[len(frames) // 2]
         header = await self._header(f"{group.series}/instances/{frame.sop_instance_uid}")
         if header is None:
             return group

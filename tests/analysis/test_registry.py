@@ -25,6 +25,7 @@ BUILT_IN = [
     "mr-quality",
     "pet-uptake",
     "radiomics",
+    "region-axes",
     "tissue-composition",
 ]
 
