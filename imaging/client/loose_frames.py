@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+import numpy as np
 from google.protobuf.struct_pb2 import Struct
 from numpy.typing import NDArray
 
@@ -61,13 +64,15 @@ async def process_frames(
     Raises
     ------
     NotFound, InvalidArgument
-        No such step, or parameters that it refuses.
+        No such step, parameters that it refuses, or a frame that is no image. What `frames` raise comes out, too.
     """
     pb = processing_service_pb2
+    given = _Given(frames)
+    setup = pb.ProcessFramesRequest.Setup(step=step, parameters=_struct(parameters))
 
     async def requests() -> AsyncIterator[processing_service_pb2.ProcessFramesRequest]:
-        yield pb.ProcessFramesRequest(setup=pb.ProcessFramesRequest.Setup(step=step, parameters=_struct(parameters)))
-        async for index, frame in _numbered(frames):
+        yield pb.ProcessFramesRequest(setup=setup)
+        async for index, frame in given:
             for part in frame_parts(frame, spacing_mm):
                 yield pb.ProcessFramesRequest(frame_id=index, values=part)
 
@@ -77,7 +82,7 @@ async def process_frames(
     call = stub.ProcessFrames(requests())
     assembly = LooseFrameAssembly()
     try:
-        with domain_errors("processing"):
+        with given.errors(), domain_errors("processing"):
             async for answer in call:
                 if answer.HasField("error"):
                     yield ProcessedFrame(answer.frame_id, None, from_status(answer.error))
@@ -107,23 +112,25 @@ async def analyze_frames(
     Raises
     ------
     NotFound, InvalidArgument
-        No such model, parameters that it refuses, or a model that needs more than a frame.
+        No such model, parameters that it refuses, a model that needs more than a frame, or a frame that is no image.
+        What `frames` raise comes out, too.
     """
     pb = analysis_service_pb2
+    given = _Given(frames)
+    setup = pb.AnalyzeFramesRequest.Setup(
+        model=model, parameters=_struct(parameters), modality=modality, units=units, attributes=attributes
+    )
 
     async def requests() -> AsyncIterator[analysis_service_pb2.AnalyzeFramesRequest]:
-        setup = pb.AnalyzeFramesRequest.Setup(
-            model=model, parameters=_struct(parameters), modality=modality, units=units, attributes=attributes
-        )
         yield pb.AnalyzeFramesRequest(setup=setup)
-        async for index, frame in _numbered(frames):
+        async for index, frame in given:
             for part in frame_parts(frame, spacing_mm):
                 yield pb.AnalyzeFramesRequest(frame_id=index, values=part)
 
     stub: analysis_service_pb2_grpc.AnalysisServiceAsyncStub = analysis_service_pb2_grpc.AnalysisServiceStub(channel)
     call = stub.AnalyzeFrames(requests())
     try:
-        with domain_errors("analysis"):
+        with given.errors(), domain_errors("analysis"):
             async for answer in call:
                 yield AnalyzedFrame(
                     answer.frame_id,
@@ -135,19 +142,44 @@ async def analyze_frames(
         call.cancel()
 
 
-async def _numbered(frames: Frames) -> AsyncIterator[tuple[int, NDArray[Any]]]:
-    index = 0
-    if isinstance(frames, AsyncIterable):
-        async for frame in frames:
-            yield index, _plane(frame)
-            index += 1
-    else:
-        for frame in frames:
-            yield index, _plane(frame)
-            index += 1
+class _Given:
+    """The frames with their places, from 0.
+
+    Where they raise, or one is no image, gRPC ends the call as cancelled, without a word: `errors` tells the reason.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._error: Exception | None = None
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, NDArray[Any]]]:
+        index = 0
+        try:
+            if isinstance(self._frames, AsyncIterable):
+                async for frame in self._frames:
+                    yield index, _plane(frame)
+                    index += 1
+            else:
+                for frame in self._frames:
+                    yield index, _plane(frame)
+                    index += 1
+        except Exception as error:
+            self._error = error
+            raise
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise what the frames have raised instead of the cancellation that it caused."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._error is None:
+                raise
+            raise self._error from None
 
 
-def _plane(frame: NDArray[Any]) -> NDArray[Any]:
+def _plane(given: NDArray[Any]) -> NDArray[Any]:
+    frame = np.asarray(given)
     if frame.ndim != 2 or frame.dtype.kind not in "biuf":
         raise InvalidArgument(
             f"A frame of shape {frame.shape} and type {frame.dtype}",

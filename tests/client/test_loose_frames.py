@@ -228,6 +228,34 @@ async def test_models_that_need_more_than_a_frame_are_refused(channels: Any) -> 
             ]
 
 
+async def test_what_the_frames_raise_is_told_instead_of_a_cancelled_call(channels: Any) -> None:
+    async def broken() -> AsyncIterator[Any]:
+        yield _frames(1)[0]
+        raise OSError("the detector is away")
+
+    for given, kind, told in (
+        ([np.zeros((3, 4, 5), np.int16)], InvalidArgument, r"shape \(3, 4, 5\)"),
+        ([np.zeros((3, 4), np.complex64)], InvalidArgument, "complex64"),
+        (broken(), OSError, "the detector is away"),
+    ):
+        with pytest.raises(kind, match=told):
+            _ = [frame async for frame in process_frames(channels[0], given, "window", {}, (1.0, 1.0))]
+    with pytest.raises(InvalidArgument, match="shape"):
+        _ = [
+            frame
+            async for frame in analyze_frames(
+                channels[1],
+                [np.zeros(3, np.int16)],
+                "image-statistics",
+                {},
+                (1.0, 1.0),
+                modality="",
+                units="1",
+                attributes={},
+            )
+        ]
+
+
 async def test_no_more_is_asked_for_than_there_is_room_for() -> None:
     asked, done = 0, asyncio.Event()
 
