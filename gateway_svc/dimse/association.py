@@ -87,7 +87,8 @@ class Association:
         """Message ids of requests that the peer has cancelled (C-CANCEL)."""
         self.message_since: float | None = None
         """When the message that is incomplete now has begun."""
-        self._fragment_bytes = min(peer_max_length or _OWN_MAX_LENGTH, _OWN_MAX_LENGTH) - PDV_HEADER.size
+        # Each fragment has an even number of bytes (PS3.8 E.1); many peers end an association over an odd one.
+        self._fragment_bytes = (min(peer_max_length or _OWN_MAX_LENGTH, _OWN_MAX_LENGTH) - PDV_HEADER.size) & ~1
         self._command = bytearray()
         self._command_context = 0
         self._incoming: tuple[int, IncomingDataSet] | None = None
@@ -154,6 +155,8 @@ class Association:
         # The last fragment is marked as such, so each is held until another one is there.
         held = memoryview(b"")
         async for piece in data:
+            if len(held) % 2:
+                piece, held = b"".join((held[-1:], piece)), held[:-1]
             if held:
                 await self._send_piece(context, held, 0)
             held = memoryview(piece)

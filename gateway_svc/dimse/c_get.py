@@ -35,12 +35,15 @@ async def c_get(
     async def tell(counts: Counts) -> None:
         await association.send(context, counts.on(command.response(status.PENDING), is_last=False))
 
-    counts = await send_all(
+    counts = Counts(len(wanted))
+    left = await send_all(
         storage,
         wanted,
         StoreScu(association),
+        counts,
         is_cancelled=lambda: command.message_id in association.cancelled,
         tell=tell,
         peer=peer,
     )
+    counts.give_up(left)
     return counts.final(command), counts.identifier(context.transfer_syntax)

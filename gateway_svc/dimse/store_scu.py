@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 from gateway_svc.dimse import status
@@ -14,8 +14,8 @@ from gateway_svc.dimse.data_set import AssociationLost
 from gateway_svc.dimse.requestor import MOST_CONTEXTS, UNCOMPRESSED
 from gateway_svc.dimse.stored_object import StoredObject
 from gateway_svc.dimse.wanted_instances import Wanted
-from imaging.dicom.transfer_syntax import PixelFamily, transfer_syntax
-from imaging.errors import FailedPrecondition, ImagingError, Overloaded, UnsupportedTransferSyntax
+from imaging.dicom.transfer_syntax import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, PixelFamily, transfer_syntax
+from imaging.errors import FailedPrecondition, ImagingError, InvalidDicom, Overloaded, UnsupportedTransferSyntax
 from imaging.storage.v1 import storage_service_pb2 as pb
 
 ANSWER_SECONDS: Final = 60.0
@@ -103,6 +103,14 @@ class StoreScu:
                 metadata={"transfer_syntax_uid": item.transfer_syntax_uid},
             )
         data = await stored.data_set()
+        if stored.data_set_bytes % 2:  # many a peer ends the association over it, some only after half a minute
+            if context.transfer_syntax != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+                raise InvalidDicom(
+                    "The data set has an odd number of bytes, which no DICOM message may have (PS3.8 E.1)",
+                    where=item.name,
+                    hint="Correct the odd lengths of its elements at the source, or retrieve it by DICOMweb.",
+                )
+            data = _padded(data)
         self._message_id = self._message_id % 0xFFFF + 1
         ae_title, message_id = self._originator
         command = Command(
@@ -141,6 +149,16 @@ class StoreScu:
             self._association.abort(why="the peer sent something else than the answer")
             raise AssociationLost("the peer sent something else than the answer")
         return command
+
+
+async def _padded(data: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """With the null byte that a deflated data set of an odd length should have had (PS3.5 A.5)."""
+    if isinstance(data, bytes):
+        yield data
+    else:
+        async for piece in data:
+            yield piece
+    yield b"\0"
 
 
 def _is_success(answer: Command, item: Wanted) -> bool:

@@ -26,15 +26,16 @@ class StoredObject:
 
     def __init__(self, storage: StorageStub, request: pb.RetrieveInstancesRequest) -> None:
         self.name = request.name
+        self.data_set_bytes = 0
+        """Size of `data_set`, once that was asked for."""
+
         self._call: Any = storage.RetrieveInstances(request)
         self._first: pb.RetrieveInstancesResponse | None = None
         self._is_finished = False
 
     async def transfer_syntax_uid(self) -> str:
         """The transfer syntax in which it comes; raises as `data_set`."""
-        if self._first is None:
-            self._first = await self._message()
-        return self._first.header.transfer_syntax_uid
+        return (await self._header()).transfer_syntax_uid
 
     async def data_set(self) -> bytes | AsyncIterator[bytes]:
         """The data set without file meta: at once where it came in one message, otherwise piece by piece.
@@ -44,8 +45,10 @@ class StoredObject:
         ImagingError
             Why it cannot be read; the iterator too. What came in one message was proven by storage before.
         """
+        size = (await self._header()).size_bytes
         content = await self._content()
         start = read_file_meta(content).end
+        self.data_set_bytes = size - start
         first = content[start:]
         return first if self._is_finished else self._pieces(first)
 
@@ -62,6 +65,11 @@ class StoredObject:
         yield first
         while not self._is_finished:
             yield await self._content()
+
+    async def _header(self) -> pb.RetrieveInstancesResponse.Header:
+        if self._first is None:
+            self._first = await self._message()
+        return self._first.header
 
     async def _message(self) -> pb.RetrieveInstancesResponse:
         with domain_errors(self.name):

@@ -38,6 +38,11 @@ class Counts:
 
     is_cancelled: bool = False
 
+    def give_up(self, left: Sequence[Wanted]) -> None:
+        """Count as failed what will not be sent."""
+        self.remaining -= len(left)
+        self.failed += [item.sop_instance_uid for item in left]
+
     def on(self, response: Command, *, is_last: bool) -> Command:
         """The response with these counts; how many remain is told while it goes on, and after a cancel."""
         remaining = self.remaining if not is_last or self.is_cancelled else None
@@ -70,32 +75,31 @@ async def send_all(
     storage: StorageStub,
     wanted: Sequence[Wanted],
     scu: StoreScu,
+    counts: Counts,
     *,
     is_cancelled: Callable[[], bool],
     tell: Callable[[Counts], Awaitable[None]],
     peer: str,
-) -> Counts:
-    """Send each instance; one that fails does not stop the others, unless the association is lost with it.
+) -> Sequence[Wanted]:
+    """Send each instance; one that fails does not stop the others. What is left when the association is lost.
 
     Parameters
     ----------
+    counts
+        What becomes of each is counted here.
     tell
         Called with the counts at most every `PENDING_EVERY_SECONDS`.
     peer
         Who they are sent to, for the log.
     """
-    counts = Counts(len(wanted))
     loop = asyncio.get_running_loop()
-    told, is_lost = loop.time(), False
+    told = loop.time()
     with closing(UpcomingObjects(storage, [scu.request(item) for item in wanted])) as upcoming:
-        for item in wanted:
+        for number, item in enumerate(wanted, start=1):
             if is_cancelled():
                 counts.is_cancelled = True
-                break
+                return ()
             counts.remaining -= 1
-            if is_lost:
-                counts.failed.append(item.sop_instance_uid)
-                continue
             try:
                 if await scu.send(item, upcoming.take()):
                     counts.completed += 1
@@ -106,12 +110,13 @@ async def send_all(
                 _log.warning(
                     "an instance was not sent", extra={"to": peer, "reason": error.reason, "error": error.text}
                 )
-                is_lost = not scu.is_open
+                if not scu.is_open:
+                    return wanted[number:]
             except AssociationLost as error:
                 counts.failed.append(item.sop_instance_uid)
                 _log.warning("the association to send instances was lost", extra={"to": peer, "why": str(error)})
-                is_lost = True
+                return wanted[number:]
             if loop.time() - told >= PENDING_EVERY_SECONDS and counts.remaining:
                 await tell(counts)
                 told = loop.time()
-    return counts
+    return ()

@@ -15,6 +15,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     MPEG2MPML,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     RLELossless,
@@ -26,6 +27,7 @@ from pynetdicom.sop_class import (
     MRImageStorage,
     PatientRootQueryRetrieveInformationModelGet,
     RTPlanStorage,
+    SecondaryCaptureImageStorage,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
 )
@@ -61,6 +63,7 @@ class Received:
     times: int = 0
     abort_at: int = 0
     """The association is aborted at this one; 0: never."""
+    aborts_always: bool = False
 
     def take(self, event: evt.Event) -> int:
         """Handles a C-STORE."""
@@ -69,7 +72,7 @@ class Received:
         self.times += 1
         if self.times <= self.full_for:
             return 0xA700
-        if self.times == self.abort_at:
+        if self.aborts_always or self.times == self.abort_at:
             event.assoc.abort()
             return 0
         uid = str(event.request.AffectedSOPInstanceUID)
@@ -317,16 +320,73 @@ async def test_a_move_sends_to_a_destination_and_says_for_whom(start: Start) -> 
         assert [answer.Status for answer, _ in away] == [status.CANNOT_PERFORM_SUB_OPERATIONS]
 
 
-async def test_a_destination_that_leaves_in_the_middle_of_a_move_is_told(start: Start) -> None:
+async def test_a_destination_that_breaks_off_over_one_instance_gets_the_others(start: Start) -> None:
     port = free_port()
     there = {"workstation": {"ae_title": "WORKSTATION", "address": f"127.0.0.1:{port}"}}
     async with start(gateway__destinations=there) as archive:
         await keep(archive, *(ct(sop=f"1.2.3.1.{number}") for number in range(5)))
-        with storage_scp(port, Received(abort_at=3), CT):
+        received = Received(abort_at=3)
+        with storage_scp(port, received, CT):
             last, identifier = (await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID="1.2.3")))[-1]
-        assert (last.Status, counts(last)) == (status.SUB_OPERATIONS_FAILED, (2, 3, 0))
+        assert (last.Status, counts(last)) == (status.SUB_OPERATIONS_FAILED, (4, 1, 0))
         assert identifier is not None
-        assert list(identifier.FailedSOPInstanceUIDList) == [f"1.2.3.1.{number}" for number in (2, 3, 4)]
+        assert identifier.FailedSOPInstanceUIDList == "1.2.3.1.2"
+        assert set(received.data_sets) == {f"1.2.3.1.{number}" for number in (0, 1, 3, 4)}
+
+
+async def test_a_destination_that_breaks_off_over_each_instance_is_given_up(start: Start) -> None:
+    port = free_port()
+    there = {"workstation": {"ae_title": "WORKSTATION", "address": f"127.0.0.1:{port}"}}
+    async with start(gateway__destinations=there) as archive:
+        await keep(archive, *(ct(sop=f"1.2.3.1.{number}") for number in range(5)))
+        received = Received(aborts_always=True)
+        with storage_scp(port, received, CT):
+            last, identifier = (await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID="1.2.3")))[-1]
+        assert (last.Status, counts(last)) == (status.CANNOT_PERFORM_SUB_OPERATIONS, (0, 5, 0))
+        assert identifier is not None
+        assert len(identifier.FailedSOPInstanceUIDList) == 5
+        assert received.times == 3
+
+
+async def test_an_object_of_an_odd_length_is_told_and_keeps_the_association(start: Start) -> None:
+    port = free_port()
+    there = {"workstation": {"ae_title": "WORKSTATION", "address": f"127.0.0.1:{port}"}}
+    one_byte_of_padding = bytes.fromhex("fcfffcff 4f42 0000 01000000 00")  # (FFFC,FFFC)
+    odd = ct(sop="1.2.3.1.9") + one_byte_of_padding
+    deflated = wheel_file("image_dfl.dcm")
+    assert len(data_set_of(odd)) % 2 == len(data_set_of(deflated)) % 2 == 1
+    async with start(gateway__destinations=there) as archive:
+        await keep(archive, odd, deflated, *(ct(sop=f"1.2.3.1.{number}") for number in range(2)))
+        studies = await archive.study_uids()
+        received = Received()
+        contexts = [*CT, (SecondaryCaptureImageStorage, [DeflatedExplicitVRLittleEndian])]
+        with storage_scp(port, received, contexts):
+            last, identifier = (await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID=studies)))[-1]
+        assert (last.Status, counts(last)) == (status.SUB_OPERATIONS_FAILED, (3, 1, 0))
+        assert identifier is not None
+        assert identifier.FailedSOPInstanceUIDList == "1.2.3.1.9"
+        # A deflated one has room for the byte that it lacks (PS3.5 A.5).
+        assert data_set_of(deflated) + b"\0" in received.data_sets.values()
+
+
+async def test_each_fragment_that_is_sent_has_an_even_number_of_bytes(archive: Archive) -> None:
+    await keep(archive, ct(sop="1.2.3.1.1"))
+    fragments: list[int] = []
+
+    def note(event: evt.Event) -> None:
+        fragments.extend(len(item.presentation_data_value) - 1 for item in event.pdu.presentation_data_value_items)
+
+    received = Received()
+    await archive.talk(
+        [(GET, [ImplicitVRLittleEndian]), *CT],
+        lambda modality: list(modality.send_c_get(wanted("STUDY", StudyInstanceUID="1.2.3"), GET)),
+        ext_neg=[build_role(CTImageStorage, scp_role=True)],
+        evt_handlers=[(evt.EVT_C_STORE, received.take), (evt.EVT_PDU_RECV, note)],
+        max_pdu=127,
+    )
+    assert set(received.data_sets) == {"1.2.3.1.1"}
+    assert len(fragments) > 10
+    assert all(size % 2 == 0 for size in fragments)
 
 
 async def test_a_requestor_that_leaves_in_the_middle_of_a_get_leaves_nothing_behind(archive: Archive) -> None:
