@@ -50,6 +50,31 @@ def test_a_wrong_value_is_refused_with_its_place(tmp_path: Path) -> None:
         load_settings(file, {})
 
 
+@pytest.mark.parametrize(
+    ("section", "line", "why"),
+    [
+        ("storage", "delete_grace_days = inf", "finite"),
+        ("storage", "quiet_time_seconds = nan", "finite"),
+        ("storage", "scrub_period_days = 1e7", "at most 100 years"),
+        ("pipeline", "run_deadline_minutes = 1e9", "at most 100 years"),
+        ("gateway", "send_again_hours = 1e300", "at most 100 years"),
+        ("storage", "bytes_in_flight = 9223372036854775807", "at most 9007199254740992"),
+        ("storage", 'address = "127.0.0.1:99999"', "up to 65535"),
+        ("telemetry", 'metrics_address = "127.0.0.1:65536"', "up to 65535"),
+    ],
+)
+def test_a_number_that_nothing_can_work_with_is_refused_at_once(
+    tmp_path: Path, section: str, line: str, why: str
+) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"{why}.*imaging\.toml:2"):
+        load_settings(_file(tmp_path, f"[{section}]\n{line}\n"), {})
+
+
+def test_a_duration_may_be_as_good_as_never(tmp_path: Path) -> None:
+    file = _file(tmp_path, "[storage]\ndelete_grace_days = 36500\nsweep_interval_seconds = 3155760000\n")
+    assert load_settings(file, {}).storage.delete_grace_days == 36500
+
+
 def test_broken_toml_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="not valid TOML"):
         load_settings(_file(tmp_path, "[storage\n"), {})
