@@ -1,9 +1,10 @@
 """A copy of a data folder while its services run, and the way back.
 
-Databases come first, those that follow storage before storage itself: a pipeline that is restored older than the change
-log reads again what it has acted on, and does nothing twice; one that were newer would miss changes. Objects come last:
-each that a copied row names was durable before the row. Keys are written once and never again, so that a later copy
-into the same folder takes only what is new.
+Databases are read first, those that follow storage before storage itself: a pipeline that is restored older than the
+change log reads again what it has acted on, and does nothing twice; one that were newer would miss changes. Then come
+the objects: each that a copied row names was durable before the row. Keys are written once and never again, so that a
+later copy into the same folder takes only what is new. Last the databases get their names, storage before those that
+follow it, so that an earlier backup in the folder is whole until the newer one is, wherever it is broken off.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from imaging.errors import DataLoss, FailedPrecondition, NotFound, StorageFull
+from imaging.supervisor.backup_lineage import check_lineage
 from imaging.supervisor.data_lock import DataLock
 
 DATABASES: Final = ("gateway", "pipeline", "reporting", "analysis", "storage")
@@ -44,6 +46,8 @@ def back_up(data_dir: Path, into: Path) -> Copied:
     ------
     NotFound
         There is no SQLite database in the data folder.
+    FailedPrecondition
+        The copy would lie in the data folder or around it, or over a backup that it does not continue.
     StorageFull
         There is no room for the copy; what is there already is used by the next try.
     """
@@ -54,11 +58,17 @@ def back_up(data_dir: Path, into: Path) -> Copied:
             where=str(data_dir),
             hint="Name its data folder with --data. Tables in PostgreSQL are backed up by pg_dump: docs/operations.md.",
         )
+    _check_apart(data_dir.resolve(), into.resolve())
     try:
+        if _database(into, "storage").exists():
+            check_lineage(_database(data_dir, "storage"), _database(into, "storage"))
         into.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in found:
             _copy_database(_database(data_dir, name), _database(into, name))
-        return _copy_objects(data_dir, into, len(found))
+        copied = _copy_objects(data_dir, into, len(found))
+        for name in reversed(found):
+            _settle(_database(into, name))
+        return copied
     except OSError as error:
         raise _told(error, into) from error
 
@@ -102,10 +112,25 @@ def _database(folder: Path, name: str) -> Path:
     return folder / name / f"{name}.sqlite"
 
 
+def _check_apart(data_dir: Path, into: Path) -> None:
+    """Pass if neither lies in the other: the running services would lose the databases that they have open."""
+    if data_dir.is_relative_to(into) or into.is_relative_to(data_dir):
+        raise FailedPrecondition(
+            "A copy in the data folder, or around it, is no backup",
+            where=str(into),
+            hint="Name another folder, on another disk if there is one.",
+        )
+
+
+def _partial(target: Path) -> Path:
+    """What a file is called until it is whole."""
+    return target.with_name(f".{target.name}")
+
+
 def _copy_database(source: Path, target: Path) -> None:
-    """One snapshot of a database that others write meanwhile."""
+    """One snapshot of a database that others write meanwhile; it still has to be settled."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}")
+    partial = _partial(target)
     partial.unlink(missing_ok=True)
     try:
         with (
@@ -114,8 +139,9 @@ def _copy_database(source: Path, target: Path) -> None:
         ):
             reading.backup(writing)
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise _told(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), target) from error
         raise DataLoss("The database cannot be copied", where=str(source), hint=f"SQLite says: {error}.") from error
-    _settle(partial, target)
 
 
 def _check(database: Path) -> None:
@@ -151,13 +177,13 @@ def _objects(folder: Path) -> Iterator[Path]:
 
 def _copy_file(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}")
-    shutil.copyfile(source, partial)
-    _settle(partial, target)
+    shutil.copyfile(source, _partial(target))
+    _settle(target)
 
 
-def _settle(partial: Path, target: Path) -> None:
+def _settle(target: Path) -> None:
     """Give a whole file its name, durably."""
+    partial = _partial(target)
     descriptor = os.open(partial, os.O_RDONLY)
     try:
         os.fchmod(descriptor, 0o600)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,84 @@ def test_a_damaged_backup_and_a_folder_without_data_are_told(tmp_path: Path) -> 
         (tmp_path / "data" / "storage" / "storage.sqlite").touch()
         (tmp_path / "file").touch()
         back_up(tmp_path / "data", tmp_path / "file" / "below")
+
+
+def _index(folder: Path, *keys: str, revisions: int, begun: int = 0) -> None:
+    """A folder with what storage's index knows of kept objects and changes, and a pipeline that follows it."""
+    (folder / "storage" / "objects").mkdir(parents=True, exist_ok=True)
+    (folder / "pipeline").mkdir(exist_ok=True)
+    with closing(sqlite3.connect(folder / "storage" / "storage.sqlite")) as database, database:
+        database.executescript(
+            "DROP TABLE IF EXISTS kept_object; DROP TABLE IF EXISTS change; DROP TABLE IF EXISTS change_head;"
+            "CREATE TABLE kept_object (object_key TEXT PRIMARY KEY);"
+            "CREATE TABLE change (revision INTEGER PRIMARY KEY, name TEXT, create_time INTEGER);"
+            "CREATE TABLE change_head (revision INTEGER)"
+        )
+        database.executemany("INSERT INTO kept_object VALUES (?)", [(key,) for key in keys])
+        database.executemany(
+            "INSERT INTO change VALUES (?, 'x', ?)", [(number, begun + number) for number in range(1, revisions + 1)]
+        )
+        database.execute("INSERT INTO change_head VALUES (?)", (revisions,))
+    with closing(sqlite3.connect(folder / "pipeline" / "pipeline.sqlite")) as database, database:
+        database.executescript("DROP TABLE IF EXISTS cursor; CREATE TABLE cursor (revision INTEGER)")
+        database.execute("INSERT INTO cursor VALUES (?)", (revisions,))
+    for key in keys:
+        (folder / "storage" / "objects" / key).write_text(key)
+
+
+def _revisions(folder: Path) -> tuple[int, int]:
+    """Up to where storage has written its change log, and the pipeline has read it."""
+    found = []
+    for name, table in (("storage", "change_head"), ("pipeline", "cursor")):
+        with closing(sqlite3.connect(folder / name / f"{name}.sqlite")) as database:
+            found.append(database.execute(f"SELECT revision FROM {table}").fetchone()[0])
+    return found[0], found[1]
+
+
+def test_a_backup_takes_the_place_of_an_earlier_state_of_the_same_data_alone(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "backup"
+    _index(data, "a_1", revisions=3)
+    back_up(data, copy)
+    _index(data, "a_1", "b_2", revisions=5)
+    assert back_up(data, copy).objects == 1
+    assert _revisions(copy) == (5, 5)
+
+    other = tmp_path / "other"
+    _index(other, "a_9", revisions=9)
+    with pytest.raises(FailedPrecondition, match="another installation"):
+        back_up(other, copy)
+    restored = tmp_path / "restored"
+    _index(restored, "a_1", revisions=3)
+    with pytest.raises(FailedPrecondition, match="as before a restore"):
+        back_up(restored, copy)
+    _index(restored, "a_1", revisions=7, begun=1000)
+    with pytest.raises(FailedPrecondition, match="as before a restore"):
+        back_up(restored, copy)
+    assert _revisions(copy) == (5, 5)
+
+
+def test_no_backup_is_written_over_the_data_itself(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    _index(data, "a_1", revisions=3)
+    before = (data / "storage" / "storage.sqlite").stat().st_ino
+    (tmp_path / "link").symlink_to(data)
+    for into in (data, data / "backup", tmp_path, tmp_path / "link"):
+        with pytest.raises(FailedPrecondition, match="no backup"):
+            back_up(data, into)
+    assert (data / "storage" / "storage.sqlite").stat().st_ino == before
+    assert not (data / "backup").exists()
+
+
+def test_a_backup_that_is_broken_off_leaves_the_earlier_one_whole(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "backup"
+    _index(data, "a_1", revisions=3)
+    back_up(data, copy)
+    _index(data, "a_1", "b_2", revisions=5)
+    obstacle = copy / "storage" / "objects" / ".b_2"  # where the new object is written first
+    obstacle.mkdir()
+    with pytest.raises(FailedPrecondition, match="Copying failed"):
+        back_up(data, copy)
+    assert _revisions(copy) == (3, 3)
+    obstacle.rmdir()
+    back_up(data, copy)
+    assert _revisions(copy) == (5, 5)
