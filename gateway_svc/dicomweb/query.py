@@ -14,6 +14,9 @@ from imaging.errors import InvalidArgument
 MAX_RESULTS: Final = 10_000
 """Of one answer; a client that wants more asks with an offset."""
 
+MOST_ASKED: Final = 10**11 - 1
+"""As a limit: clients that want all ask for the largest number that they know, of 32 bits or more."""
+
 MAX_OFFSET: Final = 1_000_000
 
 _LISTS: Final = frozenset(
@@ -54,11 +57,18 @@ def parse_query(parameters: Iterable[tuple[str, str]], level: int) -> Query:
     values: dict[str, list[str]] = {}
     for name, value in parameters:
         if name == "limit":
-            limit = min(one_number(value, least=0, most=10**9, where="limit"), MAX_RESULTS)
+            limit = min(one_number(value, least=0, most=MOST_ASKED, where="limit"), MAX_RESULTS)
         elif name == "offset":
             offset = one_number(value, least=0, most=MAX_OFFSET, where="offset")
         elif name == "fuzzymatching":
             fuzzy = value.lower() == "true"
+        elif "." in name and all(map(_keyword, name.split("."))):
+            if value.strip():  # passed over, it would find all
+                raise InvalidArgument(
+                    "Attributes within a sequence cannot be searched for",
+                    where=f"query: {name}",
+                    hint="Search by attributes of study, series or instance.",
+                )
         elif keyword := _keyword(name):
             if keyword == "Modality" and level == 1:
                 keyword = "ModalitiesInStudy"
