@@ -53,7 +53,7 @@ types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
 
 test: $(STAMP) ## every test that needs no system package; the others skip with a sentence
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n logical --dist loadfile
 
 demo: $(STAMP) ## DICOM in, finished reports out, into demo-out/ (DICOM=<folder or file> for your own data; STAY=1: look at them)
 	$(BIN)/imaging demo $(if $(DICOM),"$(DICOM)",) --out demo-out $(if $(STAY),--stay,)

@@ -28,7 +28,7 @@ from tests.traces.test_trace_edges import EDGES
 FETCH = "python -m tests.charts.tools fetches it"
 needs_helm = pytest.mark.skipif(program("helm4") is None, reason=f"helm is not there; {FETCH}")
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
-pytestmark = [needs_helm, pytest.mark.xdist_group("charts")]
+pytestmark = [needs_helm, pytest.mark.peers]
 
 CALLED = {(caller, callee) for caller, callee in EDGES if caller != "imaging-storage"} | {
     # The web page asks them all.

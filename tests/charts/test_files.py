@@ -15,7 +15,7 @@ from imaging.settings import SERVICE_NAMES, Settings, load_settings
 from tests.charts.rendering import SCENARIOS, Manifest, pods, rendered
 from tests.charts.test_chart import needs_helm
 
-pytestmark = [needs_helm, pytest.mark.xdist_group("charts")]
+pytestmark = [needs_helm, pytest.mark.peers]
 
 FILES: Final = Path("/etc/imaging/files")
 """Where the value `files` mounts."""
