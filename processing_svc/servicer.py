@@ -14,6 +14,7 @@ from imaging.stage.v1 import stage_pb2
 from imaging.work import RequestWork
 from processing_svc.process_frames import process_frames
 from processing_svc.process_series import process_series
+from processing_svc.render_frames import render_frames
 from processing_svc.steps.registry import COPIES, STEPS
 
 Result = processing_service_pb2.ProcessSeriesResponse.Result
@@ -73,3 +74,11 @@ class ProcessingServicer(processing_service_pb2_grpc.ProcessingServiceServicer):
         async with aclosing(process_frames(request_iterator)) as answers:
             async for answer in answers:
                 yield answer
+
+    async def RenderFrames(
+        self, request: processing_service_pb2.RenderFramesRequest, context: Context
+    ) -> AsyncIterator[processing_service_pb2.RenderFramesResponse]:
+        """The pictures of the frames, in order."""
+        async with aclosing(render_frames(self._storage, request)) as pictures:
+            async for picture in pictures:
+                yield picture

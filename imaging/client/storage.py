@@ -284,6 +284,18 @@ class StorageClient:
         finally:
             await objects.aclose()
 
+    async def render_frames(
+        self, request: storage_service_pb2.RenderFramesRequest
+    ) -> AsyncGenerator[storage_service_pb2.RenderFramesResponse]:
+        """The messages of the pictures of frames; leaving early ends the call."""
+        call = self._stub.RenderFrames(request)
+        try:
+            with domain_errors("storage"):
+                async for message in call:
+                    yield message
+        finally:
+            call.cancel()
+
     async def watch_changes(
         self, start_revision: int, kinds: Sequence[storage_pb2.Change.Kind.ValueType] = ()
     ) -> AsyncGenerator[storage_service_pb2.WatchChangesResponse]:

@@ -1,4 +1,4 @@
-"""ProcessSeries over gRPC, with real storage behind it."""
+"""ProcessSeries and RenderFrames over gRPC, with real storage behind them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imaging import errors
 from imaging.processing.v1 import processing_service_pb2
 from imaging.rpc.status import domain_errors
 from imaging.stage.v1 import stage_pb2
-from imaging.storage.v1 import storage_pb2
+from imaging.storage.v1 import storage_pb2, storage_service_pb2
 from tests.ct_series import CtSeries, ct_series
 from tests.processing.conftest import Both
 
@@ -118,3 +118,25 @@ async def test_unknown_steps_and_parameters_are_refused(
 async def test_a_series_that_is_not_there_is_not_found(services: Both) -> None:
     with pytest.raises(errors.NotFound):
         await _result(services, _request("studies/1.2/series/1.2.3", "denoise-median"))
+
+
+async def test_frames_are_rendered_as_storage_renders_them(services: Both) -> None:
+    sent = ct_series("rendered", slices=2, size=32)
+    await services.send(sent)
+    names = [f"{sent.series}/instances/{uid}" for uid in sent.instances]
+    form: dict[str, Any] = {"media_type": "image/jpeg", "max_side_pixels": 16, "window": {"centre": 40, "width": 400}}
+    selections = [{"instance": name, "frame_numbers": [1]} for name in names]
+    request = processing_service_pb2.RenderFramesRequest(selections=selections, **form)  # type: ignore[arg-type]
+    pictures = [picture async for picture in services.processing.RenderFrames(request)]
+    asked = storage_service_pb2.RenderFramesRequest(selections=selections, **form)  # type: ignore[arg-type]
+    made = [picture async for picture in services.storage.render_frames(asked)]
+    assert [picture.SerializeToString() for picture in pictures] == [one.SerializeToString() for one in made]
+    assert [(picture.instance, picture.width, picture.media_type) for picture in pictures] == [
+        (name, 16, "image/jpeg") for name in names
+    ]
+
+
+async def test_what_storage_refuses_to_render_is_refused_as_it_says(services: Both) -> None:
+    with pytest.raises(errors.InvalidArgument) as refused, domain_errors():
+        _ = [item async for item in services.processing.RenderFrames(processing_service_pb2.RenderFramesRequest())]
+    assert refused.value.where == "selections"

@@ -26,35 +26,40 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from imaging.processing.v1 import processing_pb2 as imaging_dot_processing_dot_v1_dot_processing__pb2
 from imaging.stage.v1 import stage_pb2 as imaging_dot_stage_dot_v1_dot_stage__pb2
+from imaging.storage.v1 import storage_service_pb2 as imaging_dot_storage_dot_v1_dot_storage__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imaging/processing/v1/processing_service.proto\x12\x15imaging.processing.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a&imaging/processing/v1/processing.proto\x1a\x1cimaging/stage/v1/stage.proto\"\x18\n\x16GetCapabilitiesRequest\"E\n\x17GetCapabilitiesResponse\x12*\n\x05steps\x18\x01 \x03(\x0b\x32\x1b.imaging.processing.v1.Step\"\xad\x01\n\x14ProcessSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb5\x02\n\x15ProcessSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x45\n\x06result\x18\x02 \x01(\x0b\x32\x33.imaging.processing.v1.ProcessSeriesResponse.ResultH\x00\x1a\x9a\x01\n\x06Result\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12-\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheckB\x08\n\x06update\"-\n\x17\x43\x61ncelProcessingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x1a\n\x18\x43\x61ncelProcessingResponse\"\xdd\x01\n\x14ProcessFramesRequest\x12@\n\x05setup\x18\x01 \x01(\x0b\x32\x31.imaging.processing.v1.ProcessFramesRequest.Setup\x12\x10\n\x08\x66rame_id\x18\x02 \x01(\x03\x12-\n\x06values\x18\x03 \x01(\x0b\x32\x1d.imaging.stage.v1.FrameValues\x1a\x42\n\x05Setup\x12\x0c\n\x04step\x18\x01 \x01(\t\x12+\n\nparameters\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"{\n\x15ProcessFramesResponse\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x03\x12-\n\x06values\x18\x02 \x01(\x0b\x32\x1d.imaging.stage.v1.FrameValues\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status2\xd8\x03\n\x11ProcessingService\x12p\n\x0fGetCapabilities\x12-.imaging.processing.v1.GetCapabilitiesRequest\x1a..imaging.processing.v1.GetCapabilitiesResponse\x12l\n\rProcessSeries\x12+.imaging.processing.v1.ProcessSeriesRequest\x1a,.imaging.processing.v1.ProcessSeriesResponse0\x01\x12s\n\x10\x43\x61ncelProcessing\x12..imaging.processing.v1.CancelProcessingRequest\x1a/.imaging.processing.v1.CancelProcessingResponse\x12n\n\rProcessFrames\x12+.imaging.processing.v1.ProcessFramesRequest\x1a,.imaging.processing.v1.ProcessFramesResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.imaging/processing/v1/processing_service.proto\x12\x15imaging.processing.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x17google/rpc/status.proto\x1a&imaging/processing/v1/processing.proto\x1a\x1cimaging/stage/v1/stage.proto\x1a(imaging/storage/v1/storage_service.proto\"\x18\n\x16GetCapabilitiesRequest\"E\n\x17GetCapabilitiesResponse\x12*\n\x05steps\x18\x01 \x03(\x0b\x32\x1b.imaging.processing.v1.Step\"\xad\x01\n\x14ProcessSeriesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.imaging.stage.v1.StageContext\x12\x0e\n\x06series\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12+\n\nparameters\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xb5\x02\n\x15ProcessSeriesResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.imaging.stage.v1.ProgressH\x00\x12\x45\n\x06result\x18\x02 \x01(\x0b\x32\x33.imaging.processing.v1.ProcessSeriesResponse.ResultH\x00\x1a\x9a\x01\n\x06Result\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x03(\t\x12+\n\x08refusals\x18\x03 \x03(\x0b\x32\x19.imaging.stage.v1.Refusal\x12\x11\n\talgorithm\x18\x04 \x01(\t\x12-\n\x06\x63hecks\x18\x05 \x03(\x0b\x32\x1d.imaging.stage.v1.ObjectCheckB\x08\n\x06update\"-\n\x17\x43\x61ncelProcessingRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x1a\n\x18\x43\x61ncelProcessingResponse\"\xdd\x01\n\x14ProcessFramesRequest\x12@\n\x05setup\x18\x01 \x01(\x0b\x32\x31.imaging.processing.v1.ProcessFramesRequest.Setup\x12\x10\n\x08\x66rame_id\x18\x02 \x01(\x03\x12-\n\x06values\x18\x03 \x01(\x0b\x32\x1d.imaging.stage.v1.FrameValues\x1a\x42\n\x05Setup\x12\x0c\n\x04step\x18\x01 \x01(\t\x12+\n\nparameters\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"{\n\x15ProcessFramesResponse\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x03\x12-\n\x06values\x18\x02 \x01(\x0b\x32\x1d.imaging.stage.v1.FrameValues\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\"\x9e\x02\n\x13RenderFramesRequest\x12\x45\n\nselections\x18\x01 \x03(\x0b\x32\x31.imaging.storage.v1.RenderFramesRequest.Selection\x12>\n\x06window\x18\x02 \x01(\x0b\x32..imaging.storage.v1.RenderFramesRequest.Window\x12\x17\n\x0fmax_side_pixels\x18\x03 \x01(\x05\x12\x42\n\x08viewport\x18\x04 \x01(\x0b\x32\x30.imaging.storage.v1.RenderFramesRequest.Viewport\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x0f\n\x07quality\x18\x06 \x01(\x05\"\xaf\x01\n\x14RenderFramesResponse\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x14\n\x0c\x66rame_number\x18\x02 \x01(\x05\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\x0c\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x17\n\x0f\x64\x61ta_set_sha256\x18\x08 \x01(\t2\xc3\x04\n\x11ProcessingService\x12p\n\x0fGetCapabilities\x12-.imaging.processing.v1.GetCapabilitiesRequest\x1a..imaging.processing.v1.GetCapabilitiesResponse\x12l\n\rProcessSeries\x12+.imaging.processing.v1.ProcessSeriesRequest\x1a,.imaging.processing.v1.ProcessSeriesResponse0\x01\x12s\n\x10\x43\x61ncelProcessing\x12..imaging.processing.v1.CancelProcessingRequest\x1a/.imaging.processing.v1.CancelProcessingResponse\x12n\n\rProcessFrames\x12+.imaging.processing.v1.ProcessFramesRequest\x1a,.imaging.processing.v1.ProcessFramesResponse(\x01\x30\x01\x12i\n\x0cRenderFrames\x12*.imaging.processing.v1.RenderFramesRequest\x1a+.imaging.processing.v1.RenderFramesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imaging.processing.v1.processing_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETCAPABILITIESREQUEST']._serialized_start=198
-  _globals['_GETCAPABILITIESREQUEST']._serialized_end=222
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=224
-  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=293
-  _globals['_PROCESSSERIESREQUEST']._serialized_start=296
-  _globals['_PROCESSSERIESREQUEST']._serialized_end=469
-  _globals['_PROCESSSERIESRESPONSE']._serialized_start=472
-  _globals['_PROCESSSERIESRESPONSE']._serialized_end=781
-  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_start=617
-  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_end=771
-  _globals['_CANCELPROCESSINGREQUEST']._serialized_start=783
-  _globals['_CANCELPROCESSINGREQUEST']._serialized_end=828
-  _globals['_CANCELPROCESSINGRESPONSE']._serialized_start=830
-  _globals['_CANCELPROCESSINGRESPONSE']._serialized_end=856
-  _globals['_PROCESSFRAMESREQUEST']._serialized_start=859
-  _globals['_PROCESSFRAMESREQUEST']._serialized_end=1080
-  _globals['_PROCESSFRAMESREQUEST_SETUP']._serialized_start=1014
-  _globals['_PROCESSFRAMESREQUEST_SETUP']._serialized_end=1080
-  _globals['_PROCESSFRAMESRESPONSE']._serialized_start=1082
-  _globals['_PROCESSFRAMESRESPONSE']._serialized_end=1205
-  _globals['_PROCESSINGSERVICE']._serialized_start=1208
-  _globals['_PROCESSINGSERVICE']._serialized_end=1680
+  _globals['_GETCAPABILITIESREQUEST']._serialized_start=240
+  _globals['_GETCAPABILITIESREQUEST']._serialized_end=264
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_start=266
+  _globals['_GETCAPABILITIESRESPONSE']._serialized_end=335
+  _globals['_PROCESSSERIESREQUEST']._serialized_start=338
+  _globals['_PROCESSSERIESREQUEST']._serialized_end=511
+  _globals['_PROCESSSERIESRESPONSE']._serialized_start=514
+  _globals['_PROCESSSERIESRESPONSE']._serialized_end=823
+  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_start=659
+  _globals['_PROCESSSERIESRESPONSE_RESULT']._serialized_end=813
+  _globals['_CANCELPROCESSINGREQUEST']._serialized_start=825
+  _globals['_CANCELPROCESSINGREQUEST']._serialized_end=870
+  _globals['_CANCELPROCESSINGRESPONSE']._serialized_start=872
+  _globals['_CANCELPROCESSINGRESPONSE']._serialized_end=898
+  _globals['_PROCESSFRAMESREQUEST']._serialized_start=901
+  _globals['_PROCESSFRAMESREQUEST']._serialized_end=1122
+  _globals['_PROCESSFRAMESREQUEST_SETUP']._serialized_start=1056
+  _globals['_PROCESSFRAMESREQUEST_SETUP']._serialized_end=1122
+  _globals['_PROCESSFRAMESRESPONSE']._serialized_start=1124
+  _globals['_PROCESSFRAMESRESPONSE']._serialized_end=1247
+  _globals['_RENDERFRAMESREQUEST']._serialized_start=1250
+  _globals['_RENDERFRAMESREQUEST']._serialized_end=1536
+  _globals['_RENDERFRAMESRESPONSE']._serialized_start=1539
+  _globals['_RENDERFRAMESRESPONSE']._serialized_end=1714
+  _globals['_PROCESSINGSERVICE']._serialized_start=1717
+  _globals['_PROCESSINGSERVICE']._serialized_end=2296
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ import google.protobuf.struct_pb2
 import google.rpc.status_pb2
 import imaging.processing.v1.processing_pb2
 import imaging.stage.v1.stage_pb2
+import imaging.storage.v1.storage_service_pb2
 import sys
 import typing
 
@@ -275,3 +276,94 @@ class ProcessFramesResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["error", b"error", "frame_id", b"frame_id", "values", b"values"]) -> None: ...
 
 Global___ProcessFramesResponse: typing_extensions.TypeAlias = ProcessFramesResponse
+
+@typing.final
+class RenderFramesRequest(google.protobuf.message.Message):
+    """Asks for pictures."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SELECTIONS_FIELD_NUMBER: builtins.int
+    WINDOW_FIELD_NUMBER: builtins.int
+    MAX_SIDE_PIXELS_FIELD_NUMBER: builtins.int
+    VIEWPORT_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    QUALITY_FIELD_NUMBER: builtins.int
+    max_side_pixels: builtins.int
+    """Longest side in pixels; 0: as stored. The pixel aspect ratio is kept."""
+    media_type: builtins.str
+    """`image/png`, also when empty, or `image/jpeg`."""
+    quality: builtins.int
+    """Of JPEG, 1 to 100; 0: 90."""
+    @property
+    def selections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[imaging.storage.v1.storage_service_pb2.RenderFramesRequest.Selection]:
+        """What to render."""
+
+    @property
+    def window(self) -> imaging.storage.v1.storage_service_pb2.RenderFramesRequest.Window:
+        """Not given: as the header says."""
+
+    @property
+    def viewport(self) -> imaging.storage.v1.storage_service_pb2.RenderFramesRequest.Viewport:
+        """Instead of `max_side_pixels`."""
+
+    def __init__(
+        self,
+        *,
+        selections: collections.abc.Iterable[imaging.storage.v1.storage_service_pb2.RenderFramesRequest.Selection] | None = ...,
+        window: imaging.storage.v1.storage_service_pb2.RenderFramesRequest.Window | None = ...,
+        max_side_pixels: builtins.int = ...,
+        viewport: imaging.storage.v1.storage_service_pb2.RenderFramesRequest.Viewport | None = ...,
+        media_type: builtins.str = ...,
+        quality: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["viewport", b"viewport", "window", b"window"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["max_side_pixels", b"max_side_pixels", "media_type", b"media_type", "quality", b"quality", "selections", b"selections", "viewport", b"viewport", "window", b"window"]) -> None: ...
+
+Global___RenderFramesRequest: typing_extensions.TypeAlias = RenderFramesRequest
+
+@typing.final
+class RenderFramesResponse(google.protobuf.message.Message):
+    """One picture, or the next part of it. A picture of at most 3.5 MB comes as one message."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: builtins.int
+    FRAME_NUMBER_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    DATA_SET_SHA256_FIELD_NUMBER: builtins.int
+    instance: builtins.str
+    """`studies/{uid}/series/{uid}/instances/{uid}`; in the first message of a picture, as are the fields below."""
+    frame_number: builtins.int
+    """Counts from 1."""
+    media_type: builtins.str
+    """`image/png` or `image/jpeg`."""
+    content: builtins.bytes
+    """The file, or its next part of at most 1 MiB."""
+    width: builtins.int
+    """Columns of the picture."""
+    height: builtins.int
+    """Rows of the picture."""
+    size_bytes: builtins.int
+    """Bytes of the file."""
+    data_set_sha256: builtins.str
+    """That of the instance: as long as it is the same, the same request gives the same picture."""
+    def __init__(
+        self,
+        *,
+        instance: builtins.str = ...,
+        frame_number: builtins.int = ...,
+        media_type: builtins.str = ...,
+        content: builtins.bytes = ...,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+        data_set_sha256: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["content", b"content", "data_set_sha256", b"data_set_sha256", "frame_number", b"frame_number", "height", b"height", "instance", b"instance", "media_type", b"media_type", "size_bytes", b"size_bytes", "width", b"width"]) -> None: ...
+
+Global___RenderFramesResponse: typing_extensions.TypeAlias = RenderFramesResponse

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ProcessingServiceStub(object):
-    """Processes series of images.
+    """Processes series of images, and renders frames.
     """
 
     def __init__(self, channel):
@@ -55,10 +55,15 @@ class ProcessingServiceStub(object):
                 request_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesRequest.SerializeToString,
                 response_deserializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesResponse.FromString,
                 _registered_method=True)
+        self.RenderFrames = channel.unary_stream(
+                '/imaging.processing.v1.ProcessingService/RenderFrames',
+                request_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.RenderFramesRequest.SerializeToString,
+                response_deserializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.RenderFramesResponse.FromString,
+                _registered_method=True)
 
 
 class ProcessingServiceServicer(object):
-    """Processes series of images.
+    """Processes series of images, and renders frames.
     """
 
     def GetCapabilities(self, request, context):
@@ -109,6 +114,20 @@ class ProcessingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenderFrames(self, request, context):
+        """Renders frames to PNG or JPEG, in the order asked for, as `imaging.storage.v1.StorageService/RenderFrames` does, which
+        makes the pictures where the frames are: for viewers that call the services of pixels. The fields and their numbers are
+        the same there and here.
+
+        Errors:
+        - NOT_FOUND: no such instance or frame.
+        - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+        cannot be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProcessingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -132,6 +151,11 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     request_deserializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesRequest.FromString,
                     response_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesResponse.SerializeToString,
             ),
+            'RenderFrames': grpc.unary_stream_rpc_method_handler(
+                    servicer.RenderFrames,
+                    request_deserializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.RenderFramesRequest.FromString,
+                    response_serializer=imaging_dot_processing_dot_v1_dot_processing__service__pb2.RenderFramesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'imaging.processing.v1.ProcessingService', rpc_method_handlers)
@@ -141,7 +165,7 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProcessingService(object):
-    """Processes series of images.
+    """Processes series of images, and renders frames.
     """
 
     @staticmethod
@@ -242,6 +266,33 @@ class ProcessingService(object):
             '/imaging.processing.v1.ProcessingService/ProcessFrames',
             imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesRequest.SerializeToString,
             imaging_dot_processing_dot_v1_dot_processing__service__pb2.ProcessFramesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderFrames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imaging.processing.v1.ProcessingService/RenderFrames',
+            imaging_dot_processing_dot_v1_dot_processing__service__pb2.RenderFramesRequest.SerializeToString,
+            imaging_dot_processing_dot_v1_dot_processing__service__pb2.RenderFramesResponse.FromString,
             options,
             channel_credentials,
             insecure,

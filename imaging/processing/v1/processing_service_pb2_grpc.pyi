@@ -89,8 +89,24 @@ _ProcessingServiceProcessFramesType = typing_extensions.TypeVar(
     ],
 )
 
-class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType, _ProcessingServiceProcessSeriesType, _ProcessingServiceCancelProcessingType, _ProcessingServiceProcessFramesType]):
-    """Processes series of images."""
+_ProcessingServiceRenderFramesType = typing_extensions.TypeVar(
+    '_ProcessingServiceRenderFramesType',
+    grpc.UnaryStreamMultiCallable[
+        imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
+        imaging.processing.v1.processing_service_pb2.RenderFramesResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
+        imaging.processing.v1.processing_service_pb2.RenderFramesResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
+        imaging.processing.v1.processing_service_pb2.RenderFramesResponse,
+    ],
+)
+
+class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType, _ProcessingServiceProcessSeriesType, _ProcessingServiceCancelProcessingType, _ProcessingServiceProcessFramesType, _ProcessingServiceRenderFramesType]):
+    """Processes series of images, and renders frames."""
 
     @typing.overload
     def __init__(self: ProcessingServiceStub[
@@ -109,6 +125,10 @@ class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType
         grpc.StreamStreamMultiCallable[
             imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
             imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
+            imaging.processing.v1.processing_service_pb2.RenderFramesResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -129,6 +149,10 @@ class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType
         grpc.aio.StreamStreamMultiCallable[
             imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
             imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
+            imaging.processing.v1.processing_service_pb2.RenderFramesResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -166,6 +190,17 @@ class ProcessingServiceStub(typing.Generic[_ProcessingServiceGetCapabilitiesType
       slices beside; a message out of its order.
     """
 
+    RenderFrames: _ProcessingServiceRenderFramesType
+    """Renders frames to PNG or JPEG, in the order asked for, as `imaging.storage.v1.StorageService/RenderFrames` does, which
+    makes the pictures where the frames are: for viewers that call the services of pixels. The fields and their numbers are
+    the same there and here.
+
+    Errors:
+    - NOT_FOUND: no such instance or frame.
+    - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+      cannot be.
+    """
+
 ProcessingServiceAsyncStub: typing_extensions.TypeAlias = ProcessingServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         imaging.processing.v1.processing_service_pb2.GetCapabilitiesRequest,
@@ -183,10 +218,14 @@ ProcessingServiceAsyncStub: typing_extensions.TypeAlias = ProcessingServiceStub[
         imaging.processing.v1.processing_service_pb2.ProcessFramesRequest,
         imaging.processing.v1.processing_service_pb2.ProcessFramesResponse,
     ],
+    grpc.aio.UnaryStreamMultiCallable[
+        imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
+        imaging.processing.v1.processing_service_pb2.RenderFramesResponse,
+    ],
 ]
 
 class ProcessingServiceServicer(metaclass=abc.ABCMeta):
-    """Processes series of images."""
+    """Processes series of images, and renders frames."""
 
     @abc.abstractmethod
     def GetCapabilities(
@@ -240,6 +279,22 @@ class ProcessingServiceServicer(metaclass=abc.ABCMeta):
         - NOT_FOUND: no such step.
         - INVALID_ARGUMENT: the first message says no step, parameters that its schema refuses, or a step that needs the
           slices beside; a message out of its order.
+        """
+
+    @abc.abstractmethod
+    def RenderFrames(
+        self,
+        request: imaging.processing.v1.processing_service_pb2.RenderFramesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[imaging.processing.v1.processing_service_pb2.RenderFramesResponse], collections.abc.AsyncIterator[imaging.processing.v1.processing_service_pb2.RenderFramesResponse]]:
+        """Renders frames to PNG or JPEG, in the order asked for, as `imaging.storage.v1.StorageService/RenderFrames` does, which
+        makes the pictures where the frames are: for viewers that call the services of pixels. The fields and their numbers are
+        the same there and here.
+
+        Errors:
+        - NOT_FOUND: no such instance or frame.
+        - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+          cannot be.
         """
 
 def add_ProcessingServiceServicer_to_server(servicer: ProcessingServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

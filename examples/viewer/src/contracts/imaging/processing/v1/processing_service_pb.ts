@@ -13,13 +13,15 @@ import type { Step } from "./processing_pb.js";
 import { file_imaging_processing_v1_processing } from "./processing_pb.js";
 import type { FrameValues, ObjectCheck, Progress, Refusal, StageContext } from "../../stage/v1/stage_pb.js";
 import { file_imaging_stage_v1_stage } from "../../stage/v1/stage_pb.js";
+import type { RenderFramesRequest_Selection, RenderFramesRequest_Viewport, RenderFramesRequest_Window } from "../../storage/v1/storage_service_pb.js";
+import { file_imaging_storage_v1_storage_service } from "../../storage/v1/storage_service_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file imaging/processing/v1/processing_service.proto.
  */
 export const file_imaging_processing_v1_processing_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci5pbWFnaW5nL3Byb2Nlc3NpbmcvdjEvcHJvY2Vzc2luZ19zZXJ2aWNlLnByb3RvEhVpbWFnaW5nLnByb2Nlc3NpbmcudjEiGAoWR2V0Q2FwYWJpbGl0aWVzUmVxdWVzdCJFChdHZXRDYXBhYmlsaXRpZXNSZXNwb25zZRIqCgVzdGVwcxgBIAMoCzIbLmltYWdpbmcucHJvY2Vzc2luZy52MS5TdGVwIq0BChRQcm9jZXNzU2VyaWVzUmVxdWVzdBIvCgdjb250ZXh0GAEgASgLMh4uaW1hZ2luZy5zdGFnZS52MS5TdGFnZUNvbnRleHQSDgoGc2VyaWVzGAIgASgJEhkKEXNvcF9pbnN0YW5jZV91aWRzGAMgAygJEgwKBHN0ZXAYBCABKAkSKwoKcGFyYW1ldGVycxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QitQIKFVByb2Nlc3NTZXJpZXNSZXNwb25zZRIuCghwcm9ncmVzcxgBIAEoCzIaLmltYWdpbmcuc3RhZ2UudjEuUHJvZ3Jlc3NIABJFCgZyZXN1bHQYAiABKAsyMy5pbWFnaW5nLnByb2Nlc3NpbmcudjEuUHJvY2Vzc1Nlcmllc1Jlc3BvbnNlLlJlc3VsdEgAGpoBCgZSZXN1bHQSDgoGc2VyaWVzGAEgASgJEhEKCWluc3RhbmNlcxgCIAMoCRIrCghyZWZ1c2FscxgDIAMoCzIZLmltYWdpbmcuc3RhZ2UudjEuUmVmdXNhbBIRCglhbGdvcml0aG0YBCABKAkSLQoGY2hlY2tzGAUgAygLMh0uaW1hZ2luZy5zdGFnZS52MS5PYmplY3RDaGVja0IICgZ1cGRhdGUiLQoXQ2FuY2VsUHJvY2Vzc2luZ1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCSIaChhDYW5jZWxQcm9jZXNzaW5nUmVzcG9uc2Ui3QEKFFByb2Nlc3NGcmFtZXNSZXF1ZXN0EkAKBXNldHVwGAEgASgLMjEuaW1hZ2luZy5wcm9jZXNzaW5nLnYxLlByb2Nlc3NGcmFtZXNSZXF1ZXN0LlNldHVwEhAKCGZyYW1lX2lkGAIgASgDEi0KBnZhbHVlcxgDIAEoCzIdLmltYWdpbmcuc3RhZ2UudjEuRnJhbWVWYWx1ZXMaQgoFU2V0dXASDAoEc3RlcBgBIAEoCRIrCgpwYXJhbWV0ZXJzGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJ7ChVQcm9jZXNzRnJhbWVzUmVzcG9uc2USEAoIZnJhbWVfaWQYASABKAMSLQoGdmFsdWVzGAIgASgLMh0uaW1hZ2luZy5zdGFnZS52MS5GcmFtZVZhbHVlcxIhCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzMtgDChFQcm9jZXNzaW5nU2VydmljZRJwCg9HZXRDYXBhYmlsaXRpZXMSLS5pbWFnaW5nLnByb2Nlc3NpbmcudjEuR2V0Q2FwYWJpbGl0aWVzUmVxdWVzdBouLmltYWdpbmcucHJvY2Vzc2luZy52MS5HZXRDYXBhYmlsaXRpZXNSZXNwb25zZRJsCg1Qcm9jZXNzU2VyaWVzEisuaW1hZ2luZy5wcm9jZXNzaW5nLnYxLlByb2Nlc3NTZXJpZXNSZXF1ZXN0GiwuaW1hZ2luZy5wcm9jZXNzaW5nLnYxLlByb2Nlc3NTZXJpZXNSZXNwb25zZTABEnMKEENhbmNlbFByb2Nlc3NpbmcSLi5pbWFnaW5nLnByb2Nlc3NpbmcudjEuQ2FuY2VsUHJvY2Vzc2luZ1JlcXVlc3QaLy5pbWFnaW5nLnByb2Nlc3NpbmcudjEuQ2FuY2VsUHJvY2Vzc2luZ1Jlc3BvbnNlEm4KDVByb2Nlc3NGcmFtZXMSKy5pbWFnaW5nLnByb2Nlc3NpbmcudjEuUHJvY2Vzc0ZyYW1lc1JlcXVlc3QaLC5pbWFnaW5nLnByb2Nlc3NpbmcudjEuUHJvY2Vzc0ZyYW1lc1Jlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_protobuf_struct, file_google_rpc_status, file_imaging_processing_v1_processing, file_imaging_stage_v1_stage]);
+  fileDesc("Ci5pbWFnaW5nL3Byb2Nlc3NpbmcvdjEvcHJvY2Vzc2luZ19zZXJ2aWNlLnByb3RvEhVpbWFnaW5nLnByb2Nlc3NpbmcudjEiGAoWR2V0Q2FwYWJpbGl0aWVzUmVxdWVzdCJFChdHZXRDYXBhYmlsaXRpZXNSZXNwb25zZRIqCgVzdGVwcxgBIAMoCzIbLmltYWdpbmcucHJvY2Vzc2luZy52MS5TdGVwIq0BChRQcm9jZXNzU2VyaWVzUmVxdWVzdBIvCgdjb250ZXh0GAEgASgLMh4uaW1hZ2luZy5zdGFnZS52MS5TdGFnZUNvbnRleHQSDgoGc2VyaWVzGAIgASgJEhkKEXNvcF9pbnN0YW5jZV91aWRzGAMgAygJEgwKBHN0ZXAYBCABKAkSKwoKcGFyYW1ldGVycxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QitQIKFVByb2Nlc3NTZXJpZXNSZXNwb25zZRIuCghwcm9ncmVzcxgBIAEoCzIaLmltYWdpbmcuc3RhZ2UudjEuUHJvZ3Jlc3NIABJFCgZyZXN1bHQYAiABKAsyMy5pbWFnaW5nLnByb2Nlc3NpbmcudjEuUHJvY2Vzc1Nlcmllc1Jlc3BvbnNlLlJlc3VsdEgAGpoBCgZSZXN1bHQSDgoGc2VyaWVzGAEgASgJEhEKCWluc3RhbmNlcxgCIAMoCRIrCghyZWZ1c2FscxgDIAMoCzIZLmltYWdpbmcuc3RhZ2UudjEuUmVmdXNhbBIRCglhbGdvcml0aG0YBCABKAkSLQoGY2hlY2tzGAUgAygLMh0uaW1hZ2luZy5zdGFnZS52MS5PYmplY3RDaGVja0IICgZ1cGRhdGUiLQoXQ2FuY2VsUHJvY2Vzc2luZ1JlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCSIaChhDYW5jZWxQcm9jZXNzaW5nUmVzcG9uc2Ui3QEKFFByb2Nlc3NGcmFtZXNSZXF1ZXN0EkAKBXNldHVwGAEgASgLMjEuaW1hZ2luZy5wcm9jZXNzaW5nLnYxLlByb2Nlc3NGcmFtZXNSZXF1ZXN0LlNldHVwEhAKCGZyYW1lX2lkGAIgASgDEi0KBnZhbHVlcxgDIAEoCzIdLmltYWdpbmcuc3RhZ2UudjEuRnJhbWVWYWx1ZXMaQgoFU2V0dXASDAoEc3RlcBgBIAEoCRIrCgpwYXJhbWV0ZXJzGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCJ7ChVQcm9jZXNzRnJhbWVzUmVzcG9uc2USEAoIZnJhbWVfaWQYASABKAMSLQoGdmFsdWVzGAIgASgLMh0uaW1hZ2luZy5zdGFnZS52MS5GcmFtZVZhbHVlcxIhCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzIp4CChNSZW5kZXJGcmFtZXNSZXF1ZXN0EkUKCnNlbGVjdGlvbnMYASADKAsyMS5pbWFnaW5nLnN0b3JhZ2UudjEuUmVuZGVyRnJhbWVzUmVxdWVzdC5TZWxlY3Rpb24SPgoGd2luZG93GAIgASgLMi4uaW1hZ2luZy5zdG9yYWdlLnYxLlJlbmRlckZyYW1lc1JlcXVlc3QuV2luZG93EhcKD21heF9zaWRlX3BpeGVscxgDIAEoBRJCCgh2aWV3cG9ydBgEIAEoCzIwLmltYWdpbmcuc3RvcmFnZS52MS5SZW5kZXJGcmFtZXNSZXF1ZXN0LlZpZXdwb3J0EhIKCm1lZGlhX3R5cGUYBSABKAkSDwoHcXVhbGl0eRgGIAEoBSKvAQoUUmVuZGVyRnJhbWVzUmVzcG9uc2USEAoIaW5zdGFuY2UYASABKAkSFAoMZnJhbWVfbnVtYmVyGAIgASgFEhIKCm1lZGlhX3R5cGUYAyABKAkSDwoHY29udGVudBgEIAEoDBINCgV3aWR0aBgFIAEoBRIOCgZoZWlnaHQYBiABKAUSEgoKc2l6ZV9ieXRlcxgHIAEoAxIXCg9kYXRhX3NldF9zaGEyNTYYCCABKAkywwQKEVByb2Nlc3NpbmdTZXJ2aWNlEnAKD0dldENhcGFiaWxpdGllcxItLmltYWdpbmcucHJvY2Vzc2luZy52MS5HZXRDYXBhYmlsaXRpZXNSZXF1ZXN0Gi4uaW1hZ2luZy5wcm9jZXNzaW5nLnYxLkdldENhcGFiaWxpdGllc1Jlc3BvbnNlEmwKDVByb2Nlc3NTZXJpZXMSKy5pbWFnaW5nLnByb2Nlc3NpbmcudjEuUHJvY2Vzc1Nlcmllc1JlcXVlc3QaLC5pbWFnaW5nLnByb2Nlc3NpbmcudjEuUHJvY2Vzc1Nlcmllc1Jlc3BvbnNlMAEScwoQQ2FuY2VsUHJvY2Vzc2luZxIuLmltYWdpbmcucHJvY2Vzc2luZy52MS5DYW5jZWxQcm9jZXNzaW5nUmVxdWVzdBovLmltYWdpbmcucHJvY2Vzc2luZy52MS5DYW5jZWxQcm9jZXNzaW5nUmVzcG9uc2USbgoNUHJvY2Vzc0ZyYW1lcxIrLmltYWdpbmcucHJvY2Vzc2luZy52MS5Qcm9jZXNzRnJhbWVzUmVxdWVzdBosLmltYWdpbmcucHJvY2Vzc2luZy52MS5Qcm9jZXNzRnJhbWVzUmVzcG9uc2UoATABEmkKDFJlbmRlckZyYW1lcxIqLmltYWdpbmcucHJvY2Vzc2luZy52MS5SZW5kZXJGcmFtZXNSZXF1ZXN0GisuaW1hZ2luZy5wcm9jZXNzaW5nLnYxLlJlbmRlckZyYW1lc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_struct, file_google_rpc_status, file_imaging_processing_v1_processing, file_imaging_stage_v1_stage, file_imaging_storage_v1_storage_service]);
 
 /**
  * Asks for the steps.
@@ -327,7 +329,133 @@ export const ProcessFramesResponseSchema: GenMessage<ProcessFramesResponse> = /*
   messageDesc(file_imaging_processing_v1_processing_service, 7);
 
 /**
- * Processes series of images.
+ * Asks for pictures.
+ *
+ * @generated from message imaging.processing.v1.RenderFramesRequest
+ */
+export type RenderFramesRequest = Message<"imaging.processing.v1.RenderFramesRequest"> & {
+  /**
+   * What to render.
+   *
+   * @generated from field: repeated imaging.storage.v1.RenderFramesRequest.Selection selections = 1;
+   */
+  selections: RenderFramesRequest_Selection[];
+
+  /**
+   * Not given: as the header says.
+   *
+   * @generated from field: imaging.storage.v1.RenderFramesRequest.Window window = 2;
+   */
+  window?: RenderFramesRequest_Window | undefined;
+
+  /**
+   * Longest side in pixels; 0: as stored. The pixel aspect ratio is kept.
+   *
+   * @generated from field: int32 max_side_pixels = 3;
+   */
+  maxSidePixels: number;
+
+  /**
+   * Instead of `max_side_pixels`.
+   *
+   * @generated from field: imaging.storage.v1.RenderFramesRequest.Viewport viewport = 4;
+   */
+  viewport?: RenderFramesRequest_Viewport | undefined;
+
+  /**
+   * `image/png`, also when empty, or `image/jpeg`.
+   *
+   * @generated from field: string media_type = 5;
+   */
+  mediaType: string;
+
+  /**
+   * Of JPEG, 1 to 100; 0: 90.
+   *
+   * @generated from field: int32 quality = 6;
+   */
+  quality: number;
+};
+
+/**
+ * Describes the message imaging.processing.v1.RenderFramesRequest.
+ * Use `create(RenderFramesRequestSchema)` to create a new message.
+ */
+export const RenderFramesRequestSchema: GenMessage<RenderFramesRequest> = /*@__PURE__*/
+  messageDesc(file_imaging_processing_v1_processing_service, 8);
+
+/**
+ * One picture, or the next part of it. A picture of at most 3.5 MB comes as one message.
+ *
+ * @generated from message imaging.processing.v1.RenderFramesResponse
+ */
+export type RenderFramesResponse = Message<"imaging.processing.v1.RenderFramesResponse"> & {
+  /**
+   * `studies/{uid}/series/{uid}/instances/{uid}`; in the first message of a picture, as are the fields below.
+   *
+   * @generated from field: string instance = 1;
+   */
+  instance: string;
+
+  /**
+   * Counts from 1.
+   *
+   * @generated from field: int32 frame_number = 2;
+   */
+  frameNumber: number;
+
+  /**
+   * `image/png` or `image/jpeg`.
+   *
+   * @generated from field: string media_type = 3;
+   */
+  mediaType: string;
+
+  /**
+   * The file, or its next part of at most 1 MiB.
+   *
+   * @generated from field: bytes content = 4;
+   */
+  content: Uint8Array;
+
+  /**
+   * Columns of the picture.
+   *
+   * @generated from field: int32 width = 5;
+   */
+  width: number;
+
+  /**
+   * Rows of the picture.
+   *
+   * @generated from field: int32 height = 6;
+   */
+  height: number;
+
+  /**
+   * Bytes of the file.
+   *
+   * @generated from field: int64 size_bytes = 7;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * That of the instance: as long as it is the same, the same request gives the same picture.
+   *
+   * @generated from field: string data_set_sha256 = 8;
+   */
+  dataSetSha256: string;
+};
+
+/**
+ * Describes the message imaging.processing.v1.RenderFramesResponse.
+ * Use `create(RenderFramesResponseSchema)` to create a new message.
+ */
+export const RenderFramesResponseSchema: GenMessage<RenderFramesResponse> = /*@__PURE__*/
+  messageDesc(file_imaging_processing_v1_processing_service, 9);
+
+/**
+ * Processes series of images, and renders frames.
  *
  * @generated from service imaging.processing.v1.ProcessingService
  */
@@ -391,6 +519,23 @@ export const ProcessingService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ProcessFramesRequestSchema;
     output: typeof ProcessFramesResponseSchema;
+  },
+  /**
+   * Renders frames to PNG or JPEG, in the order asked for, as `imaging.storage.v1.StorageService/RenderFrames` does, which
+   * makes the pictures where the frames are: for viewers that call the services of pixels. The fields and their numbers are
+   * the same there and here.
+   *
+   * Errors:
+   * - NOT_FOUND: no such instance or frame.
+   * - INVALID_ARGUMENT: no pixel data, a frame that cannot be decoded, or a window, viewport, quality or media type that
+   *   cannot be.
+   *
+   * @generated from rpc imaging.processing.v1.ProcessingService.RenderFrames
+   */
+  renderFrames: {
+    methodKind: "server_streaming";
+    input: typeof RenderFramesRequestSchema;
+    output: typeof RenderFramesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_imaging_processing_v1_processing_service, 0);
