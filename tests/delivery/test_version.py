@@ -25,6 +25,8 @@ def test_chart_and_compose_file_name_the_image_of_this_version() -> None:
     assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
     images = re.findall(r"imaging-pipeline:([\w.-]+)", (ROOT / "compose.yaml").read_text())
     assert set(images) == {VERSION}
+    packages = re.findall(r"imaging-(\d[\w.]*)\.tgz", (ROOT / "charts" / "imaging" / "README.md").read_text())
+    assert set(packages) == {VERSION}
 
 
 def test_make_gives_the_version_to_the_image() -> None:
