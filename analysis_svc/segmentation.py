@@ -113,9 +113,9 @@ def segmentation(
         return None
     filled = [mask for mask in masks if mask.label in numbers]
     usable = {str(header.SOPInstanceUID): segmentation_source(header, volume) for header in headers}
-    sources, stack = _sources_and_stack(filled, volume, usable)
+    sources, pixels = _sources_and_pixels(filled, volume, usable)
     try:
-        dataset = _made(filled, sources, stack, maker)
+        dataset = _made(filled, sources, pixels, maker)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FailedPrecondition(
             f"The source images lack what a segmentation takes over from them ({type(error).__name__})",
@@ -125,10 +125,10 @@ def segmentation(
     return make_deterministic(dataset, ("segmentation", *maker.uid_parts), maker.effective_time)
 
 
-def _sources_and_stack(
+def _sources_and_pixels(
     masks: Sequence[Mask], volume: Volume, headers: Mapping[str, Dataset]
-) -> tuple[list[Dataset], NDArray[np.uint8]]:
-    """Source images, and masks of shape (frames, rows, columns, segments) that correspond to them frame by frame."""
+) -> tuple[list[Dataset], NDArray[np.uint8] | NDArray[np.uint16]]:
+    """Source images, and what `_pixels` makes of the masks, which corresponds to them frame by frame."""
     multi_frame = [header for header in headers.values() if int(header.get("NumberOfFrames", 1) or 1) > 1]
     if multi_frame and len(headers) > 1:
         raise FailedPrecondition(
@@ -138,23 +138,51 @@ def _sources_and_stack(
         )
     if multi_frame:
         # Frames of the file that are not in the volume stay empty; the others go where the file has them.
-        places = [frame.frame_number - 1 for frame in volume.frames]
-        stack = np.zeros((int(multi_frame[0].NumberOfFrames), *volume.voxels.shape[1:], len(masks)), dtype=np.uint8)
-        for segment, mask in enumerate(masks):
-            stack[places, :, :, segment] = mask.voxels
-        return multi_frame, stack
+        places = {frame.frame_number - 1: index for index, frame in enumerate(volume.frames)}
+        return multi_frame, _pixels(masks, places, int(multi_frame[0].NumberOfFrames))
     # Only slices with content: a lesion in a chest of 800 slices needs a dozen.
     used = np.flatnonzero(np.logical_or.reduce([mask.voxels.any(axis=(1, 2)) for mask in masks]))
-    stack = np.stack([mask.voxels[used] for mask in masks], axis=-1).astype(np.uint8)
-    return [headers[volume.frames[index].sop_instance_uid] for index in used], stack
+    sources = [headers[volume.frames[index].sop_instance_uid] for index in used]
+    return sources, _pixels(masks, dict(enumerate(used.tolist())), len(used))
 
 
-def _made(masks: Sequence[Mask], sources: list[Dataset], stack: NDArray[np.uint8], maker: SegmentationMaker) -> Dataset:
+def _pixels(
+    masks: Sequence[Mask], places: Mapping[int, int], frame_count: int
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Segment numbers, shape (frames, rows, columns); of masks that overlap 0 and 1, (frames, rows, columns, segments).
+
+    Highdicom takes either; it would sum up the second in eight bytes a voxel to see that nothing overlaps.
+
+    Parameters
+    ----------
+    places
+        Slice of the masks by frame.
+    """
+    shape = (frame_count, *masks[0].voxels.shape[1:])
+    labels = np.zeros(shape, dtype=np.uint8 if len(masks) < 256 else np.uint16)
+    for number, mask in enumerate(masks, start=1):
+        for frame, index in places.items():
+            plane, inside = labels[frame], mask.voxels[index]
+            if plane[inside].any():
+                return _stack(masks, places, frame_count)
+            plane[inside] = number
+    return labels
+
+
+def _stack(masks: Sequence[Mask], places: Mapping[int, int], frame_count: int) -> NDArray[np.uint8]:
+    stack = np.zeros((frame_count, *masks[0].voxels.shape[1:], len(masks)), dtype=np.uint8)
+    for segment, mask in enumerate(masks):
+        for frame, index in places.items():
+            stack[frame, :, :, segment] = mask.voxels[index]
+    return stack
+
+
+def _made(masks: Sequence[Mask], sources: list[Dataset], pixels: NDArray[Any], maker: SegmentationMaker) -> Dataset:
     equipment = product_equipment()
     descriptions = [_described(number, mask, maker) for number, mask in enumerate(masks, start=1)]
     dataset: Dataset = highdicom.seg.Segmentation(
         source_images=sources,
-        pixel_array=stack,
+        pixel_array=pixels,
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=descriptions,
         series_instance_uid=maker.series_instance_uid,

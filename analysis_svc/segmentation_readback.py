@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.pixels import iter_pixels
 
 from analysis_svc.measurement import Mask
 from analysis_svc.regions.segmentation_regions import SegmentationRegions
@@ -24,8 +25,7 @@ def differences(dataset: Dataset, masks: Sequence[Mask], volume: Volume) -> list
         What it was made of.
     """
     reader = SegmentationRegions(dataset, volume)
-    pixels = dataset.pixel_array.reshape(-1, *volume.voxels.shape[1:])
-    for frame_number, plane in enumerate(pixels, start=1):
+    for frame_number, plane in enumerate(iter_pixels(dataset), start=1):
         reader.add(frame_number, plane)
     regions, refusals = reader.regions()
     faults = [f"{refusal.subject} cannot be laid over the images: {refusal.message}" for refusal in refusals]

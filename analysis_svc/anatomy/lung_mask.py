@@ -74,7 +74,9 @@ def lung_mask(voxels: NDArray[Any], body: NDArray[np.bool_], spacing_mm: tuple[f
     tissue = component_sizes(labels, count, (voxels > _PARENCHYMA_HU[0]) & (voxels < _PARENCHYMA_HU[1]))
     for number in np.flatnonzero(sizes * voxel_ml >= _SMALLEST_LUNG_ML):
         lung_like[number] = tissue[number] >= _LEAST_PARENCHYMA * sizes[number]
-    right, left, touching = split_sides(members(labels, lung_like), spacing_mm)
+    lungs = members(labels, lung_like)
+    del labels  # 420 MB for 400 slices of 512 x 512
+    right, left, touching = split_sides(lungs, spacing_mm)
     return Lungs(right, left, limit, touching)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
+from pydicom.sequence import Sequence
 
 from imaging.dicom.attribute_value import LARGEST_NUMBER
 
@@ -62,8 +63,15 @@ def items(dataset: Dataset | None, keyword: str | int) -> list[Dataset]:
 
 def first_item(dataset: Dataset | None, keyword: str | int) -> Dataset | None:
     """The first item of a sequence, or None."""
-    found = items(dataset, keyword)
-    return found[0] if found else None
+    return item_at(dataset, keyword, 0)
+
+
+def item_at(dataset: Dataset | None, keyword: str | int, index: int) -> Dataset | None:
+    """One item of a sequence, or None; the others are not looked at, of which there may be thousands."""
+    sequence = whole_value(dataset, keyword)
+    if not isinstance(sequence, Sequence) or not 0 <= index < len(sequence):
+        return None
+    return sequence[index]
 
 
 def has_value(dataset: Dataset | None, keyword: str | int) -> bool:

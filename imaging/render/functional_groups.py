@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom import Dataset
 
-from imaging.dicom.header_value import first_item, items
+from imaging.dicom.header_value import first_item, item_at
 
 
 def functional_group(header: Dataset, frame_number: int, keyword: str) -> Dataset:
@@ -17,9 +17,8 @@ def functional_group(header: Dataset, frame_number: int, keyword: str) -> Datase
     keyword
         Of the macro's sequence, `PixelValueTransformationSequence` say.
     """
-    per_frame = items(header, "PerFrameFunctionalGroupsSequence")
-    groups = per_frame[frame_number - 1 : frame_number] if frame_number >= 1 else []
-    for group in (*groups, first_item(header, "SharedFunctionalGroupsSequence")):
+    own = item_at(header, "PerFrameFunctionalGroupsSequence", frame_number - 1)
+    for group in (own, first_item(header, "SharedFunctionalGroupsSequence")):
         found = first_item(group, keyword)
         if found is not None:
             return found
