@@ -42,7 +42,10 @@ def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription)
     significant_bits = pixels.bits_stored if pixels.bits_stored < pixels.bits_allocated else None
     if pixels.samples_per_pixel == 1:
         return DecodedSamples(
-            imagecodecs.jpeg8_decode(frame_bytes), pixels.photometric_interpretation, significant_bits
+            imagecodecs.jpeg8_decode(frame_bytes),
+            pixels.photometric_interpretation,
+            significant_bits,
+            pixels.lowest_bit(header.precision),
         )
     if header.adobe_transform == 1 and pixels.photometric_interpretation == "RGB" and not is_lossless:
         # The attributes tell the colour space after decoding: the codec undoes the transform that its marker names.

@@ -34,10 +34,13 @@ def described(samples: NDArray[Any], header: J2kHeader, pixels: PixelDescription
     """The samples with what their codestream says of them; the same for JPEG 2000 and HTJ2K."""
     declared = pixels.photometric_interpretation
     # Where codestream and Pixel Representation disagree on the sign, the bits are right and the sign is not.
+    lowest_bit = pixels.lowest_bit(header.precision)
+    is_cut = lowest_bit or header.is_signed != bool(pixels.pixel_representation)
     return DecodedSamples(
         samples,
         "RGB" if declared in _UNDONE_TRANSFORMS else declared,
-        header.precision if header.is_signed != bool(pixels.pixel_representation) else None,
+        min(header.precision, pixels.bits_stored) if is_cut else None,
+        lowest_bit,
     )
 
 

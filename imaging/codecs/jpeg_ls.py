@@ -35,9 +35,15 @@ def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription)
     samples = imagecodecs.jpegls_decode(frame_bytes)
     if pixels.samples_per_pixel > 1 and header.components_in_scan == 1:
         samples = np.ascontiguousarray(np.moveaxis(samples, 0, -1))  # interleave mode 0 comes as planes
-    # JPEG-LS knows no sign: two's complement of the codestream's precision (PS3.5 8.2.3).
+    # JPEG-LS knows no sign: two's complement of the codestream's precision (PS3.5 8.2.3), of whole cells that of the
+    # values in them.
+    lowest_bit = pixels.lowest_bit(header.precision)
+    is_cut = bool(pixels.pixel_representation or lowest_bit)
     return DecodedSamples(
-        samples, colour_space(header, pixels), header.precision if pixels.pixel_representation else None
+        samples,
+        colour_space(header, pixels),
+        min(header.precision, pixels.bits_stored) if is_cut else None,
+        lowest_bit,
     )
 
 

@@ -67,7 +67,7 @@ def decode(
         _arrange(samples, pixels, interpretation),
         interpretation,
         None if pixels.is_float or pixels.bits_stored == pixels.bits_allocated else pixels.bits_stored,
-        0 if pixels.is_float else pixels.high_bit + 1 - pixels.bits_stored,
+        pixels.lowest_bit(pixels.bits_allocated),
     )
 
 

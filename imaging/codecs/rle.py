@@ -51,7 +51,7 @@ def decode(frame_bytes: bytes, syntax: TransferSyntax, pixels: PixelDescription)
         samples[:, :, 0] if pixels.samples_per_pixel == 1 else samples,
         pixels.photometric_interpretation,
         None if pixels.bits_stored == pixels.bits_allocated else pixels.bits_stored,
-        pixels.high_bit + 1 - pixels.bits_stored,
+        pixels.lowest_bit(pixels.bits_allocated),
     )
 
 

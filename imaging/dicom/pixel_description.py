@@ -63,6 +63,16 @@ class PixelDescription:
         """Bytes of one decoded frame as an array: a 1-bit sample takes one byte there."""
         return self.samples_per_frame * ((self.bits_allocated + 7) // 8)
 
+    def lowest_bit(self, precision: int) -> int:
+        """The bit of an encoded sample where the value begins: over 0 where High Bit is not Bits Stored - 1.
+
+        Parameters
+        ----------
+        precision
+            Bits of the encoded samples: codestreams hold whole cells, up to High Bit at least, or the values alone.
+        """
+        return 0 if self.is_float or precision <= self.high_bit else self.high_bit + 1 - self.bits_stored
+
 
 def check_pixels(pixels: PixelDescription, *, where: str = "") -> None:
     """Pass if the description can be true of any image (PS3.5 8.1.1, PS3.3 C.7.6.3).
