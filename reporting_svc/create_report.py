@@ -27,6 +27,7 @@ from reporting_svc.content.report_inputs import ReportInputs, gather_inputs
 from reporting_svc.dicom.encapsulated_pdf import encapsulated_pdf
 from reporting_svc.dicom.evidence import collect_references
 from reporting_svc.dicom.key_object_selection import key_object_selection
+from reporting_svc.dicom.secondary_capture import secondary_capture
 from reporting_svc.dicom.structured_report import ReportUids, structured_report
 from reporting_svc.fhir.bundle import MEDIA_TYPE, render_fhir
 from reporting_svc.html.page import render_html
@@ -47,8 +48,8 @@ class _Made:
     """The documents, and those of them that become instances."""
 
     documents: tuple[DocumentContent, ...]
-    objects: dict[int, bytes]
-    """Part 10 files by the form of their document."""
+    objects: tuple[tuple[DocumentContent, bytes], ...]
+    """The documents that are stored, and their Part 10 files."""
 
 
 class ReportMaker:
@@ -121,13 +122,11 @@ class ReportMaker:
         """Check the objects and store them as DERIVED; their names are noted in the documents too."""
         if not made.objects:
             return Stored([], [])
-        objects = [Outgoing(content) for content in made.objects.values()]
+        objects = [Outgoing(content) for _, content in made.objects]
         origin = derived_origin(request.message.context)
         stored = await store_derived(self._storage, objects, origin, source=SOURCE)
-        for document_format, instance in zip(made.objects, stored.instances, strict=True):
-            for each in made.documents:
-                if each.document.format == document_format:
-                    each.document.instance = instance.name
+        for (each, _), instance in zip(made.objects, stored.instances, strict=True):
+            each.document.instance = instance.name
         return stored
 
 
@@ -170,17 +169,22 @@ def _documents(request: ReportRequest, content: ReportContent, inputs: ReportInp
     """All documents that were asked for. Runs in a thread."""
     wanted = request.formats
     documents: list[DocumentContent] = []
-    objects: dict[int, bytes] = {}
+    objects: list[tuple[DocumentContent, bytes]] = []
     pdf: bytes | None = None
+
+    def note(document: DocumentContent, part10: bytes) -> None:
+        documents.append(document)
+        objects.append((document, part10))
+
     if reporting_pb2.DOCUMENT_FORMAT_SR in wanted:
-        objects[reporting_pb2.DOCUMENT_FORMAT_SR] = sr = structured_report(content, inputs.sources, uids)
-        documents.append(DocumentContent.of(reporting_pb2.DOCUMENT_FORMAT_SR, "application/dicom", "report.sr.dcm", sr))
+        sr = structured_report(content, inputs.sources, uids)
+        note(DocumentContent.of(reporting_pb2.DOCUMENT_FORMAT_SR, "application/dicom", "report.sr.dcm", sr), sr)
     if reporting_pb2.DOCUMENT_FORMAT_PDF in wanted:
         pdf = render_pdf(content)
-        objects[reporting_pb2.DOCUMENT_FORMAT_PDF] = encapsulated_pdf(
-            content, pdf, inputs.sources.identity, _sources(inputs), uids
+        note(
+            DocumentContent.of(reporting_pb2.DOCUMENT_FORMAT_PDF, "application/pdf", "report.pdf", pdf),
+            encapsulated_pdf(content, pdf, inputs.sources.identity, _sources(inputs), uids),
         )
-        documents.append(DocumentContent.of(reporting_pb2.DOCUMENT_FORMAT_PDF, "application/pdf", "report.pdf", pdf))
     if reporting_pb2.DOCUMENT_FORMAT_HTML in wanted:
         documents.append(
             DocumentContent.of(
@@ -210,13 +214,15 @@ def _documents(request: ReportRequest, content: ReportContent, inputs: ReportInp
     if reporting_pb2.DOCUMENT_FORMAT_KOS in wanted:
         selection = key_object_selection(content, inputs.sources.instances, inputs.sources.identity, uids)
         if selection is not None:
-            objects[reporting_pb2.DOCUMENT_FORMAT_KOS] = selection
-            documents.append(
-                DocumentContent.of(
-                    reporting_pb2.DOCUMENT_FORMAT_KOS, "application/dicom", "key-images.kos.dcm", selection
-                )
-            )
-    return _Made(tuple(documents), objects)
+            form = reporting_pb2.DOCUMENT_FORMAT_KOS
+            note(DocumentContent.of(form, "application/dicom", "key-images.kos.dcm", selection), selection)
+    if reporting_pb2.DOCUMENT_FORMAT_SC in wanted:
+        for number, image in enumerate(content.key_images, start=1):
+            source = inputs.sources.instances.get(image.sop_instance_uid)
+            picture = secondary_capture(content, number, image, source, inputs.sources.identity, uids)
+            form, name = reporting_pb2.DOCUMENT_FORMAT_SC, f"key-image-{number}.sc.dcm"
+            note(DocumentContent.of(form, "application/dicom", name, picture, number=number), picture)
+    return _Made(tuple(documents), tuple(objects))
 
 
 def _sources(inputs: ReportInputs) -> Sequence[Dataset]:

@@ -18,7 +18,11 @@ ALL_FORMATS: Final = (
     reporting_pb2.DOCUMENT_FORMAT_JSON,
     reporting_pb2.DOCUMENT_FORMAT_FHIR,
     reporting_pb2.DOCUMENT_FORMAT_KOS,
+    reporting_pb2.DOCUMENT_FORMAT_SC,
 )
+
+_UNLESS_NAMED: Final = frozenset(ALL_FORMATS) - {reporting_pb2.DOCUMENT_FORMAT_SC}
+"""What a request gets that names none: pictures in an archive only for who wants them there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,6 @@ def checked_request(message: reporting_service_pb2.CreateReportRequest) -> Repor
         raise InvalidArgument(
             f"There is no document format {unknown[0]}",
             where="outputs",
-            hint="Use SR, PDF, HTML, KEY_IMAGE, JSON, FHIR or KOS; nothing means all.",
+            hint="Use SR, PDF, HTML, KEY_IMAGE, JSON, FHIR, KOS or SC; nothing means all but SC.",
         )
-    return ReportRequest(message, find_template(message.template), frozenset(message.outputs or ALL_FORMATS))
+    return ReportRequest(message, find_template(message.template), frozenset(message.outputs or _UNLESS_NAMED))

@@ -23,6 +23,7 @@ FORMATS: Final = {
     "json": reporting_pb2.DOCUMENT_FORMAT_JSON,
     "fhir": reporting_pb2.DOCUMENT_FORMAT_FHIR,
     "kos": reporting_pb2.DOCUMENT_FORMAT_KOS,
+    "sc": reporting_pb2.DOCUMENT_FORMAT_SC,
     "key-image": reporting_pb2.DOCUMENT_FORMAT_KEY_IMAGE,
 }
 
@@ -76,7 +77,7 @@ class ReportDocuments:
         async with aclosing(messages_of(self._reporting.RenderReport(request))) as messages:
             first = await anext(messages)
             document = first.document
-            as_file = "download" in dict(exchange.query) or form in ("sr", "kos")
+            as_file = "download" in dict(exchange.query) or form in ("sr", "kos", "sc")
             placed = "attachment" if as_file else "inline"
             headers: list[Header] = [
                 (b"content-type", document.media_type.encode("ascii")),

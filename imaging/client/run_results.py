@@ -138,7 +138,7 @@ class Finding:
 class Document:
     """One document of a report."""
 
-    format: Literal["SR", "PDF", "HTML", "KEY_IMAGE", "JSON", "FHIR", "KOS", "UNSPECIFIED"]
+    format: Literal["SR", "PDF", "HTML", "KEY_IMAGE", "JSON", "FHIR", "KOS", "SC", "UNSPECIFIED"]
     media_type: str
     file_name: str
     size_bytes: int

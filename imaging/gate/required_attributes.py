@@ -27,7 +27,10 @@ _CONDITIONS: Final[tuple[tuple[str, str, Callable[[Dataset], bool]], ...]] = (
     ("RescaleType", "there is a slope", lambda d: "RescaleSlope" in d and str(d.SOPClassUID) == _CT_IMAGE),
     ("PatientOrientation", "there is no image plane", lambda d: "ImageType" in d and _has_no_plane(d)),
 )
-"""Attribute of type 1C, its condition in words, and as a function of the data set."""
+"""Attribute of type 1C or 2C, its condition in words, and as a function of the data set."""
+
+_MAY_BE_EMPTY: Final = frozenset({"PatientOrientation"})
+"""Those of type 2C (PS3.3 C.7.6.1.1.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def missing_attributes(dataset: Dataset) -> tuple[int, list[str]]:
     answers = list(_walk(dataset, _iods()[str(dataset.SOPClassUID)], ""))
     for keyword, condition, holds in _CONDITIONS:
         if holds(dataset):
-            answers.append("" if _has_value(dataset, keyword) else f"{keyword} is missing although {condition}")
+            is_told = keyword in dataset if keyword in _MAY_BE_EMPTY else _has_value(dataset, keyword)
+            answers.append("" if is_told else f"{keyword} is missing although {condition}")
     return len(answers), [answer for answer in answers if answer]
 
 

@@ -19,7 +19,7 @@ from pipeline_svc.recipes.parse_recipe import LoadedRecipe
 from pipeline_svc.recipes.stage_spec import Kind, StageSpec
 from pipeline_svc.recipes.suggestion import did_you_mean
 
-DOCUMENTS = ("sr", "pdf", "html", "key_image", "json", "fhir", "kos")
+DOCUMENTS = ("sr", "pdf", "html", "key_image", "json", "fhir", "kos", "sc")
 """Names of the forms of a report in a recipe: those of `DocumentFormat`, in lower case."""
 
 _WHAT: Mapping[Kind, str] = {"process": "step", "analyze": "model", "report": "template", "send": "destination"}

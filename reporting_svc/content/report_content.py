@@ -223,6 +223,8 @@ class KeyImage:
     width: int
     height: int
     png: bytes = field(repr=False)
+    orientation: tuple[str, str] = ("", "")
+    """PatientOrientation (0020,0020): what of the patient lies to the right and below; empty if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

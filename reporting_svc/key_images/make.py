@@ -164,6 +164,7 @@ def _key_image(wish: KeyImageWish, picture: Picture, header: Dataset, series: Se
         width=picture.width,
         height=picture.height,
         png=picture.png,
+        orientation=picture.orientation,
     )
 
 

@@ -43,6 +43,8 @@ class Picture:
     width: int
     height: int
     drawn: tuple[Segment, ...]
+    orientation: tuple[str, str] = ("", "")
+    """What of the patient lies to the right and below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ def draw_key_image(
         canvas.pixels = draw_edge_letters(canvas.pixels, letters)
     drawn = tuple(dict.fromkeys(layer.segment for layer in canvas.layers))
     height, width = canvas.pixels.shape[:2]
-    return Picture(encode_png(canvas.pixels), width, height, drawn)
+    orientation = (letters.right, letters.bottom) if letters is not None else ("", "")
+    return Picture(encode_png(canvas.pixels), width, height, drawn, orientation)
 
 
 def _stretched(mask: NDArray[np.bool_], canvas: _Canvas) -> NDArray[np.bool_]:

@@ -78,6 +78,22 @@ async def test_a_report_has_all_documents_and_its_objects_are_stored_as_derived(
     assert [by_format[form].instance for form in (SR, PDF, KOS)] == list(result.instances)
 
 
+async def test_key_images_are_stored_as_pictures_where_that_is_asked_for(services: Services) -> None:
+    sent, stage = await _measured(services)
+    request = _request(sent.study, [stage])
+    request.outputs.extend([reporting_pb2.DOCUMENT_FORMAT_SC, KEY_IMAGE])
+    result = await services.report(request)
+    pictures = [each for each in result.report.documents if each.format == reporting_pb2.DOCUMENT_FORMAT_SC]
+    assert [each.instance for each in pictures] == list(result.instances)
+    assert [each.number for each in pictures] == list(range(1, len(pictures) + 1)) != []
+    for each in pictures:
+        ((instance, content),) = [item async for item in services.storage.retrieve_instances(each.instance)]
+        assert instance.sop_class_uid == "1.2.840.10008.5.1.4.1.1.7"
+        png = await services.render(result.report.name, KEY_IMAGE, each.number)
+        with Image.open(io.BytesIO(png)) as picture:
+            assert (pydicom.dcmread(io.BytesIO(content)).pixel_array == np.asarray(picture.convert("RGB"))).all()
+
+
 async def test_the_values_of_the_documents_are_those_of_the_findings(services: Services) -> None:
     sent, stage = await _measured(services)
     result = await services.report(_request(sent.study, [stage]))

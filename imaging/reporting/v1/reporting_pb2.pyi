@@ -43,6 +43,10 @@ class _DocumentFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """FHIR R4 Bundle of DiagnosticReport, Observations, ImagingStudy, Patient and Device, `application/fhir+json`."""
     DOCUMENT_FORMAT_KOS: _DocumentFormat.ValueType  # 7
     """Key Object Selection of the key images (PS3.3 A.35.4, TID 2010), `application/dicom`; also an instance in storage."""
+    DOCUMENT_FORMAT_SC: _DocumentFormat.ValueType  # 8
+    """A key image with what was found drawn in, as Secondary Capture image (PS3.3 A.8.1), `application/dicom`; also an
+    instance in storage. Made only where it is asked for.
+    """
 
 class DocumentFormat(_DocumentFormat, metaclass=_DocumentFormatEnumTypeWrapper):
     """The forms of a report."""
@@ -63,6 +67,10 @@ DOCUMENT_FORMAT_FHIR: DocumentFormat.ValueType  # 6
 """FHIR R4 Bundle of DiagnosticReport, Observations, ImagingStudy, Patient and Device, `application/fhir+json`."""
 DOCUMENT_FORMAT_KOS: DocumentFormat.ValueType  # 7
 """Key Object Selection of the key images (PS3.3 A.35.4, TID 2010), `application/dicom`; also an instance in storage."""
+DOCUMENT_FORMAT_SC: DocumentFormat.ValueType  # 8
+"""A key image with what was found drawn in, as Secondary Capture image (PS3.3 A.8.1), `application/dicom`; also an
+instance in storage. Made only where it is asked for.
+"""
 Global___DocumentFormat: typing_extensions.TypeAlias = DocumentFormat
 
 class _ReportState:

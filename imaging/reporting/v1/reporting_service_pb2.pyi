@@ -93,7 +93,7 @@ class CreateReportRequest(google.protobuf.message.Message):
 
     @property
     def outputs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[imaging.reporting.v1.reporting_pb2.DocumentFormat.ValueType]:
-        """Which documents; empty: all."""
+        """Which documents; empty: all but Secondary Capture images."""
 
     def __init__(
         self,

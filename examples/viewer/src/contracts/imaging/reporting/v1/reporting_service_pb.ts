@@ -116,7 +116,7 @@ export type CreateReportRequest = Message<"imaging.reporting.v1.CreateReportRequ
   stages: StageSummary[];
 
   /**
-   * Which documents; empty: all.
+   * Which documents; empty: all but Secondary Capture images.
    *
    * @generated from field: repeated imaging.reporting.v1.DocumentFormat outputs = 6;
    */
