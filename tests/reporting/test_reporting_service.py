@@ -113,7 +113,7 @@ async def test_the_values_of_the_documents_are_those_of_the_findings(services: S
         region = group.roi
         assert region.graphic_type.value == "POLYLINE"
         assert region.value.min() == 0
-        assert region.value.max() == 64
+        assert region.value.max() == 32
         source = region.ContentSequence[0].ReferencedSOPSequence[0]
         assert source.ReferencedSOPInstanceUID in sent.instances
     assert data["provenance"]["manifest_version"] == 1
