@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway_svc.dicomweb.multipart import boundary_of, content_type, end, new_boundary, part_start
 from gateway_svc.dicomweb.representation import FrameForm, accept_of, frame_form
-from gateway_svc.dicomweb.storage_calls import messages_of
+from gateway_svc.dicomweb.storage_calls import ended, messages_of
 from gateway_svc.dicomweb.target import Target
 from gateway_svc.http.byte_range import asked_range, cut, is_unchanged
 from gateway_svc.http.exchange import Exchange, Header
@@ -80,6 +80,7 @@ async def _send_one(exchange: Exchange, form: FrameForm, messages: AsyncIterator
         await exchange.send_stream(206, headers, cut(body(), part.start, part.stop))
     elif whole:
         await exchange.send(200, headers, b"".join((before, content, after)) if before else content)
+        await ended(messages)
     else:
         headers.append((b"content-length", b"%d" % total))
         await exchange.send_stream(200, headers, body())

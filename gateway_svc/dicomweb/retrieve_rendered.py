@@ -14,7 +14,7 @@ from gateway_svc.dicomweb.picture_form import PictureForm, picture_form
 from gateway_svc.dicomweb.pictured_frames import PicturedFrame, first_frame, middle_frame, pages_with_pixels
 from gateway_svc.dicomweb.representation import accept_of
 from gateway_svc.dicomweb.retrieve_frames import CACHED
-from gateway_svc.dicomweb.storage_calls import messages_of
+from gateway_svc.dicomweb.storage_calls import ended, messages_of
 from gateway_svc.dicomweb.target import ROOT, Target
 from gateway_svc.http.byte_range import is_unchanged
 from gateway_svc.http.exchange import Exchange, Header
@@ -108,6 +108,7 @@ class RenderedResources:
                 if cache:
                     cache.put((etag,), first.content)
                 await exchange.send(200, headers, first.content)
+                await ended(messages)
                 return
 
             async def content() -> AsyncIterator[bytes]:

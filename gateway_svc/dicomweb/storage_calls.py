@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeVar
 
 import grpc
@@ -20,3 +20,9 @@ async def messages_of(call: grpc.aio.UnaryStreamCall[Any, T]) -> AsyncGenerator[
                 yield message
     finally:
         call.cancel()
+
+
+async def ended(messages: AsyncIterator[object]) -> None:
+    """Let a call end whose last message was taken: ending it from here is a failure at the other end."""
+    async for _ in messages:
+        pass
