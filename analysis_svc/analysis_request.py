@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
 from pydantic import BaseModel
 
 from analysis_svc.model import Model
@@ -16,6 +15,7 @@ from imaging.analysis.v1 import analysis_service_pb2
 from imaging.dicom.uid import is_valid_uid
 from imaging.errors import InvalidArgument
 from imaging.storage.v1 import storage_pb2
+from imaging.work.stage_parameters import given_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def checked_request(request: analysis_service_pb2.AnalyzeSeriesRequest, registry
             "A SOP Instance UID is not valid", where="sop_instance_uids", hint="Give UIDs of the series."
         )
     installed = registry.get(request.model)
-    given: dict[str, Any] = MessageToDict(request.parameters)
+    given: dict[str, Any] = given_parameters(request.parameters)
     return AnalysisRequest(
         request_id=context.request_id,
         run=context.run,

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from google.protobuf.json_format import MessageToDict
-
 from analysis_svc.finding_message import finding_message, refusal_message
 from analysis_svc.measurement import Analysis, Refusal
 from analysis_svc.model import ImageFrame, Model
@@ -22,6 +20,7 @@ from imaging.rpc.status import to_status
 from imaging.volume.volume import SourceFrame
 from imaging.work.frame_values import BrokenFrame, LooseFrame, frames_after_setup
 from imaging.work.ordered_answers import ordered_answers
+from imaging.work.stage_parameters import given_parameters
 
 AT_A_TIME: Final = os.cpu_count() or 1
 """Frames of a stream that are worked on or wait to be taken."""
@@ -64,7 +63,7 @@ async def analyze_frames(
         raise InvalidArgument("The first message says no model", where="setup", hint="Send it before the frames.")
     setup = first.setup
     installed = registry.get(setup.model)
-    model, parameters = installed.model, installed.parameters(MessageToDict(setup.parameters))
+    model, parameters = installed.model, installed.parameters(given_parameters(setup.parameters))
     if model.requires != "frames":
         serving = ", ".join(entry.model.name for entry in registry.all() if entry.model.requires == "frames")
         raise InvalidArgument(
