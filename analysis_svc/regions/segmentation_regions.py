@@ -14,6 +14,7 @@ from analysis_svc import concepts
 from analysis_svc.measurement import Refusal, SegmentReference
 from analysis_svc.regions.grid_match import slice_of_frame
 from analysis_svc.regions.region import Region, region_of_planes
+from imaging.dicom.background_segment import is_background
 from imaging.dicom.header_value import first_item, first_number, items, numbers, text
 from imaging.errors import VolumeRefused
 from imaging.render.functional_groups import functional_group
@@ -43,7 +44,9 @@ class SegmentationRegions:
         self._shape = int(first_number(header, "Rows") or 0), int(first_number(header, "Columns") or 0)
         self._kind = text(header, "SegmentationType").upper()
         self._segments = {
-            int(first_number(item, "SegmentNumber") or 0): item for item in items(header, "SegmentSequence")
+            int(first_number(item, "SegmentNumber") or 0): item
+            for item in items(header, "SegmentSequence")
+            if not is_background(header, item)
         }
         # FRACTIONAL ones hold 0 to this; half of it and more counts as inside (PS3.3 C.8.20.2.3).
         self._threshold = max(1, (int(first_number(header, "MaximumFractionalValue") or 1) + 1) // 2)

@@ -103,13 +103,12 @@ async def _layers(
     wanted = index.masks_over(image, wish.frame.frame_number)
     if not wanted:
         return []
-    pixels = {
-        frame.frame_number: frame.pixels for frame in await _frames(storage, name, [m.frame_number for m in wanted])
-    }
+    numbers = list(dict.fromkeys(mask.frame_number for mask in wanted))
+    pixels = {frame.frame_number: frame.pixels for frame in await _frames(storage, name, numbers)}
     uid = name.rpartition("/")[2]
     focus = {group.segment_number for group in wish.groups if group.segmentation_sop_instance_uid == uid}
     layers = [
-        Layer(pixels[mask.frame_number] >= index.threshold, mask.segment, mask.segment.number in focus)
+        Layer(index.mask(mask, pixels[mask.frame_number]), mask.segment, mask.segment.number in focus)
         for mask in wanted
     ]
     return [layer for layer in layers if layer.mask.any()]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from highdicom.color import CIELabColor
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from imaging.dicom.header_value import numbers
+from imaging.dicom.background_segment import is_background
+from imaging.dicom.header_value import numbers, text
 from imaging.errors import InvalidDicom
 from imaging.render.functional_groups import functional_group
 from reporting_svc.content.plain_text import clean_text
@@ -33,7 +35,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class MaskFrame:
-    """A frame of the segmentation: the mask of one segment."""
+    """The mask of one segment: a frame of the segmentation, or, in a label map, the pixels of one value in it."""
 
     frame_number: int
     """Counts from 1."""
@@ -62,13 +64,17 @@ class SegmentationIndex:
             If it lacks what a segmentation must have.
         """
         try:
+            self._is_label_map = text(header, "SegmentationType").upper() == "LABELMAP"
             self.segments: Mapping[int, Segment] = {
-                int(item.SegmentNumber): _segment(item) for item in header.SegmentSequence
+                int(item.SegmentNumber): _segment(item)
+                for item in header.SegmentSequence
+                if not is_background(header, item)
             }
             self._shape = int(header.Rows), int(header.Columns)
             self._places = [
-                _place(header, frame_number, self.segments)
+                _place(header, frame_number, segment)
                 for frame_number in range(1, len(header.PerFrameFunctionalGroupsSequence) + 1)
+                for segment in self._segments_of(header, frame_number)
             ]
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise InvalidDicom(
@@ -78,7 +84,25 @@ class SegmentationIndex:
         directions = numbers(functional_group(header, 1, "PlaneOrientationSequence"), "ImageOrientationPatient")
         self._directions = np.asarray(directions) if directions is not None and len(directions) == 6 else None
         # FRACTIONAL ones hold 0 to this; half of it and more counts as inside (PS3.3 C.8.20.2.3).
-        self.threshold = max(1, (int(header.get("MaximumFractionalValue") or 1) + 1) // 2)
+        self._threshold = max(1, (int(header.get("MaximumFractionalValue") or 1) + 1) // 2)
+
+    def _segments_of(self, header: Dataset, frame_number: int) -> list[Segment]:
+        """A frame is of one segment, or, in a label map, of all."""
+        if self._is_label_map:
+            return list(self.segments.values())
+        identification = functional_group(header, frame_number, "SegmentIdentificationSequence")
+        return [self.segments[int(identification.ReferencedSegmentNumber)]]
+
+    def mask(self, frame: MaskFrame, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+        """What of a frame, shape (rows, columns), is inside the segment.
+
+        Parameters
+        ----------
+        pixels
+            Stored values of the frame with that number.
+        """
+        inside: NDArray[np.bool_] = pixels == frame.segment.number if self._is_label_map else pixels >= self._threshold
+        return inside
 
     def masks_over(self, image: Dataset, frame_number: int) -> list[MaskFrame]:
         """The frames of the segmentation that lie over a frame of an image, pixel for pixel; by segment.
@@ -110,9 +134,8 @@ class SegmentationIndex:
         return sorted(found, key=lambda mask: (mask.segment.number, mask.frame_number))
 
 
-def _place(header: Dataset, frame_number: int, segments: Mapping[int, Segment]) -> _Place:
-    identification = functional_group(header, frame_number, "SegmentIdentificationSequence")
-    mask = MaskFrame(frame_number, segments[int(identification.ReferencedSegmentNumber)])
+def _place(header: Dataset, frame_number: int, segment: Segment) -> _Place:
+    mask = MaskFrame(frame_number, segment)
     sources: set[tuple[str, int]] = set()
     derivation = functional_group(header, frame_number, "DerivationImageSequence")
     for source in derivation.get("SourceImageSequence") or ():

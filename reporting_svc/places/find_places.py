@@ -99,7 +99,7 @@ class PlaceFinder:
             pixels = [each.pixels async for each in self._storage.read_frames(selections=[selection])]
         except _LASTING:
             return ()
-        return await asyncio.to_thread(mask_outline, pixels[0] >= index.threshold)
+        return await asyncio.to_thread(mask_outline, index.mask(wanted[0], pixels[0]))
 
     async def _index(self, name: str) -> SegmentationIndex | None:
         if name not in self._indexes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import highdicom
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -13,6 +14,8 @@ from pydicom.uid import generate_uid
 from analysis_svc import concepts
 from analysis_svc.measurement import Mask
 from analysis_svc.segmentation import SegmentationMaker, segmentation
+from analysis_svc.segmentation_source import segmentation_source
+from imaging.dicom.uid import derived_uid
 from imaging.phantom.ct_series import phantom_datasets
 from imaging.volume.volume import Volume
 
@@ -74,3 +77,36 @@ def _contour(outline: NDArray[np.float64], kind: str) -> Dataset:
     contour.NumberOfContourPoints = len(outline)
     contour.ContourData = [f"{coordinate:.3f}" for coordinate in outline.ravel()]
     return contour
+
+
+def drawn_label_map(masks: dict[str, NDArray[np.bool_]], volume: Volume) -> Dataset:
+    """The same as a label map, as another system makes it: its background is a segment, too."""
+    labels = np.zeros(volume.voxels.shape, dtype=np.uint8)
+    for number, mask in enumerate(masks.values(), start=1):
+        labels[mask] = number
+    headers = {str(header.SOPInstanceUID): header for header in phantom_datasets(volume)}
+    described = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=label,
+            segmented_property_category=concepts.ABNORMAL_STRUCTURE,
+            segmented_property_type=concepts.LESION,
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
+        )
+        for number, label in enumerate(masks, start=1)
+    ]
+    made: Dataset = highdicom.seg.Segmentation(
+        source_images=[segmentation_source(headers[frame.sop_instance_uid], volume) for frame in volume.frames],
+        pixel_array=labels,
+        segmentation_type=highdicom.seg.SegmentationTypeValues.LABELMAP,
+        segment_descriptions=described,
+        series_instance_uid=derived_uid("label map series"),
+        series_number=1,
+        sop_instance_uid=derived_uid("label map"),
+        instance_number=1,
+        manufacturer="Somebody",
+        manufacturer_model_name="Else",
+        software_versions="1",
+        device_serial_number="1",
+    )
+    return made

@@ -20,7 +20,7 @@ from imaging.derived.deterministic import part10_bytes
 from imaging.phantom.ct_series import phantom_datasets
 from imaging.volume.volume import Volume
 from tests.analysis.chest import chest
-from tests.analysis.drawings import circles, drawn_segmentation, structure_set
+from tests.analysis.drawings import circles, drawn_label_map, drawn_segmentation, structure_set
 
 RADIUS_MM = 40.0
 
@@ -59,6 +59,17 @@ def test_segments_come_back_voxel_for_voxel() -> None:
         assert region.finding_type.meaning == "Lesion"
     assert regions[0].segment is not None
     assert regions[0].segment.segment_number == 1
+
+
+def test_of_a_label_map_the_background_is_no_region() -> None:
+    volume, _ = chest()
+    masks = _two_masks(volume)
+    masks["One"] &= ~masks["Two"]
+    regions, refusals = _segments(drawn_label_map(masks, volume), volume)
+    assert refusals == []
+    assert [region.label for region in regions] == ["One", "Two"]
+    for region in regions:
+        assert np.array_equal(_whole(region, volume), masks[region.label])
 
 
 def _moved(dataset: Dataset, step_mm: tuple[float, float, float]) -> None:
