@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, insert, literal, select, tuple_, union_all, update
 
 from imaging.database.insert_new import insert_new
 from imaging.errors import StaleAttempt
@@ -23,14 +23,19 @@ from storage_svc.index.studies import (
 )
 from storage_svc.ingest.arrival import Arrival
 from storage_svc.ingest.contradiction import Contradiction, kept_contradiction
-from storage_svc.ingest.origin import DERIVED, OriginOf
+from storage_svc.ingest.origin import DERIVED, RECEIVED, OriginOf
 from storage_svc.keeping.condition_record import tell_condition
 from storage_svc.keeping.object_check import OK
 from storage_svc.schema import DERIVED_INSTANCE, INSTANCE, KEPT_OBJECT, QUARANTINE, STAGE_ATTEMPT
 from storage_svc.versions.instance_versions import next_version
 
 _QUARANTINED = storage_pb2.Change.KIND_CONFLICT_QUARANTINED
-_KNOWN = select(INSTANCE.c.sop_instance_uid).where(INSTANCE.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_UIDS: BindParameter[Any] = bindparam("uids", expanding=True)
+_KNOWN = union_all(
+    select(INSTANCE.c.sop_instance_uid, literal(True)).where(INSTANCE.c.sop_instance_uid.in_(_UIDS)),
+    select(DERIVED_INSTANCE.c.sop_instance_uid, literal(False)).where(DERIVED_INSTANCE.c.sop_instance_uid.in_(_UIDS)),
+)
+"""UIDs that are served, and those of our own results, of which some were purged."""
 _KEEP = insert(KEPT_OBJECT)
 _OF_THE_OBJECT = ("object_key", "transfer_syntax_uid", "size_bytes", "object_crc32c", "warnings", "condition")
 Row = Mapping[str, Any]
@@ -62,7 +67,8 @@ class IndexWriter:
         Raises
         ------
         Overtaken
-            If another writer was first: the primary key decides.
+            If another writer was first: the primary key decides. Also if it is said to be received and is one of our
+            own results, which was not asked for.
         StaleAttempt
             If it is derived and a newer attempt of its stage has begun to store.
         """
@@ -73,13 +79,16 @@ class IndexWriter:
 
     def _add_all(self, connection: Connection, batch: Sequence[NewInstance]) -> list[Row | Exception]:
         uids = [new.arrival.examined.sop_instance_uid for new in batch]
-        known = set(connection.execute(_KNOWN, {"uids": uids}).scalars())
+        known: set[str] = set()
+        ours: set[str] = set()
+        for uid, is_served in connection.execute(_KNOWN, {"uids": uids}):
+            (known if is_served else ours).add(uid)
         newest = _newest_attempts(connection, (new.origin for new in batch))
         results: list[Row | Exception] = [Overtaken() for _ in batch]
         adding: dict[str, NewInstance] = {}
         rows: dict[str, Row] = {}
         for index, (new, uid) in enumerate(zip(batch, uids, strict=True)):
-            if uid in known or uid in adding:
+            if uid in known or uid in adding or (uid in ours and new.origin.kind == RECEIVED):
                 continue
             if new.origin.kind == DERIVED and new.origin.attempt < newest.get((new.origin.run, new.origin.stage), 0):
                 results[index] = stale(new.origin)

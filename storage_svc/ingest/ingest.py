@@ -24,8 +24,8 @@ from storage_svc.ingest.attempt_fence import AttemptFence
 from storage_svc.ingest.contradiction import WORDS, Contradiction
 from storage_svc.ingest.examine import examine_file
 from storage_svc.ingest.identity import Sameness, Verdict, judge
-from storage_svc.ingest.known import Known, Lookup
-from storage_svc.ingest.origin import DERIVED, OriginOf
+from storage_svc.ingest.known import NOTHING, Known, Lookup
+from storage_svc.ingest.origin import DERIVED, RECEIVED, OriginOf
 from storage_svc.ingest.uid_turns import UidTurns
 from storage_svc.intake.arena import Slot
 from storage_svc.intake.intake import Intake
@@ -91,10 +91,18 @@ class Ingest:
         self._writing = ThreadPoolExecutor(_WRITING, thread_name_prefix="write")
         self._later: set[asyncio.Task[Any]] = set()
 
-    async def store(self, content: Content, announced: Announced, traceparent: str) -> Stored:
+    async def store(
+        self, content: Content, announced: Announced, traceparent: str, *, is_likely_new: bool = False
+    ) -> Stored:
         """The instance, durable.
 
         A spooled file is taken over, or is left where it is if nothing new is kept.
+
+        Parameters
+        ----------
+        is_likely_new
+            Its UID is probably unknown: while few are under way, the index is not asked before the object is written,
+            only when the row is. If the UID is known after all, that object goes again, and all is as if it had been.
 
         Raises
         ------
@@ -112,7 +120,7 @@ class Ingest:
         with self._in_flight:
             arrival = await self._examine(content, announced, traceparent)
             with self._open_uploads.hold(arrival.examined.study_instance_uid):
-                return await self._store_examined(arrival)
+                return await self._store_examined(arrival, is_likely_new=is_likely_new)
 
     async def _examine(self, content: Content, announced: Announced, traceparent: str) -> Arrival:
         if isinstance(content, Slot):
@@ -130,11 +138,15 @@ class Ingest:
             traceparent=traceparent,
         )
 
-    async def _store_examined(self, arrival: Arrival) -> Stored:
+    async def _store_examined(self, arrival: Arrival, *, is_likely_new: bool) -> Stored:
         uid = arrival.examined.sop_instance_uid
+        # A file that was taken over in vain could not be judged again, and a result of ours has its first origin.
+        is_trusted = isinstance(arrival.content, Slot) and arrival.origin.kind == RECEIVED
+        is_asked = not (is_likely_new and is_trusted and self._in_flight.is_few())
         async with self._turns.turn(uid):
             while True:
-                known = await self._lookup.find(uid)
+                known = await self._lookup.find(uid) if is_asked else NOTHING
+                is_asked = True
                 try:
                     return await self._settle(arrival, known)
                 except Overtaken:

@@ -13,6 +13,10 @@ LINGER_SECONDS = 0.008
 LOOKUP_SECONDS = 0.003
 """How long a question to the index waits for others to be asked with it."""
 
+FEW = 8
+"""So many are written before the index is asked for their UIDs, if they are probably new. For more, one question costs
+little, and as many objects may have been written in vain."""
+
 
 class InFlight:
     """Entered with each instance that is being stored."""
@@ -31,6 +35,10 @@ class InFlight:
     def is_busy(self) -> bool:
         """Whether anything is being stored."""
         return self._count > 0
+
+    def is_few(self) -> bool:
+        """Whether so few are being stored that a question to the index is asked for one or two of them."""
+        return self._count <= FEW
 
     def linger(self, waiting: int) -> float:
         """How long a commit of `waiting` instances waits for those that are being made durable just now."""

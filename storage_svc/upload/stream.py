@@ -21,6 +21,7 @@ from imaging.errors import (
     Unavailable,
 )
 from imaging.storage.v1 import storage_service_pb2 as pb
+from imaging.storage.v1.storage_pb2 import STORE_OUTCOME_STORED
 from storage_svc import resources
 from storage_svc.ingest.arrival import Content
 from storage_svc.ingest.ingest import Ingest
@@ -69,6 +70,8 @@ class UploadStream:
         self._tasks: set[asyncio.Task[None]] = set()
         self._spooled: dict[str, SpooledUpload] = {}
         self._dead: dict[str, None] = {}
+        self._brings_new = False
+        """Whether the last instance that was stored was new. Who sends again what is known begins with it."""
 
     async def serve(
         self, requests: AsyncIterator[pb.StoreInstancesRequest]
@@ -227,7 +230,10 @@ class UploadStream:
 
     async def _store(self, upload_id: str, content: Content, announced: Announced, after: Callable[[], Any]) -> None:
         try:
-            stored = await self._services.ingest.store(content, announced, self._traceparent)
+            stored = await self._services.ingest.store(
+                content, announced, self._traceparent, is_likely_new=self._brings_new
+            )
+            self._brings_new = stored.outcome == STORE_OUTCOME_STORED
             answer = pb.StoreInstancesResponse(
                 upload_id=upload_id,
                 stored=pb.StoreInstancesResponse.Stored(
@@ -269,6 +275,7 @@ class UploadStream:
         await self._tell_refused(upload_id, error, source, size_bytes)
 
     async def _tell_refused(self, upload_id: str, error: ImagingError, source: str, size_bytes: int) -> None:
+        self._brings_new = False
         if isinstance(error, StorageFull | Unavailable):
             self._services.doubt()
         self._dead[upload_id] = None
