@@ -41,7 +41,7 @@ class StorageSettings(OwnDatabase):
     quiet_time_seconds: float = Field(5.0, gt=0)
     """A study without new instances for so long is complete. 5 s suit senders on the same machine; a PACS needs 60."""
 
-    bytes_in_flight: int = Field(64 * 1024 * 1024, ge=8 * 1024 * 1024)
+    bytes_in_flight: int = Field(64 * 1024 * 1024, ge=8 * 1024 * 1024, le=64 * 1024**3)
     """Bytes of uploads held in memory over all streams; a full budget slows the senders down."""
 
     delete_grace_days: float = Field(7.0, ge=0)

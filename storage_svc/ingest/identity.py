@@ -62,6 +62,9 @@ def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> t
         return (Verdict.RESTORE if known.is_deleted else Verdict.ALREADY_STORED), _NONE
     if reason := _other_place(known, arrival):
         return Verdict.QUARANTINE, reason
+    is_other_patient = known.patient_id != arrival.study_columns()["patient_id"]
+    if is_other_patient and (known.is_deleted or arrival.origin.kind == DERIVED):
+        return Verdict.QUARANTINE, Contradiction.REASON_OTHER_PATIENT
     if known.is_deleted:
         # Nobody can see the old one any more; it stays as an older version until it is purged.
         return Verdict.NEW_VERSION, _NONE
@@ -71,7 +74,10 @@ def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> t
     if sameness is None:
         return Verdict.COMPARE, _NONE
     if sameness is Sameness.EQUIVALENT:
+        # Also where its study is that of another patient: both say the same of it.
         return Verdict.EQUIVALENT, _NONE
+    if is_other_patient:
+        return Verdict.QUARANTINE, Contradiction.REASON_OTHER_PATIENT
     if sameness is Sameness.OTHER_CONTENT:
         return Verdict.QUARANTINE, Contradiction.REASON_OTHER_CONTENT
     if sameness is Sameness.KEPT_IS_DAMAGED:
@@ -81,13 +87,11 @@ def judge(known: Known, arrival: Arrival, sameness: Sameness | None = None) -> t
 
 
 def _other_place(known: Known, arrival: Arrival) -> Contradiction.ValueType:
-    """Whether patient, study or series differ."""
+    """Whether study or series differ."""
     row, examined = known.row, arrival.examined
     assert row is not None
     if row["study_instance_uid"] != examined.study_instance_uid:
         return Contradiction.REASON_OTHER_STUDY
     if row["series_instance_uid"] != examined.series_instance_uid:
         return Contradiction.REASON_OTHER_SERIES
-    if known.patient_id != arrival.study_columns()["patient_id"]:
-        return Contradiction.REASON_OTHER_PATIENT
     return _NONE

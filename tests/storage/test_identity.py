@@ -56,6 +56,15 @@ async def test_another_wrapping_of_the_same_data_set_is_already_stored(storage: 
     assert await served(storage) == ct()
 
 
+async def test_another_encoding_is_equivalent_also_where_the_study_is_of_another_patient(storage: Storage) -> None:
+    await storage.store_one(ct(PatientID="first"))
+    second = ct(sop="1.2.3.1.2", PatientID="second")
+    assert (await storage.store_one(second)).outcome == STORED
+    again = pydicom.dcmread(BytesIO(second))
+    again.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    assert (await storage.store_one(encoded(again))).outcome == EQUIVALENT
+
+
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless])
 async def test_the_same_image_in_another_transfer_syntax_is_equivalent(storage: Storage, syntax: str) -> None:
     content = ct()
