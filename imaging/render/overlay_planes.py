@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from imaging.codecs.packed_bits import packed_bits
 from imaging.dicom.header_value import first_number, numbers, whole_value
 from imaging.render.lookup_table import is_little_endian
 
@@ -60,8 +61,7 @@ def _plane(header: Dataset, group: int, frame_number: int) -> tuple[NDArray[np.b
     part = np.frombuffer(data, np.uint8)
     if not is_little_endian(header):
         part = part[: len(part) // 2 * 2].reshape(-1, 2)[:, ::-1].ravel()
-    part = part[begin // 8 : (begin + size + 7) // 8]
-    bits = np.unpackbits(part, bitorder="little")[begin % 8 : begin % 8 + size]
+    bits = packed_bits(part, begin, size)
     origin = numbers(header, group | 0x0050) or (1.0, 1.0)
     if len(bits) != size or len(origin) != 2:
         return None

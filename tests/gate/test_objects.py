@@ -106,6 +106,17 @@ def _outgoing_segmentation(content: bytes) -> Outgoing:
     return Outgoing(content, places_of_source(headers), lambda read: differences(read, _masks(), volume))
 
 
+def test_frames_of_a_segmentation_that_begin_within_a_byte_come_back_as_well() -> None:
+    voxels = np.zeros((4, 5, 7), dtype=np.float32)  # 35 pixels a frame
+    volume = replace(_source()[0], voxels=voxels, frames=_source()[0].frames[:4])
+    mask = replace(_masks()[0], voxels=np.random.default_rng(0).random(voxels.shape) > 0.5)
+    maker = SegmentationMaker("test-model", "1.0", ("digest",), WHEN)
+    made = segmentation((mask,), volume, tuple(phantom_datasets(volume)), maker)
+    assert made is not None
+    assert made.NumberOfFrames == 4
+    assert differences(dcmread(BytesIO(part10_bytes(made))), (mask,), volume) == []
+
+
 def _damaged(content: bytes, damage: Callable[[Dataset], object]) -> bytes:
     dataset = dcmread(BytesIO(content))
     damage(dataset)
