@@ -11,10 +11,10 @@ from gateway_svc.dicomweb.multipart import content_type, end, new_boundary, part
 from gateway_svc.dicomweb.representation import OCTETS, accept_of, frame_form
 from gateway_svc.dicomweb.retrieve_frames import send_all
 from gateway_svc.dicomweb.retrieve_instances import NEVER_RUN
-from gateway_svc.dicomweb.storage_calls import messages_of
 from gateway_svc.dicomweb.target import Target
 from gateway_svc.http.exchange import Exchange, Header
 from gateway_svc.http.media_type import parse_accept
+from imaging.rpc.call_messages import messages_of
 from imaging.storage.v1 import storage_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ async def send_bulk_data(exchange: Exchange, storage: StorageStub, target: Targe
         selection = pb.RetrieveFramesRequest.Selection(instance=target.name)
         form = frame_form(accept)
         frames = pb.RetrieveFramesRequest(selections=[selection], accept_transfer_syntax_uids=form.accept)
-        async with aclosing(messages_of(storage.RetrieveFrames(frames))) as frame_messages:
+        async with aclosing(messages_of(storage.RetrieveFrames(frames), "storage")) as frame_messages:
             await send_all(exchange, form, frame_messages)
         return
     request = pb.RetrieveBulkDataRequest(name=target.name, path=target.path)
-    async with aclosing(messages_of(storage.RetrieveBulkData(request))) as messages:
+    async with aclosing(messages_of(storage.RetrieveBulkData(request), "storage")) as messages:
         first = await anext(messages)
         told = first.header.media_type.lower()
         kind = told if _DOCUMENT_TYPE.match(told) else OCTETS

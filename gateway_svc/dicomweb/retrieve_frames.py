@@ -10,11 +10,11 @@ import numpy as np
 
 from gateway_svc.dicomweb.multipart import boundary_of, content_type, end, new_boundary, part_start
 from gateway_svc.dicomweb.representation import FrameForm, accept_of, frame_form
-from gateway_svc.dicomweb.storage_calls import ended, messages_of
 from gateway_svc.dicomweb.target import Target
 from gateway_svc.http.byte_range import asked_range, cut, is_unchanged
 from gateway_svc.http.exchange import Exchange, Header
 from imaging.errors import Internal
+from imaging.rpc.call_messages import ended, messages_of
 from imaging.storage.v1 import storage_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def send_frames(exchange: Exchange, storage: StorageStub, target: Target) 
         selections=[Selection(instance=target.name, frame_numbers=target.frame_numbers)],
         accept_transfer_syntax_uids=form.accept,
     )
-    async with aclosing(messages_of(storage.RetrieveFrames(request))) as messages:
+    async with aclosing(messages_of(storage.RetrieveFrames(request), "storage")) as messages:
         if len(target.frame_numbers) == 1:
             await _send_one(exchange, form, messages)
         else:

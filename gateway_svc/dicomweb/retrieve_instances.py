@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway_svc.dicomweb.multipart import content_type, end, new_boundary, part_start
 from gateway_svc.dicomweb.representation import DICOM, InstanceForm, accept_of, instance_form
-from gateway_svc.dicomweb.storage_calls import messages_of
 from gateway_svc.dicomweb.target import Target
 from gateway_svc.http.byte_range import asked_range, cut, is_unchanged
 from gateway_svc.http.exchange import Exchange, Header
 from imaging.dicom.preamble import harmless_preamble
+from imaging.rpc.call_messages import messages_of
 from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
@@ -35,7 +35,7 @@ async def send_instances(exchange: Exchange, storage: StorageStub, target: Targe
         await send_file(exchange, storage, target.name, form)
         return
     request = pb.RetrieveInstancesRequest(name=target.name, accept_transfer_syntax_uids=form.accept)
-    async with aclosing(messages_of(storage.RetrieveInstances(request))) as messages:
+    async with aclosing(messages_of(storage.RetrieveInstances(request), "storage")) as messages:
         first = await anext(messages)
         boundary = new_boundary()
 
@@ -79,7 +79,7 @@ async def send_file(exchange: Exchange, storage: StorageStub, name: str, form: I
     request = pb.RetrieveInstancesRequest(name=name, accept_transfer_syntax_uids=form.accept)
     if part and part.start >= 132:  # an earlier start is read from the beginning, because of the preamble
         request.start_offset = part.start
-    async with aclosing(messages_of(storage.RetrieveInstances(request))) as messages:
+    async with aclosing(messages_of(storage.RetrieveInstances(request), "storage")) as messages:
         first = await anext(messages)
 
         async def content() -> AsyncIterator[bytes]:

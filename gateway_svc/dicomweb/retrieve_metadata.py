@@ -13,12 +13,12 @@ from gateway_svc.dicomweb.answer_cache import AnswerCache, Key
 from gateway_svc.dicomweb.dicom_xml import XML, xml_parts
 from gateway_svc.dicomweb.multipart import content_type, end, new_boundary
 from gateway_svc.dicomweb.representation import JSON, accept_of, chosen
-from gateway_svc.dicomweb.storage_calls import messages_of
 from gateway_svc.dicomweb.target import ROOT, Target
 from gateway_svc.http.byte_range import is_unchanged
 from gateway_svc.http.exchange import Exchange, Header
 from gateway_svc.http.media_type import parse_accept
 from imaging.dicom.transfer_syntax import TRANSFER_SYNTAXES
+from imaging.rpc.call_messages import messages_of
 from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_pb2
 from imaging.storage.v1 import storage_service_pb2 as pb
@@ -56,7 +56,7 @@ async def send_metadata(exchange: Exchange, storage: StorageStub, cache: AnswerC
     root = exchange.base_url + ROOT
     request = pb.RetrieveMetadataRequest(name=target.name, format=pb.RetrieveMetadataRequest.FORMAT_DICOM_JSON)
     if media_type == XML:
-        async with aclosing(messages_of(storage.RetrieveMetadata(request))) as messages:
+        async with aclosing(messages_of(storage.RetrieveMetadata(request), "storage")) as messages:
             boundary = new_boundary()
             headers[0] = (b"content-type", content_type(boundary, XML))
             await exchange.send_stream(200, headers, _xml(boundary, await anext(messages), messages, root))
@@ -71,7 +71,7 @@ async def send_metadata(exchange: Exchange, storage: StorageStub, cache: AnswerC
     if kept is not None:
         await exchange.send_stream(200, headers, _inflated(kept))
         return
-    async with aclosing(messages_of(storage.RetrieveMetadata(request))) as messages:
+    async with aclosing(messages_of(storage.RetrieveMetadata(request), "storage")) as messages:
         first = await anext(messages)  # an error comes before the answer is begun
         pieces = _pieces(first, messages, root)
         await exchange.send_stream(200, headers, _kept(pieces, cache, key, compress=compress))

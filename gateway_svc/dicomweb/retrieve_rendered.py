@@ -14,12 +14,12 @@ from gateway_svc.dicomweb.picture_form import PictureForm, picture_form
 from gateway_svc.dicomweb.pictured_frames import PicturedFrame, first_frame, middle_frame, pages_with_pixels
 from gateway_svc.dicomweb.representation import accept_of
 from gateway_svc.dicomweb.retrieve_frames import CACHED
-from gateway_svc.dicomweb.storage_calls import ended, messages_of
 from gateway_svc.dicomweb.target import ROOT, Target
 from gateway_svc.http.byte_range import is_unchanged
 from gateway_svc.http.exchange import Exchange, Header
 from gateway_svc.http.refusals import NotAcceptable
 from imaging.errors import NotFound
+from imaging.rpc.call_messages import ended, messages_of
 from imaging.storage.v1 import storage_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class RenderedResources:
         self, exchange: Exchange, instance: str, frame_number: int, form: PictureForm, cache: AnswerCache | None = None
     ) -> None:
         request = form.of(Selection(instance=instance, frame_numbers=[frame_number]))
-        async with aclosing(messages_of(self._storage.RenderFrames(request, timeout=_SECONDS))) as messages:
+        async with aclosing(messages_of(self._storage.RenderFrames(request, timeout=_SECONDS), "storage")) as messages:
             first = await anext(messages)
             etag = self._etag(first.data_set_sha256, frame_number, form)
             headers = [*_headers(form), (b"etag", etag.encode("ascii"))]
@@ -144,7 +144,7 @@ class RenderedResources:
         """The messages of all pictures."""
         async with aclosing(_selections(storage, target)) as batches:
             async for batch in batches:
-                async with aclosing(messages_of(self._storage.RenderFrames(form.of(*batch)))) as messages:
+                async with aclosing(messages_of(self._storage.RenderFrames(form.of(*batch)), "storage")) as messages:
                     async for message in messages:
                         yield message
 

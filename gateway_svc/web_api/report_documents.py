@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Final
 
-from gateway_svc.dicomweb.storage_calls import messages_of
 from gateway_svc.http.exchange import Exchange, Header
 from gateway_svc.web_api.api import Route
 from gateway_svc.web_api.json_answer import json_body, send_json, to_json
@@ -14,6 +13,7 @@ from gateway_svc.web_api.services import Services
 from imaging.errors import InvalidArgument, NotFound
 from imaging.reporting.v1 import reporting_pb2
 from imaging.reporting.v1 import reporting_service_pb2 as pb
+from imaging.rpc.call_messages import messages_of
 from imaging.rpc.status import domain_errors
 
 FORMATS: Final = {
@@ -74,7 +74,7 @@ class ReportDocuments:
         if form not in FORMATS or not (number.isascii() and number.isdigit() and len(number) < 6):
             raise NotFound("There is no such document", where="path", hint=f"There are {', '.join(FORMATS)}.")
         request = pb.RenderReportRequest(name=f"reports/{report}", format=FORMATS[form], number=int(number))
-        async with aclosing(messages_of(self._reporting.RenderReport(request))) as messages:
+        async with aclosing(messages_of(self._reporting.RenderReport(request), "reporting")) as messages:
             first = await anext(messages)
             document = first.document
             as_file = "download" in dict(exchange.query) or form in ("sr", "kos", "sc")

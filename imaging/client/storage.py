@@ -14,6 +14,7 @@ from imaging.client.objects import retrieve_objects
 from imaging.client.patience import Patience
 from imaging.client.upload import StoreResult, Upload
 from imaging.client.upload_stream import UploadStream
+from imaging.rpc.call_messages import messages_of
 from imaging.rpc.status import domain_errors
 from imaging.storage.v1 import storage_pb2, storage_service_pb2, storage_service_pb2_grpc
 
@@ -284,17 +285,11 @@ class StorageClient:
         finally:
             await objects.aclose()
 
-    async def render_frames(
+    def render_frames(
         self, request: storage_service_pb2.RenderFramesRequest
     ) -> AsyncGenerator[storage_service_pb2.RenderFramesResponse]:
         """The messages of the pictures of frames; leaving early ends the call."""
-        call = self._stub.RenderFrames(request)
-        try:
-            with domain_errors("storage"):
-                async for message in call:
-                    yield message
-        finally:
-            call.cancel()
+        return messages_of(self._stub.RenderFrames(request), "storage")
 
     async def watch_changes(
         self, start_revision: int, kinds: Sequence[storage_pb2.Change.Kind.ValueType] = ()

@@ -12,10 +12,11 @@ import grpc
 
 from imaging.errors import FailedPrecondition
 from imaging.gateway.v1 import gateway_service_pb2, gateway_service_pb2_grpc
+from imaging.rpc.call_messages import messages_of
 from imaging.rpc.replicas import Replicas
 from imaging.stage.v1.stage_pb2 import Progress, StageContext
 from pipeline_svc.runs.record import StageOutcome
-from pipeline_svc.stages.stage_service import CANCEL_TIMEOUT_S, StageService, StageTask, answers
+from pipeline_svc.stages.stage_service import CANCEL_TIMEOUT_S, StageService, StageTask
 
 _NAMES_A_REQUEST: Final = 5000
 """Of at most 215 bytes each: a message has 4 MiB at most."""
@@ -67,7 +68,7 @@ class SendStages(StageService):
             is_done = False
             async with (
                 self._replicas.open(task.replica) as channel,
-                aclosing(answers(self.start(channel, part, max(0.0, until - time.monotonic())))) as responses,
+                aclosing(messages_of(self.start(channel, part, max(0.0, until - time.monotonic())))) as responses,
             ):
                 async for response in responses:
                     if response.WhichOneof("update") == "result":

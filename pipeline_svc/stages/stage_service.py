@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.struct_pb2 import Struct
 
 from imaging.reporting.v1.reporting_service_pb2 import StageSummary
+from imaging.rpc.call_messages import messages_of
 from imaging.rpc.replicas import Replicas
 from imaging.rpc.status import domain_errors
 from imaging.stage.v1.stage_pb2 import Progress, StageContext
@@ -73,10 +74,13 @@ class StageService(ABC):
         return await self._replicas.choose(other_than)
 
     async def call(self, task: StageTask, timeout_s: float) -> AsyncIterator[Progress | StageOutcome]:
-        """Progress, then the outcome. A repeated call with the same request id attaches, or gives the outcome."""
+        """Progress, then the outcome. A repeated call with the same request id attaches, or gives the outcome.
+
+        Leaving early ends the call, not the work, which has a timer.
+        """
         async with (
             self._replicas.open(task.replica) as channel,
-            aclosing(answers(self.start(channel, task, timeout_s))) as responses,
+            aclosing(messages_of(self.start(channel, task, timeout_s))) as responses,
         ):
             async for response in responses:
                 if response.WhichOneof("update") == "progress":
@@ -89,16 +93,6 @@ class StageService(ABC):
         with domain_errors(self.service):
             async with self._replicas.open(replica) as channel:
                 await self.end(channel, request_id)
-
-
-async def answers(call: Any) -> AsyncGenerator[Any]:
-    """The messages of a stream; leaving early, for whatever reason, ends the call (not the work, which has a timer)."""
-    try:
-        with domain_errors():
-            async for response in call:
-                yield response
-    finally:
-        call.cancel()
 
 
 def struct(parameters: Mapping[str, Any]) -> Struct:

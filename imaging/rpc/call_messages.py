@@ -1,4 +1,4 @@
-"""A stream of the storage service as an async generator that ends with the request that it is for."""
+"""The messages of a stream as an async generator that ends with whoever it is for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from imaging.rpc.status import domain_errors
 T = TypeVar("T")
 
 
-async def messages_of(call: grpc.aio.UnaryStreamCall[Any, T]) -> AsyncGenerator[T]:
-    """The messages of a call; errors are domain errors, and the call ends when the generator is closed."""
+async def messages_of(call: grpc.aio.UnaryStreamCall[Any, T], where: str = "") -> AsyncGenerator[T]:
+    """The messages of a call to `where`; errors are domain errors, and the call ends when the generator is closed."""
     try:
-        with domain_errors("storage"):
+        with domain_errors(where):
             async for message in call:
                 yield message
     finally:
