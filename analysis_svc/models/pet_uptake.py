@@ -14,6 +14,7 @@ from analysis_svc.measurement import Analysis, Mask, Measurement, QualityFlag, R
 from analysis_svc.model import ModelParameters, Report
 from analysis_svc.pet.suv_peak import peak
 from analysis_svc.pet.suv_scale import SuvScale, suv_scale
+from analysis_svc.regions.each_region import measure_each
 from analysis_svc.regions.imaged_region import not_imaged
 from analysis_svc.regions.region import Region, SegmentedVolume
 from imaging.errors import MeasurementRefused
@@ -73,9 +74,16 @@ class PetUptake:
                 metadata={"rule": "NOT_FINITE"},
             )
         flags = (_RESEARCH_USE, QualityFlag("SUV_SCALE", scale.explanation))
-        measurements = [_hottest(volume, scale, flags)]
         masks: list[Mask] = []
-        refusals = list(segmented.refusals)
+
+        def measure(region: Region) -> list[Measurement] | Refusal:
+            if refusal := not_imaged(region, volume):
+                return refusal
+            found, own = _region(region, volume, scale, parameters, flags)
+            masks.extend(own)
+            return found
+
+        measurements, refusals = measure_each(segmented, self.name, parameters.max_regions, measure, report)
         if not segmented.regions and not refusals:
             refusals.append(
                 Refusal(
@@ -85,20 +93,7 @@ class PetUptake:
                     "Send a segmentation or a structure set that is drawn on it.",
                 )
             )
-        told = segmented.regions[: parameters.max_regions]
-        for number, region in enumerate(told):
-            report(number, len(told), "regions", "measuring")
-            if refusal := not_imaged(region, volume):
-                refusals.append(refusal)
-                continue
-            found, own = _region(region, volume, scale, parameters, flags)
-            measurements += found
-            masks += own
-        if len(told) < len(segmented.regions):
-            more = len(segmented.regions) - len(told)
-            refusals.append(
-                Refusal(self.name, "MORE_REGIONS", f"{more} more regions were not measured", "Raise max_regions.")
-            )
+        measurements.insert(0, _hottest(volume, scale, flags))
         return Analysis(tuple(measurements), tuple(masks), tuple(refusals))
 
 

@@ -15,9 +15,9 @@ from analysis_svc.radiomics.feature import Feature, UnitKind
 from analysis_svc.radiomics.intensity_histogram import fixed_bin_number, intensity_histogram
 from analysis_svc.radiomics.intensity_statistics import intensity_statistics
 from analysis_svc.radiomics.morphology import morphology
+from analysis_svc.regions.each_region import measure_each, require_regions
 from analysis_svc.regions.imaged_region import not_imaged
 from analysis_svc.regions.region import Region, SegmentedVolume
-from imaging.errors import MeasurementRefused
 from imaging.volume.volume import Volume
 
 _FEW_VOXELS: Final = 64
@@ -53,28 +53,14 @@ class Radiomics:
 
     def analyze(self, segmented: SegmentedVolume, parameters: Parameters, report: Report) -> Analysis:
         """See `analysis_svc.model.Model`."""
-        if not segmented.regions and not segmented.refusals:
-            raise MeasurementRefused(
-                "The study holds no segmentation and no structure set that is drawn on the series",
-                where=self.name,
-                hint="Send one, or let an earlier stage of the recipe make one.",
-                metadata={"rule": "NO_REGION"},
-            )
-        measurements: list[Measurement] = []
-        refusals = list(segmented.refusals)
-        told = segmented.regions[: parameters.max_regions]
-        for number, region in enumerate(told):
-            report(number, len(told), "regions", "measuring")
-            answer = _measured(region, segmented.volume, parameters)
-            if isinstance(answer, Refusal):
-                refusals.append(answer)
-            else:
-                measurements += answer
-        if len(told) < len(segmented.regions):
-            more = len(segmented.regions) - len(told)
-            refusals.append(
-                Refusal(self.name, "MORE_REGIONS", f"{more} more regions were not measured", "Raise max_regions.")
-            )
+        require_regions(segmented, self.name)
+        measurements, refusals = measure_each(
+            segmented,
+            self.name,
+            parameters.max_regions,
+            lambda region: _measured(region, segmented.volume, parameters),
+            report,
+        )
         return Analysis(tuple(measurements), refusals=tuple(refusals))
 
 

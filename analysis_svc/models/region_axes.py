@@ -10,11 +10,11 @@ from pydantic import Field
 from pydicom.sr.coding import Code
 
 from analysis_svc import concepts
-from analysis_svc.measurement import Analysis, Measurement, QualityFlag, Refusal
+from analysis_svc.measurement import Analysis, Measurement, QualityFlag
 from analysis_svc.model import ModelParameters, Report
 from analysis_svc.models.recist_axes import recist_axes
+from analysis_svc.regions.each_region import measure_each, require_regions
 from analysis_svc.regions.region import Region, SegmentedVolume
-from imaging.errors import MeasurementRefused
 from imaging.volume.volume import Volume
 
 _SMALLEST_MM: Final = 10.0
@@ -45,24 +45,10 @@ class RegionAxes:
 
     def analyze(self, segmented: SegmentedVolume, parameters: Parameters, report: Report) -> Analysis:
         """See `analysis_svc.model.Model`."""
-        if not segmented.regions and not segmented.refusals:
-            raise MeasurementRefused(
-                "The study holds no segmentation and no structure set that is drawn on the series",
-                where=self.name,
-                hint="Send one, or let an earlier stage of the recipe make one.",
-                metadata={"rule": "NO_REGION"},
-            )
-        measurements: list[Measurement] = []
-        refusals = list(segmented.refusals)
-        told = segmented.regions[: parameters.max_regions]
-        for number, region in enumerate(told):
-            report(number, len(told), "regions", "measuring")
-            measurements += _measured(region, segmented.volume)
-        if len(told) < len(segmented.regions):
-            more = len(segmented.regions) - len(told)
-            refusals.append(
-                Refusal(self.name, "MORE_REGIONS", f"{more} more regions were not measured", "Raise max_regions.")
-            )
+        require_regions(segmented, self.name)
+        measurements, refusals = measure_each(
+            segmented, self.name, parameters.max_regions, lambda region: _measured(region, segmented.volume), report
+        )
         return Analysis(tuple(measurements), refusals=tuple(refusals))
 
 
