@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from imaging.client.storage import StorageClient
 from imaging.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -32,17 +33,12 @@ _LONGEST: Final = 64
 
 STAGE: Final = "finalize"
 
-_MEDIA: Final = {
-    reporting_pb2.DOCUMENT_FORMAT_SR: "application/dicom",
-    reporting_pb2.DOCUMENT_FORMAT_PDF: "application/pdf",
-    reporting_pb2.DOCUMENT_FORMAT_HTML: "text/html; charset=utf-8",
-    reporting_pb2.DOCUMENT_FORMAT_JSON: "application/json",
-}
 _NAMES: Final = {
-    reporting_pb2.DOCUMENT_FORMAT_SR: "verified.sr.dcm",
-    reporting_pb2.DOCUMENT_FORMAT_PDF: "final.pdf",
-    reporting_pb2.DOCUMENT_FORMAT_HTML: "final.html",
-    reporting_pb2.DOCUMENT_FORMAT_JSON: "final.json",
+    reporting_pb2.DOCUMENT_FORMAT_SR: "report.verified.sr.dcm",
+    reporting_pb2.DOCUMENT_FORMAT_PDF: "report.final.pdf",
+    reporting_pb2.DOCUMENT_FORMAT_HTML: "report.final.html",
+    reporting_pb2.DOCUMENT_FORMAT_JSON: "report.final.json",
+    reporting_pb2.DOCUMENT_FORMAT_FHIR: "report.final.fhir.json",
 }
 
 
@@ -90,7 +86,11 @@ class ReportFinalizer:
         verification = await self._finalizations.begin(report, observer, organization, peer)
         kept = await self._table.kept_content(report.name)
         content = unpack_content(kept) if kept is not None else None
-        made = await asyncio.to_thread(_verified_documents, report, draft.content, content, verification)
+        drafts = {form: each for each in report.documents if (form := each.format) in _NAMES}
+        fhir = None
+        if reporting_pb2.DOCUMENT_FORMAT_FHIR in drafts:
+            fhir = (await self._table.document(report.name, reporting_pb2.DOCUMENT_FORMAT_FHIR, 1)).content
+        made = await asyncio.to_thread(_verified_documents, drafts, draft.content, fhir, content, verification)
         origin = storage_pb2.Origin(
             kind=storage_pb2.Origin.KIND_DERIVED,
             run=report.run or report.name,
@@ -102,52 +102,52 @@ class ReportFinalizer:
         names = {form: instance.name for form, instance in zip(made.objects, stored.instances, strict=True)}
         documents = [
             DocumentContent.of(
-                form, _MEDIA[form], f"report.{_NAMES[form]}", each, number=2, instance=names.get(form, "")
+                form, drafts[form].media_type, _NAMES[form], each, number=2, instance=names.get(form, "")
             )
             for form, each in made.documents.items()
         ]
-        for each in report.documents:
-            if each.format == reporting_pb2.DOCUMENT_FORMAT_FHIR:
-                fhir = await self._table.document(report.name, each.format, 1)
-                pdf = made.documents.get(reporting_pb2.DOCUMENT_FORMAT_PDF)
-                bundle = await asyncio.to_thread(verified_fhir, fhir.content, verification, pdf)
-                documents.append(
-                    DocumentContent.of(each.format, each.media_type, "report.final.fhir.json", bundle, number=2)
-                )
         await self._finalizations.finish(verification, documents, names[reporting_pb2.DOCUMENT_FORMAT_SR])
         return await self._table.get(report.name)
+
+
+Form: TypeAlias = "reporting_pb2.DocumentFormat.ValueType"
 
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
     """What has become of the documents of a draft, by their forms."""
 
-    documents: dict[reporting_pb2.DocumentFormat.ValueType, bytes]
-    objects: dict[reporting_pb2.DocumentFormat.ValueType, bytes]
+    documents: dict[Form, bytes]
+    objects: dict[Form, bytes]
     """Part 10 files: those of them that are stored."""
 
 
 def _verified_documents(
-    report: reporting_pb2.Report, draft: bytes, content: ReportContent | None, verification: Verification
+    drafts: Mapping[Form, reporting_pb2.Document],
+    draft_sr: bytes,
+    draft_fhir: bytes | None,
+    content: ReportContent | None,
+    verification: Verification,
 ) -> _Verified:
     """The documents that tell who stands for them. Runs in a thread.
 
     Where it was not kept what the report says, as releases before did not, PDF, HTML and JSON stay as they are.
     """
-    sr = verified_sr(draft, verification, content)
+    sr, pdf = verified_sr(draft_sr, verification, content), None
     documents = {reporting_pb2.DOCUMENT_FORMAT_SR: sr}
     objects = {reporting_pb2.DOCUMENT_FORMAT_SR: sr}
-    if content is None:
-        return _Verified(documents, objects)
-    final = verified_content(content, verification)
-    for each in report.documents:
-        if each.format == reporting_pb2.DOCUMENT_FORMAT_HTML:
-            documents[each.format] = render_html(final)
-        elif each.format == reporting_pb2.DOCUMENT_FORMAT_JSON:
-            documents[each.format] = render_json(final)
-        elif each.format == reporting_pb2.DOCUMENT_FORMAT_PDF:
-            documents[each.format] = pdf = render_pdf(final)
-            objects[each.format] = verified_pdf(final, pdf, sr, each.instance.partition("/instances/")[0], verification)
+    if content is not None:
+        final = verified_content(content, verification)
+        if reporting_pb2.DOCUMENT_FORMAT_HTML in drafts:
+            documents[reporting_pb2.DOCUMENT_FORMAT_HTML] = render_html(final)
+        if reporting_pb2.DOCUMENT_FORMAT_JSON in drafts:
+            documents[reporting_pb2.DOCUMENT_FORMAT_JSON] = render_json(final)
+        if (stored := drafts.get(reporting_pb2.DOCUMENT_FORMAT_PDF)) is not None:
+            documents[reporting_pb2.DOCUMENT_FORMAT_PDF] = pdf = render_pdf(final)
+            series = stored.instance.partition("/instances/")[0]
+            objects[reporting_pb2.DOCUMENT_FORMAT_PDF] = verified_pdf(final, pdf, sr, series, verification)
+    if draft_fhir is not None:
+        documents[reporting_pb2.DOCUMENT_FORMAT_FHIR] = verified_fhir(draft_fhir, verification, pdf)
     return _Verified(documents, objects)
 
 
