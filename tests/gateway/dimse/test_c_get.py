@@ -1,13 +1,9 @@
-"""C-GET and C-MOVE: what is stored goes out as it is stored, or decoded where the peer takes nothing else."""
+"""C-GET: what is stored goes out as it is stored, or decoded where the peer takes nothing else."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import pydicom
@@ -15,21 +11,17 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     MPEG2MPML,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     RLELossless,
 )
-from pynetdicom import AE, build_role, evt
-from pynetdicom.association import Association as Modality
+from pynetdicom import build_role, evt
 from pynetdicom.sop_class import (
     CTImageStorage,
     MRImageStorage,
     PatientRootQueryRetrieveInformationModelGet,
     RTPlanStorage,
-    SecondaryCaptureImageStorage,
     StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
 )
 
 from gateway_svc.dimse import status
@@ -38,77 +30,12 @@ from gateway_svc.dimse.command import Command, CommandField
 from gateway_svc.dimse.identifier import Element, encode_identifier
 from gateway_svc.dimse.requestor import RemoteAe, associate
 from tests.dicom.wheel_files import wheel_file
-from tests.gateway.dimse.archive import Archive, data_set_of, free_port
-from tests.gateway.dimse.conftest import Start
+from tests.gateway.dimse.archive import Archive, data_set_of
+from tests.gateway.dimse.storage_scp import CT, Answers, Received, counts, wanted
 from tests.gateway.dimse.test_c_find import keep
 from tests.storage.storage_under_test import ct, encoded
 
 GET = StudyRootQueryRetrieveInformationModelGet
-MOVE = StudyRootQueryRetrieveInformationModelMove
-CT = [(CTImageStorage, [ExplicitVRLittleEndian])]
-Answers = list[tuple[Dataset, Dataset | None]]
-
-
-@dataclass
-class Received:
-    """What a storage SCP was sent, by SOP Instance UID."""
-
-    data_sets: dict[str, bytes] = field(default_factory=dict)
-    syntaxes: dict[str, str] = field(default_factory=dict)
-    originators: set[tuple[str, int]] = field(default_factory=set)
-    answer: int = 0
-    stall: threading.Event | None = None
-    full_for: int = 0
-    """So many times it is out of resources first."""
-    times: int = 0
-    abort_at: int = 0
-    """The association is aborted at this one; 0: never."""
-    aborts_always: bool = False
-
-    def take(self, event: evt.Event) -> int:
-        """Handles a C-STORE."""
-        if self.stall is not None:
-            self.stall.wait(20)
-        self.times += 1
-        if self.times <= self.full_for:
-            return 0xA700
-        if self.aborts_always or self.times == self.abort_at:
-            event.assoc.abort()
-            return 0
-        uid = str(event.request.AffectedSOPInstanceUID)
-        self.data_sets[uid] = event.request.DataSet.getvalue()
-        self.syntaxes[uid] = str(event.context.transfer_syntax)
-        self.originators.add(
-            (event.request.MoveOriginatorApplicationEntityTitle, event.request.MoveOriginatorMessageID)
-        )
-        return self.answer
-
-    def decoded(self, uid: str) -> pydicom.FileDataset:
-        """A data set as pydicom reads it."""
-        syntax = pydicom.uid.UID(self.syntaxes[uid])
-        data_set = (
-            pydicom.dcmread(BytesIO(self.data_sets[uid]), force=True)
-            if syntax == ImplicitVRLittleEndian
-            else _explicit(self.data_sets[uid])
-        )
-        data_set.file_meta = pydicom.dataset.FileMetaDataset()
-        data_set.file_meta.TransferSyntaxUID = syntax
-        return data_set
-
-
-def _explicit(content: bytes) -> Any:
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filereader import read_dataset
-
-    return read_dataset(DicomBytesIO(content), False, True)
-
-
-def wanted(level: str, **keys: Any) -> Dataset:
-    identifier = Dataset()
-    identifier.QueryRetrieveLevel = level
-    for name, value in keys.items():
-        setattr(identifier, name, value)
-    return identifier
 
 
 async def get(
@@ -126,29 +53,6 @@ async def get(
         ext_neg=[build_role(sop_class, scp_role=True) for sop_class, _ in classes],
         evt_handlers=[(evt.EVT_C_STORE, received.take)],
     )
-
-
-def counts(answer: Dataset) -> tuple[int, int, int]:
-    return (
-        answer.NumberOfCompletedSuboperations,
-        answer.NumberOfFailedSuboperations,
-        answer.NumberOfWarningSuboperations,
-    )
-
-
-@contextmanager
-def storage_scp(
-    port: int, received: Received, contexts: Sequence[tuple[str, Sequence[str]]], ae_title: str = "WORKSTATION"
-) -> Iterator[None]:
-    """A storage SCP of pynetdicom."""
-    entity = AE(ae_title=ae_title)
-    for sop_class, syntaxes in contexts:
-        entity.add_supported_context(sop_class, list(syntaxes))
-    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, received.take)])
-    try:
-        yield
-    finally:
-        server.shutdown()
 
 
 async def test_a_study_comes_back_with_the_bytes_that_were_sent(archive: Archive) -> None:
@@ -285,90 +189,6 @@ async def test_a_warning_of_the_peer_is_counted_as_one(archive: Archive) -> None
     assert (answers[-1][0].Status, counts(answers[-1][0])) == (status.SUB_OPERATIONS_FAILED, (0, 0, 1))
 
 
-async def move(
-    archive: Archive, destination: str, identifier: Dataset, cancel: threading.Event | None = None
-) -> Answers:
-    def ask(association: Modality) -> Answers:
-        answers: Answers = []
-        for answer in association.send_c_move(identifier, destination, MOVE, msg_id=9):
-            answers.append(answer)
-            if cancel is not None and len(answers) == 1:
-                association.send_c_cancel(9, query_model=MOVE)
-                cancel.set()
-        return answers
-
-    return await archive.talk([(MOVE, [ExplicitVRLittleEndian])], ask)
-
-
-async def test_a_move_sends_to_a_destination_and_says_for_whom(start: Start) -> None:
-    port = free_port()
-    there = {"workstation": {"ae_title": "WORKSTATION", "address": f"127.0.0.1:{port}"}}
-    async with start(gateway__destinations=there) as archive:
-        sent = {f"1.2.3.1.{number}": ct(sop=f"1.2.3.1.{number}") for number in range(3)}
-        await keep(archive, *sent.values())
-        received = Received()
-        with storage_scp(port, received, [(CTImageStorage, [ImplicitVRLittleEndian, ExplicitVRLittleEndian])]):
-            answers = await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID="1.2.3"))
-        last, _ = answers[-1]
-        assert (last.Status, counts(last)) == (status.SUCCESS, (3, 0, 0))
-        assert received.data_sets == {uid: data_set_of(content) for uid, content in sent.items()}
-        assert received.originators == {("MODALITY", 9)}
-
-        unknown = await move(archive, "NOBODY", wanted("STUDY", StudyInstanceUID="1.2.3"))
-        assert [answer.Status for answer, _ in unknown] == [status.MOVE_DESTINATION_UNKNOWN]
-        away = await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID="1.2.3"))
-        assert [answer.Status for answer, _ in away] == [status.CANNOT_PERFORM_SUB_OPERATIONS]
-
-
-async def test_a_destination_that_breaks_off_over_one_instance_gets_the_others(start: Start) -> None:
-    port = free_port()
-    there = {"workstation": {"ae_title": "WORKSTATION", "address": f"127.0.0.1:{port}"}}
-    async with start(gateway__destinations=there) as archive:
-        await keep(archive, *(ct(sop=f"1.2.3.1.{number}") for number in range(5)))
-        received = Received(abort_at=3)
-        with storage_scp(port, received, CT):
-            last, identifier = (await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID="1.2.3")))[-1]
-        assert (last.Status, counts(last)) == (status.SUB_OPERATIONS_FAILED, (4, 1, 0))
-        assert identifier is not None
-        assert identifier.FailedSOPInstanceUIDList == "1.2.3.1.2"
-        assert set(received.data_sets) == {f"1.2.3.1.{number}" for number in (0, 1, 3, 4)}
-
-
-async def test_a_destination_that_breaks_off_over_each_instance_is_given_up(start: Start) -> None:
-    port = free_port()
-    there = {"workstation": {"ae_title": "WORKSTATION", "address": f"127.0.0.1:{port}"}}
-    async with start(gateway__destinations=there) as archive:
-        await keep(archive, *(ct(sop=f"1.2.3.1.{number}") for number in range(5)))
-        received = Received(aborts_always=True)
-        with storage_scp(port, received, CT):
-            last, identifier = (await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID="1.2.3")))[-1]
-        assert (last.Status, counts(last)) == (status.CANNOT_PERFORM_SUB_OPERATIONS, (0, 5, 0))
-        assert identifier is not None
-        assert len(identifier.FailedSOPInstanceUIDList) == 5
-        assert received.times == 3
-
-
-async def test_an_object_of_an_odd_length_is_told_and_keeps_the_association(start: Start) -> None:
-    port = free_port()
-    there = {"workstation": {"ae_title": "WORKSTATION", "address": f"127.0.0.1:{port}"}}
-    one_byte_of_padding = bytes.fromhex("fcfffcff 4f42 0000 01000000 00")  # (FFFC,FFFC)
-    odd = ct(sop="1.2.3.1.9") + one_byte_of_padding
-    deflated = wheel_file("image_dfl.dcm")
-    assert len(data_set_of(odd)) % 2 == len(data_set_of(deflated)) % 2 == 1
-    async with start(gateway__destinations=there) as archive:
-        await keep(archive, odd, deflated, *(ct(sop=f"1.2.3.1.{number}") for number in range(2)))
-        studies = await archive.study_uids()
-        received = Received()
-        contexts = [*CT, (SecondaryCaptureImageStorage, [DeflatedExplicitVRLittleEndian])]
-        with storage_scp(port, received, contexts):
-            last, identifier = (await move(archive, "WORKSTATION", wanted("STUDY", StudyInstanceUID=studies)))[-1]
-        assert (last.Status, counts(last)) == (status.SUB_OPERATIONS_FAILED, (3, 1, 0))
-        assert identifier is not None
-        assert identifier.FailedSOPInstanceUIDList == "1.2.3.1.9"
-        # A deflated one has room for the byte that it lacks (PS3.5 A.5).
-        assert data_set_of(deflated) + b"\0" in received.data_sets.values()
-
-
 async def test_each_fragment_that_is_sent_has_an_even_number_of_bytes(archive: Archive) -> None:
     await keep(archive, ct(sop="1.2.3.1.1"))
     fragments: list[int] = []
@@ -405,24 +225,3 @@ async def test_a_requestor_that_leaves_in_the_middle_of_a_get_leaves_nothing_beh
     again = Received()
     answers = await get(archive, again, wanted("STUDY", StudyInstanceUID="1.2.3"), CT)
     assert (answers[-1][0].Status, len(again.data_sets)) == (status.SUCCESS, 20)
-
-
-async def test_a_cancel_ends_a_move_and_tells_what_is_left(start: Start) -> None:
-    port = free_port()
-    there = {"slow": {"ae_title": "SLOW", "address": f"127.0.0.1:{port}"}}
-    async with start(gateway__destinations=there) as archive:
-        await keep(archive, *(ct(sop=f"1.2.3.1.{number}") for number in range(40)))
-        received = Received()
-
-        class Unhurried(threading.Event):
-            def wait(self, timeout: float | None = None) -> bool:
-                return super().wait(0.15)
-
-        received.stall = Unhurried()  # so that a pending answer comes before the end
-        with storage_scp(port, received, CT, "SLOW"):
-            answers = await move(archive, "SLOW", wanted("STUDY", StudyInstanceUID="1.2.3"), received.stall)
-        last, _ = answers[-1]
-        assert answers[0][0].Status == status.PENDING
-        assert last.Status == status.CANCELLED
-        assert last.NumberOfRemainingSuboperations > 0
-        assert last.NumberOfCompletedSuboperations == len(received.data_sets) < 40

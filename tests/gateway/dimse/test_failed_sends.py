@@ -23,8 +23,8 @@ from imaging.work.try_again import TryAgain
 from tests.database.databases import Databases
 from tests.gateway.dimse.archive import free_port
 from tests.gateway.dimse.conftest import Start
+from tests.gateway.dimse.storage_scp import CT, Received, storage_scp
 from tests.gateway.dimse.test_c_find import keep
-from tests.gateway.dimse.test_c_get import CT, Received, storage_scp
 from tests.gateway.dimse.test_sending import destinations_of, sent
 from tests.storage.storage_under_test import ct
 

@@ -33,8 +33,8 @@ from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from imaging.work.try_again import TryAgain
 from tests.gateway.dimse.archive import free_port
 from tests.gateway.dimse.conftest import Start
+from tests.gateway.dimse.storage_scp import CT, Received, storage_scp
 from tests.gateway.dimse.test_c_find import keep
-from tests.gateway.dimse.test_c_get import CT, Received, storage_scp
 from tests.gateway.dimse.test_failed_sends import Clock
 from tests.storage.storage_under_test import ct
 

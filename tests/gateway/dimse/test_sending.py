@@ -26,8 +26,8 @@ from imaging.rpc.channel import open_channel
 from imaging.settings.gateway import Destination
 from imaging.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from tests.gateway.dimse.archive import Archive, data_set_of, free_port
+from tests.gateway.dimse.storage_scp import CT, Received, storage_scp
 from tests.gateway.dimse.test_c_find import keep
-from tests.gateway.dimse.test_c_get import CT, Received, storage_scp
 from tests.installation.in_process import services_in_process
 from tests.storage.storage_under_test import ct
 
