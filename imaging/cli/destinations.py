@@ -134,7 +134,8 @@ async def retry(
     if output.as_json:
         output.result({"summary": {"sent": sent, "failed": not_sent}})
     else:
-        output.console.print(f"{sent} instances sent{f', {not_sent} not' if not_sent else ''}")
+        # One that has left the list before was sent or dropped: the service does not know which.
+        output.console.print(f"{sent} off the list{f', {not_sent} not sent' if not_sent else ''}")
     return ExitCode.SOME_FAILED if not_sent else ExitCode.OK
 
 

@@ -34,8 +34,8 @@ def decode_frame(
 
     The type is that of Bits Allocated and Pixel Representation (uint8 for 1-bit samples), in the machine's byte order.
     Bits above High Bit are cleared or filled with the sign; where it is not Bits Stored - 1 (PS3.5 8.1.1 asks for that
-    now), values are moved down to there, which pydicom does not. YBR_FULL and
-    YBR_FULL_422 become RGB, PALETTE COLOR stays indices; colours are the last axis whatever Planar Configuration says.
+    now), values are moved down to there, which pydicom does not. YBR_FULL and YBR_FULL_422 become RGB, PALETTE COLOR
+    stays indices; colours are the last axis whatever Planar Configuration says.
     A native frame may come back as a read-only view of `frame_bytes`.
 
     Parameters
