@@ -29,8 +29,11 @@ async def report(
     """Write the newest report of a study (PDF, HTML, DICOM SR, key images, JSON) to a folder."""
     name = study if "/" in study else f"studies/{study}"
     if wait and name.startswith("studies/"):
+        state = ""
         async for run in client.runs.watch(name):
-            output.say(f"run {run.state.lower()}", "dim")
+            if run.state != state:
+                state = run.state
+                output.say(f"run {state.lower()}", "dim")
     if name.startswith("reports/"):
         found = await client.reports.get(name)
     else:

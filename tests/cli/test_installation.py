@@ -163,6 +163,18 @@ def test_a_run_by_a_named_recipe_and_a_report_made_final(installation: Installat
     assert {report["name"]: report["state"] for report in listed}[run["report"]] == "FINAL"
 
 
+def test_who_waits_for_a_report_is_told_each_state_of_its_run_once(installation: Installation, tmp_path: Path) -> None:
+    series = ct_series("cli-waiting", slices=40, size=128)
+    for uid, content in series.instances.items():
+        (tmp_path / f"{uid}.dcm").write_bytes(content)
+    assert imaging(installation, "store", "--complete", str(tmp_path)).returncode == ExitCode.OK
+    report = imaging(installation, "report", series.study_instance_uid, "--wait", "--out", str(tmp_path / "report"))
+    assert report.returncode == ExitCode.OK, report.stderr
+    states = [line for line in report.stderr.splitlines() if line.startswith("run ")]
+    assert states[-1] == "run succeeded"
+    assert len(set(states)) == len(states)
+
+
 def test_from_files_to_report_and_back(installation: Installation, tmp_path: Path) -> None:
     series = ct_series("cli-whole-way", slices=6, size=48)
     sent = tmp_path / "in"
